@@ -1,0 +1,15 @@
+//! Floor 1: DICOM itself. Pure functions from bytes to values: no clock, no
+//! file system, no network. Every parser here is bounded (by the length of its
+//! input, a nesting depth, a number of elements) and never panics.
+
+pub mod dataset;
+pub mod fold;
+pub mod frames;
+pub mod query;
+pub mod source;
+pub mod uid;
+
+pub use dataset::{Bulk, DataSet, Element, PersonName, Value};
+pub use dicom_core::{Tag, VR};
+pub use frames::{FrameSpan, FrameTable};
+pub use uid::{InstancePath, InstanceUid, SeriesPath, SeriesUid, StudyUid};

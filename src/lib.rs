@@ -1,0 +1,26 @@
+//! Hilum: an imaging archive that speaks only the web.
+//!
+//! **A DICOM file arrives once, is understood once, and is never understood
+//! again.** What a read will need is computed while the file arrives and kept
+//! beside it; the bytes themselves stay exactly as they came.
+//!
+//! The floors, top to bottom; each calls only floors below it:
+//!
+//! | floor | module | knows |
+//! |---|---|---|
+//! | 5 | [`cli`], [`server`], [`config`] | processes, arguments, signals |
+//! | 4 | [`http`] | actix-web and PS3.18; no redb, tantivy or files |
+//! | 3 | [`archive`] | the transactions; the only place that combines storages |
+//! | 2 | [`storage`] | packs (tar), catalog (redb), index (tantivy), strangers to each other |
+//! | 1 | [`dicom`] | bytes in, values out; nothing else |
+//!
+//! Side rooms: [`auth`] (who may do what).
+//!
+//! Invariants:
+//! 1. Truth flows pack → catalog → index: no row without its bytes, and each
+//!    can be rebuilt from the one before it.
+//! 2. An acknowledged instance is in a flushed pack and visible to every read.
+//! 3. A read parses no DICOM: it is a look-up and a range of bytes.
+
+pub mod dicom;
+pub mod storage;

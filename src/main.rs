@@ -1,0 +1,3 @@
+//! The `hilum` binary.
+
+fn main() {}
