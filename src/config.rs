@@ -1,0 +1,762 @@
+//! The configuration: typed, with one commented default file (`config.toml`
+//! beside this one) as the only place where keys, defaults and their meaning
+//! are written down.
+//!
+//! Sources, the later the stronger: the defaults, a TOML file, `HILUM_*`
+//! variables, the command line. Each value is tried as it is laid over the
+//! others, so an error names the line or the variable it came from. An unknown
+//! key of a file is an error: a limit with a typing mistake is no limit.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use toml::{Table, Value};
+
+/// The commented defaults.
+pub const DEFAULTS: &str = include_str!("config.toml");
+
+/// The variable that names the configuration file; every other `HILUM_*`
+/// variable is a key.
+const FILE_VARIABLE: &str = "HILUM_CONFIG";
+
+/// Everything that can be set. The meaning of each key stands in `config.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    #[serde(with = "url")]
+    pub public_url: Option<String>,
+    pub trusted_proxies: Vec<Network>,
+    pub workers: usize,
+    pub stop_seconds_max: u64,
+    pub delete_enabled: bool,
+    pub store: Store,
+    pub limits: Limits,
+    pub search: Search,
+    pub strict: Strict,
+    pub catalog: Catalog,
+    pub index: Index,
+    pub cors: Cors,
+    pub log: Log,
+}
+
+/// How packs are written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    #[serde(with = "bytes")]
+    pub pack_bytes_max: u64,
+    pub streams_max: usize,
+    #[serde(with = "bytes")]
+    pub small_bytes_max: u64,
+}
+
+/// Where a request ends, however it was meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    #[serde(with = "bytes")]
+    pub part_bytes_max: u64,
+    #[serde(with = "bytes")]
+    pub request_bytes_max: u64,
+    pub request_parts_max: usize,
+    #[serde(with = "bytes")]
+    pub part_header_bytes_max: u64,
+    #[serde(with = "bytes")]
+    pub dataset_bytes_max: u64,
+    #[serde(with = "bytes")]
+    pub inflated_bytes_max: u64,
+    pub uploads_max: usize,
+    #[serde(with = "bytes")]
+    pub upload_memory_bytes_max: u64,
+    pub queue_max: usize,
+    pub results_max: usize,
+    pub request_frames_max: usize,
+}
+
+/// How searches answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Search {
+    pub empty_status: EmptyStatus,
+}
+
+/// Where the letter of the standard is stricter than its users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Strict {
+    pub accept: bool,
+    pub query: bool,
+}
+
+/// The catalog's memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalog {
+    #[serde(with = "bytes")]
+    pub cache_bytes: u64,
+}
+
+/// The search index's memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Index {
+    #[serde(with = "bytes")]
+    pub writer_bytes: u64,
+}
+
+/// Which web pages may use the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cors {
+    pub origins: Vec<String>,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: String,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The status of a search that found nothing: 200 since CP-2473, 204 before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub enum EmptyStatus {
+    Ok200,
+    NoContent204,
+}
+
+impl TryFrom<u16> for EmptyStatus {
+    type Error = String;
+
+    fn try_from(status: u16) -> Result<Self, String> {
+        match status {
+            200 => Ok(Self::Ok200),
+            204 => Ok(Self::NoContent204),
+            _ => Err(format!("{status} is neither 200 nor 204")),
+        }
+    }
+}
+
+impl From<EmptyStatus> for u16 {
+    fn from(status: EmptyStatus) -> u16 {
+        match status {
+            EmptyStatus::Ok200 => 200,
+            EmptyStatus::NoContent204 => 204,
+        }
+    }
+}
+
+/// An IP network, or one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Network {
+    address: IpAddr,
+    prefix_bits: u8,
+}
+
+impl Network {
+    /// Whether `address` lies in the network. An IPv4 address that arrives
+    /// mapped into IPv6, as on a dual-stack socket, counts as IPv4.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let same = |own: u128, other: u128, width: u32| {
+            let shift = width.saturating_sub(u32::from(self.prefix_bits));
+            own.checked_shr(shift).unwrap_or(0) == other.checked_shr(shift).unwrap_or(0)
+        };
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => same(own.to_bits().into(), other.to_bits().into(), 32),
+            (IpAddr::V6(own), IpAddr::V6(other)) => same(own.to_bits(), other.to_bits(), 128),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is neither an IP address nor a network such as 10.0.0.0/8");
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text.as_str(), None),
+        };
+        let address: IpAddr = address.trim().parse().map_err(|_| wrong())?;
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let prefix_bits = match prefix {
+            Some(prefix) => prefix.trim().parse().ok().filter(|bits| *bits <= width).ok_or_else(wrong)?,
+            None => width,
+        };
+        Ok(Self { address, prefix_bits })
+    }
+}
+
+impl From<Network> for String {
+    fn from(network: Network) -> String {
+        network.to_string()
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix_bits)
+    }
+}
+
+/// What the command line sets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    pub data: Option<PathBuf>,
+    pub listen: Option<SocketAddr>,
+}
+
+/// Why there is no configuration to run with.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}: {source}", path.display())]
+    Syntax { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("{origin}: unknown key `{key}`{}", meant(key))]
+    UnknownKey { origin: Origin, key: String },
+    #[error("{origin}: `{key}` {why}")]
+    Value { origin: Origin, key: String, why: String },
+    #[error("`{key}` {why}")]
+    Refused { key: &'static str, why: String },
+}
+
+/// Where a value was set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    File { path: PathBuf, line: usize },
+    Variable(String),
+    CommandLine,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::CommandLine => f.write_str("command line"),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        toml::from_str(DEFAULTS).expect("the defaults are a constant that a test parses")
+    }
+}
+
+impl Config {
+    /// The configuration from all its sources, checked.
+    ///
+    /// # Errors
+    /// With the line, the variable or the key that is wrong and how to mend it.
+    pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Self, ConfigError> {
+        let variables: Vec<_> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let text = match file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+                Some((path, text))
+            }
+            None => None,
+        };
+        let file = text.as_ref().map(|(path, text)| (*path, text.as_str()));
+        Self::from_sources(file, &variables, overrides)
+    }
+
+    fn from_sources(
+        file: Option<(&Path, &str)>,
+        variables: &[(String, String)],
+        overrides: Overrides,
+    ) -> Result<Self, ConfigError> {
+        let mut layers = Layers::new();
+        if let Some((path, text)) = file {
+            layers.lay_file(path, text)?;
+        }
+        for (name, text) in variables {
+            layers.lay_variable(name, text)?;
+        }
+        let mut config = layers.config;
+        if let Some(data) = overrides.data {
+            config.data = data;
+        }
+        if let Some(listen) = overrides.listen {
+            config.listen = listen;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// `HILUM_*` variables that set nothing. They are no error: an orchestrator
+    /// puts variables of its own there for a service of that name.
+    #[must_use]
+    pub fn unknown_variables() -> Vec<String> {
+        let known = variables_of(&defaults());
+        std::env::vars_os()
+            .filter_map(|(name, _)| name.into_string().ok())
+            .filter(|name| name.starts_with("HILUM_") && name != FILE_VARIABLE)
+            .filter(|name| !known.iter().any(|(variable, _)| variable == name))
+            .collect()
+    }
+
+    /// Refuses what must not run, whatever asked for it.
+    ///
+    /// # Errors
+    /// Names the key and how to mend it.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !self.listen.ip().to_canonical().is_loopback() {
+            return Err(ConfigError::Refused {
+                key: "listen",
+                why: format!(
+                    "is {}, which other machines can reach, and there is no authentication yet: anyone \
+                     could read and delete every study. Listen on 127.0.0.1 or [::1], and let a reverse \
+                     proxy that authenticates its clients forward to it",
+                    self.listen
+                ),
+            });
+        }
+        let limits = &self.limits;
+        let above_zero: [(&'static str, bool); 15] = [
+            ("store.pack_bytes_max", self.store.pack_bytes_max > 0),
+            ("store.streams_max", self.store.streams_max > 0),
+            ("store.small_bytes_max", self.store.small_bytes_max > 0),
+            ("limits.part_bytes_max", limits.part_bytes_max > 0),
+            ("limits.request_bytes_max", limits.request_bytes_max > 0),
+            ("limits.request_parts_max", limits.request_parts_max > 0),
+            ("limits.part_header_bytes_max", limits.part_header_bytes_max > 0),
+            ("limits.dataset_bytes_max", limits.dataset_bytes_max > 0),
+            ("limits.inflated_bytes_max", limits.inflated_bytes_max > 0),
+            ("limits.uploads_max", limits.uploads_max > 0),
+            ("limits.queue_max", limits.queue_max > 0),
+            ("limits.results_max", limits.results_max > 0),
+            ("limits.request_frames_max", limits.request_frames_max > 0),
+            ("limits.upload_memory_bytes_max", limits.upload_memory_bytes_max >= self.store.small_bytes_max),
+            ("index.writer_bytes", self.index.writer_bytes >= 15 << 20),
+        ];
+        for (key, holds) in above_zero {
+            if !holds {
+                let why = match key {
+                    "limits.upload_memory_bytes_max" => "must be at least store.small_bytes_max",
+                    "index.writer_bytes" => "must be at least 15 MiB",
+                    _ => "must be above 0: there is always a limit; name a high one to have none in practice",
+                };
+                return Err(ConfigError::Refused { key, why: why.to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The effective values in the commented default file.
+    #[must_use]
+    pub fn to_commented_toml(&self) -> String {
+        let values = Table::try_from(self).expect("every field has a TOML form");
+        let mut section = String::new();
+        let mut out = String::with_capacity(DEFAULTS.len());
+        for line in DEFAULTS.lines() {
+            if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                name.clone_into(&mut section);
+            }
+            let key = line.split_once(" = ").map(|(key, _)| key).filter(|key| !key.starts_with('#'));
+            let set = key.and_then(|key| Some((key, value_at(&values, &path_of(&section, key))?)));
+            match set {
+                Some((key, value)) => out.extend([key, " = ", value.to_string().as_str(), "\n"]),
+                None => out.extend([line, "\n"]),
+            }
+        }
+        out
+    }
+}
+
+/// The configuration as it grows, value by value.
+struct Layers {
+    values: Table,
+    config: Config,
+}
+
+impl Layers {
+    fn new() -> Self {
+        Self { values: defaults(), config: Config::default() }
+    }
+
+    fn lay_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let syntax = |source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) };
+        let spans = toml::de::DeTable::parse(text).map_err(syntax)?;
+        let values: Table = toml::from_str(text).map_err(syntax)?;
+        let origin = |start: usize| Origin::File {
+            path: path.to_owned(),
+            line: text.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count() + 1,
+        };
+        for (name, inner) in spans.get_ref() {
+            let Some(value) = values.get(name.get_ref().as_ref()) else { continue };
+            match (inner.get_ref().as_table(), value) {
+                (Some(inner), Value::Table(section)) => {
+                    self.known(name.get_ref(), &origin(name.span().start))?;
+                    for (key, value) in section {
+                        let span = inner.keys().find(|name| name.get_ref() == key).map(toml::Spanned::span);
+                        let origin = origin(span.map_or(0, |span| span.start));
+                        self.lay(&path_of(name.get_ref(), key), value.clone(), origin)?;
+                    }
+                }
+                _ => self.lay(name.get_ref(), value.clone(), origin(name.span().start))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn lay_variable(&mut self, name: &str, text: &str) -> Result<(), ConfigError> {
+        let known = variables_of(&self.values);
+        let Some((_, key)) = known.into_iter().find(|(variable, _)| variable == name) else {
+            return Ok(());
+        };
+        let value = match value_at(&self.values, &key) {
+            Some(Value::Integer(_)) => text.trim().replace('_', "").parse().ok().map(Value::Integer),
+            Some(Value::Boolean(_)) => text.trim().parse().ok().map(Value::Boolean),
+            Some(Value::Array(_)) => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Some(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
+            }
+            Some(Value::String(_) | Value::Float(_) | Value::Datetime(_) | Value::Table(_)) | None => None,
+        };
+        // Text that does not fit is kept as text: the type of the key says what is wrong with it.
+        let value = value.unwrap_or_else(|| Value::String(text.to_owned()));
+        self.lay(&key, value, Origin::Variable(name.to_owned()))
+    }
+
+    fn known(&self, key: &str, origin: &Origin) -> Result<(), ConfigError> {
+        match value_at(&self.values, key) {
+            Some(_) => Ok(()),
+            None => Err(ConfigError::UnknownKey { origin: origin.clone(), key: key.to_owned() }),
+        }
+    }
+
+    fn lay(&mut self, key: &str, value: Value, origin: Origin) -> Result<(), ConfigError> {
+        self.known(key, &origin)?;
+        let mut values = self.values.clone();
+        let place = match key.split_once('.') {
+            Some((section, key)) => {
+                values.get_mut(section).and_then(Value::as_table_mut).and_then(|table| table.get_mut(key))
+            }
+            None => values.get_mut(key),
+        };
+        if let Some(place) = place {
+            *place = value;
+        }
+        match values.clone().try_into() {
+            Ok(config) => {
+                self.values = values;
+                self.config = config;
+                Ok(())
+            }
+            Err(error) => {
+                let why = error.message().to_owned();
+                Err(ConfigError::Value {
+                    origin,
+                    key: key.to_owned(),
+                    why: format!("has a wrong value: {why}"),
+                })
+            }
+        }
+    }
+}
+
+fn defaults() -> Table {
+    toml::from_str(DEFAULTS).expect("the defaults are a constant that a test parses")
+}
+
+fn path_of(section: &str, key: &str) -> String {
+    if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") }
+}
+
+fn value_at<'a>(values: &'a Table, path: &str) -> Option<&'a Value> {
+    match path.split_once('.') {
+        Some((section, key)) => values.get(section)?.as_table()?.get(key),
+        None => values.get(path),
+    }
+}
+
+/// Every key with the variable that sets it.
+fn variables_of(values: &Table) -> Vec<(String, String)> {
+    keys_of(values)
+        .into_iter()
+        .map(|key| (format!("HILUM_{}", key.to_uppercase().replace('.', "_")), key))
+        .collect()
+}
+
+fn keys_of(values: &Table) -> Vec<String> {
+    let mut keys = Vec::new();
+    for (name, value) in values {
+        match value.as_table() {
+            Some(section) => keys.extend(section.keys().map(|key| path_of(name, key))),
+            None => keys.push(name.clone()),
+        }
+    }
+    keys
+}
+
+/// The key of the same name in another section, or the nearest in spelling.
+fn meant(key: &str) -> String {
+    let own = key.rsplit('.').next().unwrap_or(key);
+    let distance = |known: &String| {
+        let name = known.rsplit('.').next().unwrap_or(known);
+        spelling_distance(own, name)
+    };
+    match keys_of(&defaults()).into_iter().min_by_key(distance) {
+        Some(known) if distance(&known) <= 3 => format!("; did you mean `{known}`?"),
+        _ => "; `hilum config` prints all keys".to_owned(),
+    }
+}
+
+/// Levenshtein's distance.
+fn spelling_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().take(64).enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+/// A number of bytes: `4096` or `"4 KiB"`.
+mod bytes {
+    use super::{Deserialize, Deserializer, Serializer};
+
+    const UNITS: [(&str, u64); 5] =
+        [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a number of bytes such as 4096 or \"64 MiB\"")]
+    enum Written {
+        Number(u64),
+        Text(String),
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        let text = match Written::deserialize(from)? {
+            Written::Number(bytes) => return Ok(bytes),
+            Written::Text(text) => text,
+        };
+        read(&text).ok_or_else(|| {
+            serde::de::Error::custom(format!("{text:?} is not a number of bytes such as 4096 or \"64 MiB\""))
+        })
+    }
+
+    pub(super) fn read(text: &str) -> Option<u64> {
+        let text = text.trim().replace('_', "");
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let unit = match unit.trim() {
+            "" => 1,
+            name => UNITS.iter().find(|(unit, _)| unit.eq_ignore_ascii_case(name))?.1,
+        };
+        number.parse::<u64>().ok()?.checked_mul(unit)
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub fn serialize<S: Serializer>(bytes: &u64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&written(*bytes))
+    }
+
+    pub(super) fn written(bytes: u64) -> String {
+        let exact = UNITS.iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit));
+        match exact {
+            Some((name, unit)) => format!("{} {name}", bytes / unit),
+            None => "0 B".to_owned(),
+        }
+    }
+}
+
+/// A base URL without its last slash; empty means none.
+mod url {
+    use super::{Deserialize, Deserializer, Serializer};
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+        let text = String::deserialize(from)?;
+        let text = text.trim().trim_end_matches('/');
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let plain = |rest: &str| {
+            rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}?#".contains(&byte))
+        };
+        match rest {
+            Some(rest) if !rest.is_empty() && !rest.starts_with('/') && plain(rest) => {
+                Ok(Some(text.to_owned()))
+            }
+            _ => Err(serde::de::Error::custom(format!(
+                "{text:?} is not a URL such as https://pacs.example.org"
+            ))),
+        }
+    }
+
+    #[expect(clippy::ref_option, reason = "serde's signature")]
+    pub fn serialize<S: Serializer>(url: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(url.as_deref().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_file(text: &str) -> Result<Config, ConfigError> {
+        Config::from_sources(Some((Path::new("hilum.toml"), text)), &[], Overrides::default())
+    }
+
+    fn from_variable(name: &str, value: &str) -> Result<Config, ConfigError> {
+        Config::from_sources(None, &[(name.to_owned(), value.to_owned())], Overrides::default())
+    }
+
+    #[test]
+    fn the_defaults_run_and_print_themselves() {
+        let config = from_file("").unwrap();
+        assert_eq!(config, Config::default());
+        assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!(config.limits.part_bytes_max, 64 << 30);
+        assert_eq!(config.public_url, None);
+        let printed = config.to_commented_toml();
+        // Only digit separators differ.
+        assert_eq!(printed, DEFAULTS.replace("100_000", "100000").replace("10_000", "10000"));
+    }
+
+    #[test]
+    fn every_key_of_the_defaults_has_a_comment() {
+        let mut commented = false;
+        for line in DEFAULTS.lines() {
+            if line.contains(" = ") && !line.starts_with('#') {
+                assert!(commented, "{line} has no comment above it");
+            } else {
+                commented = line.starts_with('#');
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_printed_is_read_back() {
+        let config = from_file(
+            "data = \"/srv/a b\"\npublic_url = \"https://pacs.example.org/x/\"\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n\
+             [limits]\npart_bytes_max = 4097\n[cors]\norigins = [\"*\"]\n[search]\nempty_status = 204\n[log]\nformat = \"json\"\n",
+        )
+        .unwrap();
+        assert_eq!(config.public_url.as_deref(), Some("https://pacs.example.org/x"));
+        assert_eq!(config.limits.part_bytes_max, 4097);
+        assert_eq!(config.search.empty_status, EmptyStatus::NoContent204);
+        assert_eq!(from_file(&config.to_commented_toml()).unwrap(), config);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let error = from_file("workers = 2\n[limits]\nresult_max = 5\n").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "hilum.toml, line 3: unknown key `limits.result_max`; did you mean `limits.results_max`?"
+        );
+        let error = from_file("results_max = 5\n").unwrap_err().to_string();
+        assert!(error.contains("line 1") && error.contains("did you mean `limits.results_max`"), "{error}");
+        let error = from_file("\n[nonsense]\na = 1\n").unwrap_err().to_string();
+        assert!(error.contains("line 2: unknown key `nonsense`"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_its_origin() {
+        let error = from_file("# x\nworkers = \"many\"\n").unwrap_err().to_string();
+        assert!(error.starts_with("hilum.toml, line 2: `workers` has a wrong value: "), "{error}");
+        let error = from_file("[search]\nempty_status = 404\n").unwrap_err().to_string();
+        assert!(error.contains("404 is neither 200 nor 204"), "{error}");
+        let error = from_file("limits = 3\n").unwrap_err().to_string();
+        assert!(error.contains("line 1: `limits`"), "{error}");
+        let error = from_file("listen.port = 3\n").unwrap_err().to_string();
+        assert!(error.contains("unknown key `listen.port`"), "{error}");
+        let error = from_variable("HILUM_LISTEN", "here").unwrap_err().to_string();
+        assert!(error.starts_with("environment variable HILUM_LISTEN: `listen`"), "{error}");
+        assert!(matches!(from_file("a = \n").unwrap_err(), ConfigError::Syntax { .. }));
+    }
+
+    #[test]
+    fn variables_and_the_command_line_override() {
+        let config = from_variable("HILUM_LIMITS_RESULTS_MAX", "7").unwrap();
+        assert_eq!(config.limits.results_max, 7);
+        let config = from_variable("HILUM_TRUSTED_PROXIES", "10.0.0.1, 192.168.0.0/16").unwrap();
+        assert_eq!(config.trusted_proxies.len(), 2);
+        assert!(!from_variable("HILUM_DELETE_ENABLED", "false").unwrap().delete_enabled);
+        assert_eq!(
+            from_variable("HILUM_LIMITS_PART_BYTES_MAX", "5 GiB").unwrap().limits.part_bytes_max,
+            5 << 30
+        );
+        assert_eq!(from_variable("HILUM_PORT", "tcp://10.0.0.1:80").unwrap(), Config::default());
+
+        let file = Some((Path::new("f"), "data = \"file\"\nworkers = 3"));
+        let variables = [("HILUM_DATA".to_owned(), "variable".to_owned())];
+        let overrides = Overrides { data: Some("line".into()), listen: None };
+        let config = Config::from_sources(file, &variables, overrides).unwrap();
+        assert_eq!((config.data, config.workers), ("line".into(), 3));
+    }
+
+    #[test]
+    fn other_machines_are_kept_out_while_nobody_authenticates() {
+        for address in ["0.0.0.0:8080", "[::]:8080", "192.168.1.2:80", "[::ffff:10.0.0.1]:80"] {
+            let error = from_variable("HILUM_LISTEN", address).unwrap_err().to_string();
+            assert!(error.contains("authentication") && error.contains("127.0.0.1"), "{error}");
+        }
+        for address in ["127.0.0.1:0", "127.8.8.8:1", "[::1]:80"] {
+            assert!(from_variable("HILUM_LISTEN", address).is_ok(), "{address}");
+        }
+    }
+
+    #[test]
+    fn there_is_always_a_limit() {
+        let error = from_variable("HILUM_LIMITS_QUEUE_MAX", "0").unwrap_err().to_string();
+        assert!(error.contains("`limits.queue_max` must be above 0"), "{error}");
+    }
+
+    #[test]
+    fn bytes_are_read_and_written_with_units() {
+        for (text, bytes) in [("0", 0), ("1_024", 1024), ("4KiB", 4096), ("3 gib", 3 << 30), ("7 B", 7)] {
+            assert_eq!(bytes::read(text), Some(bytes), "{text}");
+            assert_eq!(bytes::read(&bytes::written(bytes)), Some(bytes));
+        }
+        for text in ["", "x", "-1", "1.5 GiB", "1 GB", "99999999999 TiB"] {
+            assert_eq!(bytes::read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_contain_their_addresses() {
+        let network = |text: &str| Network::try_from(text.to_owned()).unwrap();
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(network("10.0.0.0/8").contains(address("10.255.0.1")));
+        assert!(!network("10.0.0.0/8").contains(address("11.0.0.1")));
+        assert!(network("10.0.0.1").contains(address("::ffff:10.0.0.1")));
+        assert!(network("0.0.0.0/0").contains(address("8.8.8.8")));
+        assert!(network("::/0").contains(address("fe80::1")));
+        assert!(!network("::/0").contains(address("8.8.8.8")));
+        assert!(network("fe80::/10").contains(address("fe80::1")));
+        for wrong in ["10.0.0.0/33", "host", "", "::1/129", "1.2.3.4/"] {
+            assert!(Network::try_from(wrong.to_owned()).is_err(), "{wrong}");
+        }
+    }
+}
