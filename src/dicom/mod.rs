@@ -6,6 +6,7 @@ pub mod attributes;
 pub mod dataset;
 pub mod fold;
 pub mod frames;
+pub mod json;
 pub mod query;
 pub mod source;
 pub mod uid;
