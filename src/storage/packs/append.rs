@@ -58,7 +58,9 @@ impl Packs {
     /// one waits.
     ///
     /// # Errors
-    /// `Full`, and what the disk says. Then none of them is stored.
+    /// `Full`, and what the disk says. Then none of them is stored. (Only if the
+    /// power fails before the pack is written again may a replay find some: the
+    /// disk may have kept what it was not yet told to forget.)
     pub fn append(&self, entries: &[Entry<'_>]) -> Result<Vec<Place>, PackError> {
         if entries.is_empty() {
             return Ok(Vec::new());
@@ -70,7 +72,7 @@ impl Packs {
             Ok(written) => written,
             Err(error) => {
                 let error = PackError::io(open.pack, "write", error);
-                if open.file.cut(open.end).is_ok() {
+                if open.cut_back().is_ok() {
                     *batch = Some(open);
                 } else {
                     shared.abandon(open);

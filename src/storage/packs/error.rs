@@ -52,8 +52,15 @@ impl PackError {
     pub(super) fn io(pack: PackId, action: &'static str, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { pack },
-            io::ErrorKind::NotFound => Self::Missing { pack },
             _ => Self::Io { pack, action, source },
+        }
+    }
+
+    /// The same for what is done to a pack by its name.
+    pub(super) fn named(pack: PackId, action: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Missing { pack },
+            _ => Self::io(pack, action, source),
         }
     }
 
@@ -61,7 +68,7 @@ impl PackError {
     pub(super) fn read(pack: PackId, offset: u64, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::UnexpectedEof => Self::Damaged { pack, offset, why: Why::Short },
-            _ => Self::io(pack, "read", source),
+            _ => Self::named(pack, "read", source),
         }
     }
 }

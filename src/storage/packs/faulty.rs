@@ -62,7 +62,7 @@ struct Image {
 #[derive(Clone)]
 enum Change {
     Write { offset: usize, bytes: Vec<u8> },
-    Cut { length: usize },
+    Resize { length: usize },
 }
 
 impl Change {
@@ -75,7 +75,7 @@ impl Change {
                 }
                 image[*offset..end].copy_from_slice(bytes);
             }
-            Self::Cut { length } => image.resize(*length, 0),
+            Self::Resize { length } => image.resize(*length, 0),
         }
     }
 }
@@ -313,10 +313,10 @@ impl PackFile for FaultyFile {
         })
     }
 
-    fn cut(&self, length: u64) -> io::Result<()> {
+    fn resize(&self, length: u64) -> io::Result<()> {
         self.change(|image, fault| {
             passes(fault)?;
-            let change = Change::Cut { length: at(length)? };
+            let change = Change::Resize { length: at(length)? };
             change.apply(&mut image.bytes);
             image.unflushed.push(change);
             Ok(())

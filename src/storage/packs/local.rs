@@ -244,7 +244,7 @@ impl PackFile for LocalFile {
         self.file.sync_data()
     }
 
-    fn cut(&self, length: u64) -> io::Result<()> {
+    fn resize(&self, length: u64) -> io::Result<()> {
         self.file.set_len(length)
     }
 

@@ -91,7 +91,7 @@ impl Shared {
     /// The pack opened for reading.
     pub(super) fn file(&self, pack: PackId) -> Result<Arc<dyn PackFile>, PackError> {
         let file = self.files.get(pack, || self.volume.open(pack, Access::Read));
-        let file = file.map_err(|error| PackError::io(pack, "open", error))?;
+        let file = file.map_err(|error| PackError::named(pack, "open", error))?;
         // It may have been removed while it was being opened.
         self.standing(pack).inspect_err(|_| self.files.forget(pack))?;
         Ok(file)

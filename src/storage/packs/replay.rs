@@ -88,7 +88,7 @@ impl Packs {
         if from > length || !from.is_multiple_of(BLOCK_BYTES as u64) {
             return Err(PackError::Damaged { pack, offset: from, why: Why::Short });
         }
-        let mark = shared.mark(pack, &*file)?;
+        let mark = shared.mark(pack, &*file);
         let mut walk = Walk { pack, mark, window: Window::new(&*file, length) };
         let mut end = walk.run(from, each)?;
         if standing == Standing::Sealed {

@@ -143,8 +143,10 @@ impl Upload {
     }
 
     fn take_back(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        if open.file.cut(open.end).is_ok() {
+        let Some(open) = self.open.take() else {
+            return;
+        };
+        if open.cut_back().is_ok() {
             self.slot.0.give_back(open);
         } else {
             self.slot.0.abandon(open);

@@ -70,11 +70,11 @@ pub trait PackFile: Send + Sync {
     /// What the storage says.
     fn flush(&self) -> io::Result<()>;
 
-    /// Shortens to `length`.
+    /// Cuts off what is behind `length`, or adds zeros up to it.
     ///
     /// # Errors
     /// What the storage says.
-    fn cut(&self, length: u64) -> io::Result<()>;
+    fn resize(&self, length: u64) -> io::Result<()>;
 
     /// Flushes, and marks the pack as one that is not written again.
     ///
