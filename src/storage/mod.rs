@@ -2,6 +2,7 @@
 //! is the only place that combines them.
 
 pub mod packs;
+pub mod index;
 pub mod place;
 
 pub use place::{CHUNK_BYTES, Chunks, Digest, PackId, Place, Stamp};
