@@ -174,6 +174,33 @@ fn no_file_is_named_after_nothing() {
     assert!(report.is_empty(), "\n{report}");
 }
 
+#[test]
+fn every_dependency_is_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("the manifest is readable");
+    let manifest: toml::Table = manifest.parse().expect("cargo has read it");
+    let lived_in = |folders: &[&str]| -> Vec<Source> {
+        folders
+            .iter()
+            .filter(|folder| root.join(folder).is_dir())
+            .flat_map(|folder| sources(folder))
+            .collect()
+    };
+    let mut report = String::new();
+    for (section, files) in [
+        ("dependencies", lived_in(&["src"])),
+        ("dev-dependencies", lived_in(&["src", "tests", "benches", "examples"])),
+    ] {
+        for name in manifest[section].as_table().into_iter().flat_map(toml::Table::keys) {
+            let ident = name.replace('-', "_");
+            if !files.iter().any(|file| file.text.lines().any(|line| names(line, &ident))) {
+                let _ = writeln!(report, "Cargo.toml, [{section}]: {name} is used nowhere. Take it out.");
+            }
+        }
+    }
+    assert!(report.is_empty(), "\n{report}");
+}
+
 struct Source {
     path: String,
     text: String,
@@ -252,7 +279,7 @@ fn functions(text: &str) -> Vec<(String, usize, usize)> {
         }
         let (close, end) = (format!("{}}}", " ".repeat(indent)), format!("{})", " ".repeat(indent)));
         let is_last = |line: &&str| **line == close || (line.starts_with(&end) && line.ends_with(';'));
-        let length = lines[index..].iter().position(|line| is_last(&line)).map_or(1, |at| at + 1);
+        let length = lines[index..].iter().position(|line| is_last(line)).map_or(1, |at| at + 1);
         found.push((name, index + 1, length));
     }
     found
