@@ -7,6 +7,7 @@ pub mod fold;
 pub mod frames;
 pub mod query;
 pub mod source;
+pub mod transfer_syntax;
 pub mod uid;
 
 pub use dataset::{Bulk, DataSet, Element, PersonName, Value};
