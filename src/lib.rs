@@ -23,4 +23,5 @@
 //! 3. A read parses no DICOM: it is a look-up and a range of bytes.
 
 pub mod dicom;
+pub mod http;
 pub mod storage;
