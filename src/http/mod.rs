@@ -2,4 +2,5 @@
 //! protocol they stand on, which are text and bytes in, values out. Knows no
 //! redb, no tantivy and no files.
 pub mod media;
+pub mod multipart;
 pub mod negotiate;
