@@ -24,4 +24,5 @@
 
 pub mod config;
 pub mod dicom;
+pub mod http;
 pub mod storage;

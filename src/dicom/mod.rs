@@ -9,6 +9,7 @@ pub mod frames;
 pub mod json;
 pub mod query;
 pub mod source;
+pub mod transfer_syntax;
 pub mod uid;
 
 pub use dataset::{Bulk, DataSet, Element, PersonName, Value};
