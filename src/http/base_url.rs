@@ -1,5 +1,5 @@
 //! The absolute URL of the service as the client sees it (RFC 7239, RFC 9110
-//! section 7.2): what every RetrieveURL and BulkDataURI begins with.
+//! section 7.2): what every `RetrieveURL` and `BulkDataURI` begins with.
 //!
 //! Must not trust a client. `Forwarded` and `X-Forwarded-*` count only from a
 //! trusted proxy, and of a chain of proxies only what a trusted one added.
@@ -179,7 +179,7 @@ impl BaseUrl {
         // added one, the first.
         let outermost = |name: &str| -> Option<String> {
             let values = list(name);
-            let position = values.len().checked_sub(1 + hops_before).unwrap_or(0);
+            let position = values.len().saturating_sub(1 + hops_before);
             values.get(position).map(|value| unquote(value.trim()))
         };
         if elements.is_empty() {
@@ -293,6 +293,7 @@ mod tests {
         base.of(&Asked { peer: peer.parse().ok(), tls: false, header: &header })
     }
 
+    #[allow(clippy::unnecessary_wraps, reason = "what it is compared with")]
     fn url(authority: &str) -> Result<String, HostError> {
         Ok(format!("{authority}/dicomweb"))
     }

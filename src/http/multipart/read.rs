@@ -50,7 +50,7 @@ pub enum MultipartError {
     TooManyParts { max: usize },
 }
 
-/// The headers of a part that mean something in DICOMweb.
+/// The headers of a part that mean something to the services.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PartHeaders {
     pub content_type: Option<String>,
@@ -314,15 +314,12 @@ impl Reader {
         let from = self.pending.len().saturating_sub(needle.len() - 1).max(self.scanned);
         let tail = &self.pending[from..];
         let line_feed = memchr::memchr_iter(b'\n', tail).find(|at| needle.starts_with(&tail[*at..]));
-        let keep_from = match line_feed {
-            Some(at) => {
-                self.scanned = from + at;
-                self.delimiter_start(from + at)
-            }
-            None => {
-                self.scanned = self.pending.len();
-                self.pending.len() - usize::from(self.pending.last() == Some(&b'\r'))
-            }
+        let keep_from = if let Some(at) = line_feed {
+            self.scanned = from + at;
+            self.delimiter_start(from + at)
+        } else {
+            self.scanned = self.pending.len();
+            self.pending.len() - usize::from(self.pending.last() == Some(&b'\r'))
         };
         self.data_before(keep_from).map_or(Scan::More, Scan::Data)
     }

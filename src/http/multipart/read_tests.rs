@@ -59,9 +59,12 @@ fn dicom(data: &[u8]) -> Part {
     (headers, data.to_vec())
 }
 
+/// Name, body, the parts' data, terminated.
+type Case = (&'static str, &'static [u8], &'static [&'static [u8]], bool);
+
 #[test]
 fn bodies_of_real_clients() {
-    let cases: &[(&str, &[u8], &[&[u8]], bool)] = &[
+    let cases: &[Case] = &[
         ("plain", b"--X\r\nContent-Type: application/dicom\r\n\r\nabc\r\n--X--\r\n", &[b"abc"], true),
         ("no final line end", b"--X\r\nContent-Type: application/dicom\r\n\r\nabc\r\n--X--", &[b"abc"], true),
         ("leading line end", b"\r\n--X\r\nContent-Type: application/dicom\r\n\r\nabc\r\n--X--", &[b"abc"], true),

@@ -233,24 +233,25 @@ mod tests {
         assert!((32..=70).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()));
     }
 
+    fn long_part(location: &str) -> PartHead<'_> {
+        PartHead {
+            content_type: "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.4.102.1",
+            content_location: Some(location),
+            length: u64::MAX,
+        }
+    }
+
     #[test]
     fn heads_are_short_and_cannot_be_broken() {
         let uid = "1".repeat(64);
         let base = "https://pacs.department.hospital.example.org/imaging/archive/dicomweb";
         let location = format!("{base}/studies/{uid}/series/{uid}/instances/{uid}/frames/100000");
-        fn part(location: &str) -> PartHead<'_> {
-            PartHead {
-                content_type: "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.4.102.1",
-                content_location: Some(location),
-                length: u64::MAX,
-            }
-        }
-        let longest = head(&"b".repeat(70), false, &part(&location));
+        let longest = head(&"b".repeat(70), false, &long_part(&location));
         assert!(longest.len() < HEAD_BYTES_MAX);
         assert!(memchr::memmem::find(&longest, location.as_bytes()).is_some());
-        let absurd = head("b", true, &part(&"x".repeat(2000)));
+        let absurd = head("b", true, &long_part(&"x".repeat(2000)));
         assert!(absurd.len() < HEAD_BYTES_MAX);
-        let hostile = head("b", true, &part("http://h/\r\nX: y\u{e9}"));
+        let hostile = head("b", true, &long_part("http://h/\r\nX: y\u{e9}"));
         assert!(memchr::memmem::find(&hostile, b"Content-Location: http://h/%0D%0AX: y%C3%A9\r\n").is_some());
     }
 

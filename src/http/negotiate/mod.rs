@@ -60,6 +60,18 @@ pub enum DataSetMedia {
     Xml,
 }
 
+impl DataSetMedia {
+    /// The media type of a data set, which for [`Self::XmlParts`] is that of a
+    /// part.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "application/dicom+json",
+            Self::XmlParts | Self::Xml => "application/dicom+xml",
+        }
+    }
+}
+
 /// A rendered representation that would be acceptable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RenderedChoice {
@@ -120,9 +132,8 @@ impl Accept {
     /// acceptable: the parameter's types that the header allows, then the
     /// header's types, then what a wildcard means.
     fn ranked(&self, offers: &[Offer<'_>]) -> Vec<(usize, &Pattern)> {
-        let allowed = self.param.iter().filter(|range| {
-            range.quality > 0 && self.header.iter().any(|member| member.quality > 0 && member.allows(range))
-        });
+        let allowed =
+            self.param.iter().filter(|range| range.quality > 0 && range.is_allowed_by(&self.header));
         let mut ranked = Vec::new();
         for range in allowed {
             pattern::collect(range, &self.param, offers, &mut ranked);

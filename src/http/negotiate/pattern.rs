@@ -101,9 +101,16 @@ impl Pattern {
         self.form.is_none_or(|own| own == form) && names.iter().any(|name| self.matches_name(name))
     }
 
-    /// The header allows what the parameter names.
-    pub fn allows(&self, param: &Self) -> bool {
-        (self.form.is_none() || self.form == param.form) && self.matches_name(&param.essence)
+    /// The most specific member of the header that covers this one, which
+    /// stands in the parameter, does not refuse it.
+    pub fn is_allowed_by(&self, header: &[Self]) -> bool {
+        header
+            .iter()
+            .filter(|member| {
+                (member.form.is_none() || member.form == self.form) && member.matches_name(&self.essence)
+            })
+            .max_by_key(|member| (member.rank(), member.quality))
+            .is_some_and(|member| member.quality > 0)
     }
 
     /// Higher is more specific.

@@ -233,14 +233,12 @@ fn satisfy<'a>(choice: &'a Choice, stored: &Stored<'a>) -> Option<(How, Option<&
         (Media::Document, Content::Document(kind)) => {
             return kind.trim().eq_ignore_ascii_case(&choice.name).then_some((How::Stored, None));
         }
-        (Media::Document, Content::Pixels | Content::Bytes) => None,
         (Media::Dicom, _) => satisfy_file(&choice.transfer_syntax, stored),
         (Media::OctetStream, Content::Pixels) => satisfy_pixels(&choice.transfer_syntax, stored),
         (Media::OctetStream, Content::Bytes | Content::Document(_)) => match &choice.transfer_syntax {
             Asked::Uid(wanted) if wanted != EXPLICIT_LITTLE && wanted != own => None,
             Asked::Default | Asked::Any | Asked::Uid(_) => Some((how_bytes(own), EXPLICIT_LITTLE)),
         },
-        (_, Content::Bytes | Content::Document(_)) => None,
         // The code stream goes out as it is or not at all. Without a parameter
         // the standard means one Transfer Syntax a media type; whatever the
         // media type carries is given, labelled, since the alternative is 406
@@ -249,7 +247,7 @@ fn satisfy<'a>(choice: &'a Choice, stored: &Stored<'a>) -> Option<(How, Option<&
             Asked::Uid(wanted) if wanted != own => None,
             Asked::Default | Asked::Any | Asked::Uid(_) => Some((How::Stored, own)),
         },
-        (_, Content::Pixels) => None,
+        (_, Content::Pixels | Content::Bytes | Content::Document(_)) => None,
     };
     found.map(|(how, transfer_syntax)| (how, Some(transfer_syntax)))
 }

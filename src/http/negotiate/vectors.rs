@@ -35,6 +35,7 @@ fn outcome(choices: Result<Choices, NegotiateError>, stored: &Stored<'_>) -> Opt
     }
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "what it is compared with")]
 fn part(form: Form, name: &str, transfer_syntax: &str, how: How) -> Option<(Form, String, How)> {
     Some((form, format!("{name}; transfer-syntax={transfer_syntax}"), how))
 }
@@ -297,6 +298,7 @@ fn v20_to_v25_rendered() {
     assert_eq!(best(lenient("image/avif,image/webp,image/*,*/*;q=0.8"), &image, one), Ok((Single, Jpeg)));
     assert_eq!(best(with_param("*/*", "image/png"), &image, one), Ok((Single, Png)));
     assert_eq!(best(with_param("image/jpeg", "image/png"), &image, one), Ok((Single, Jpeg)));
+    assert_eq!(best(with_param("*/*, image/png;q=0", "image/png"), &image, one), Ok((Single, Jpeg)));
     assert_eq!(best(with_param("*/*", "image/*"), &image, one), Err(NegotiateError::Parameter));
     assert_eq!(best(with_param("*/*", "multipart/related"), &image, one), Err(NegotiateError::Parameter));
     assert_eq!(best(with_param("*/*", "nonsense"), &image, one), Err(NegotiateError::Parameter));
@@ -365,4 +367,78 @@ fn one_of_many() {
     assert_eq!(read("text/html;q=0.5, application/json;q=0.6").one_of(&offers), Ok(0));
     assert_eq!(read("text/html, */*;q=0.1").one_of(&offers), Ok(1));
     assert_eq!(read("image/png").one_of(&offers), Err(NegotiateError::NotAcceptable));
+}
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dicom::transfer_syntax::TABLE;
+
+    /// Members of `Accept` that are nearly right.
+    fn member() -> impl Strategy<Value = String> {
+        (
+            prop::sample::select(vec![
+                "*/*",
+                "*",
+                "application/dicom",
+                "application/*",
+                "image/jp2",
+                "image/*",
+                "multipart/related",
+                "multipart/related; type=\"application/dicom\"",
+                "multipart/related; type=application/octet-stream",
+                "multipart/related; type=\"image/*\"",
+                "multipart/*;type=*/*",
+                "application/pdf",
+                "video/mp4",
+            ]),
+            prop::sample::select(vec![
+                "",
+                "; transfer-syntax=*",
+                ";transfer-syntax=1.2.840.10008.1.2",
+                ";transfer-syntax=1.2.840.10008.1.2.2",
+                ";transfer-syntax=1.2.840.10008.1.2.1",
+                ";transfer-syntax=1.2.840.10008.1.2.4.90",
+                ";transfer-syntax=",
+            ]),
+            prop::sample::select(vec!["", ";q=0", ";q=.5", ";q=x", ";null"]),
+        )
+            .prop_map(|(media, syntax, quality)| format!("{media}{syntax}{quality}"))
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_standard_bars_never_leaves(
+            members in prop::collection::vec(member(), 0..5),
+            own in prop::sample::select(TABLE.iter().map(|row| row.uid).chain(["1.3.6.1.4.1.5962.300.2"]).collect::<Vec<_>>()),
+            one in any::<bool>(),
+            decodable in any::<bool>(),
+            file in any::<bool>(),
+        ) {
+            let items = if one { Items::One } else { Items::Many };
+            let accept = read(&members.join(", "));
+            let choices = if file { accept.instances(items) } else { accept.bulk(items) };
+            let Ok(choices) = choices else { return Ok(()) };
+            prop_assert!(choices.list.iter().all(|choice| (choice.media == Media::Dicom) == choices.is_dicom()));
+            let stored = Stored { decodable, ..stored(own) };
+            let Some(delivery) = choices.deliver(&stored) else { return Ok(()) };
+            prop_assert!(one || delivery.form == Multipart);
+            let sent = delivery.transfer_syntax.expect("not a document");
+            prop_assert_ne!(sent, IMPLICIT_LITTLE);
+            prop_assert_ne!(sent, EXPLICIT_BIG);
+            match delivery.how {
+                How::Stored => prop_assert_eq!(sent, own),
+                How::LittleEndian => prop_assert_eq!(sent, EXPLICIT_LITTLE),
+                How::Decoded => prop_assert!(decodable && sent == EXPLICIT_LITTLE),
+            }
+        }
+
+        #[test]
+        fn a_weight_of_zero_refuses(quality in prop::sample::select(vec!["", ";q=0.3"])) {
+            let accept = read(&format!("image/*{quality}, image/jp2;q=0, */*;q=0"));
+            let choices = accept.bulk(Items::One);
+            prop_assert_eq!(outcome(choices, &stored(J2K)), None);
+        }
+    }
 }
