@@ -22,6 +22,7 @@
 //! 2. An acknowledged instance is in a flushed pack and visible to every read.
 //! 3. A read parses no DICOM: it is a look-up and a range of bytes.
 
+pub mod cli;
 pub mod config;
 pub mod dicom;
 pub mod storage;

@@ -279,7 +279,7 @@ fn functions(text: &str) -> Vec<(String, usize, usize)> {
         }
         let (close, end) = (format!("{}}}", " ".repeat(indent)), format!("{})", " ".repeat(indent)));
         let is_last = |line: &&str| **line == close || (line.starts_with(&end) && line.ends_with(';'));
-        let length = lines[index..].iter().position(|line| is_last(line)).map_or(1, |at| at + 1);
+        let length = lines[index..].iter().position(is_last).map_or(1, |at| at + 1);
         found.push((name, index + 1, length));
     }
     found
