@@ -25,4 +25,5 @@
 pub mod cli;
 pub mod config;
 pub mod dicom;
+pub mod http;
 pub mod storage;

@@ -4,7 +4,11 @@
 //! is the one predicate that decides what matches. The index only narrows the
 //! candidates down by the same tests.
 
+mod moment;
+
 use dicom_core::{Tag, VR};
+
+pub use moment::{normal_date, normal_datetime, normal_time};
 
 /// The level of the information model an attribute belongs to, from the root
 /// down. Patient attributes are searched on the Study level (Study Root).
@@ -15,16 +19,61 @@ pub enum Level {
     Instance,
 }
 
+/// The search resources of PS3.18 Table 10.6.1-1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// `/studies`
+    Studies,
+    /// `/studies/{s}/series`
+    StudySeries,
+    /// `/studies/{s}/instances`
+    StudyInstances,
+    /// `/series`
+    Series,
+    /// `/studies/{s}/series/{se}/instances`
+    SeriesInstances,
+    /// `/instances`
+    Instances,
+}
+
+impl Resource {
+    /// The level of what is searched for.
+    #[must_use]
+    pub fn target(self) -> Level {
+        match self {
+            Self::Studies => Level::Study,
+            Self::StudySeries | Self::Series => Level::Series,
+            Self::StudyInstances | Self::SeriesInstances | Self::Instances => Level::Instance,
+        }
+    }
+
+    /// The highest level whose attributes may be matched, and come back by
+    /// default; it and every level down to the target (PS3.18 section
+    /// 10.6.1.2.1 and 10.6.3.3).
+    #[must_use]
+    pub fn top(self) -> Level {
+        match self {
+            Self::Studies | Self::Series | Self::Instances => Level::Study,
+            Self::StudySeries | Self::StudyInstances => Level::Series,
+            Self::SeriesInstances => Level::Instance,
+        }
+    }
+}
+
 /// A search: what must match, what comes back, how much of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
-    /// The level of what is searched for.
+    pub resource: Resource,
+    /// The level of what is searched for: that of the resource.
     pub target: Level,
-    /// All of them must match.
+    /// All of them must match. A tag may occur more than once.
     pub keys: Vec<Key>,
     pub include: Include,
-    /// Names are matched by folded token prefixes too (`fuzzymatching=true`).
+    /// `fuzzymatching=true` was asked for; the [`NameTest`]s show it already.
     pub fuzzy: bool,
+    /// The order of the results, most significant first, before the default
+    /// order; empty: the default order.
+    pub order: Vec<Order>,
     /// Results to leave out at the start.
     pub offset: usize,
     /// Results wanted; none: as many as the server gives.
@@ -32,6 +81,33 @@ pub struct Query {
     /// What the client should know: ignored parameters and the like, each a
     /// sentence for a `Warning: 299` header.
     pub warnings: Vec<String>,
+}
+
+impl Query {
+    /// The search that finds everything.
+    #[must_use]
+    pub fn new(resource: Resource) -> Self {
+        Self {
+            resource,
+            target: resource.target(),
+            keys: Vec::new(),
+            include: Include::default(),
+            fuzzy: false,
+            order: Vec::new(),
+            offset: 0,
+            limit: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// One attribute to order results by (`orderby=-StudyDate`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    pub tag: Tag,
+    /// Never below the target's level.
+    pub level: Level,
+    pub descending: bool,
 }
 
 /// One attribute and the test on it.
@@ -42,7 +118,18 @@ pub struct Key {
     /// Where the attribute lives; keys within an item have the level of their
     /// sequence.
     pub level: Level,
+    /// For a private attribute: its private creator. The tag's block number is
+    /// the client's, the stored one may differ.
+    pub creator: Option<String>,
     pub test: Test,
+}
+
+impl Key {
+    /// A key on a standard attribute.
+    #[must_use]
+    pub fn new(tag: Tag, vr: VR, level: Level, test: Test) -> Self {
+        Self { tag, vr, level, creator: None, test }
+    }
 }
 
 /// What a value must be. Every test but [`Test::Any`] and [`Test::Empty`]
@@ -84,6 +171,11 @@ pub enum Test {
 pub struct Range {
     pub from: Option<String>,
     pub to: Option<String>,
+    /// The bounds are in this zone, in minutes east of UTC, and a stored value
+    /// whose zone is known is brought into it before it is compared. Whoever
+    /// compares without zones must take up to 26 hours more on both sides.
+    /// None: local times are compared as they stand.
+    pub zone: Option<i16>,
 }
 
 /// A wildcard pattern: literal texts with gaps of any or of one character.
@@ -106,12 +198,13 @@ pub enum Part {
 /// tried; with it each given group must match the stored one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameTest {
-    /// Alternatives for any group, or `by_group`.
+    /// What any one of the groups must match, or `by_group`.
     pub any_group: Option<Pattern>,
     /// Alphabetic, ideographic, phonetic.
     pub by_group: [Option<Pattern>; 3],
     /// With fuzzy matching: folded tokens, each of which must begin a token of
-    /// the name (`joh do` finds `John^Doe`).
+    /// the name, whichever group it is in (`joh do` finds `John^Doe`). Where
+    /// there are any they decide alone, and the patterns are none.
     pub tokens: Vec<String>,
 }
 
@@ -122,4 +215,7 @@ pub struct Include {
     pub all: bool,
     /// Paths of tags; one tag for a top-level attribute.
     pub fields: Vec<Vec<Tag>>,
+    /// The private creators of the private tags in `fields`: the tag of the
+    /// creator element as the client numbers it, and its value.
+    pub creators: Vec<(Tag, String)>,
 }

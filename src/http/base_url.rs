@@ -1,0 +1,419 @@
+//! The absolute URL of the service as the client sees it (RFC 7239, RFC 9110
+//! section 7.2): what every RetrieveURL and BulkDataURI begins with.
+//!
+//! Must not trust a client. `Forwarded` and `X-Forwarded-*` count only from a
+//! trusted proxy, and of a chain of proxies only what a trusted one added.
+//! Invariant: the result is a plain `http(s)://host[:port][/path]`, without
+//! anything that would need escaping in JSON or in a header.
+
+use std::net::IpAddr;
+
+use super::media::{split_outside_quotes, unquote};
+
+/// Below this path lie all resources.
+pub const SERVICE_PATH: &str = "/dicomweb";
+
+/// A network of proxies, `10.0.0.0/8` or one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix_bits: u8,
+}
+
+/// Why a configured value is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfiguredError {
+    #[error("{0:?} is not an IP address or a network such as 10.0.0.0/8")]
+    Network(String),
+    #[error("{0:?} is not an http or https URL of a host and a plain path")]
+    PublicUrl(String),
+}
+
+/// The `Host` of the request is missing or has characters no host has: 400.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the request does not name a valid host")]
+pub struct HostError;
+
+impl Network {
+    /// Reads an address, or one with the bits of the network after a slash.
+    ///
+    /// # Errors
+    /// The text is neither.
+    pub fn parse(text: &str) -> Result<Self, ConfiguredError> {
+        Self::read(text.trim()).ok_or_else(|| ConfiguredError::Network(text.to_owned()))
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let address_bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix_bits = bits.unwrap_or(address_bits);
+        (prefix_bits <= address_bits).then_some(Self { address, prefix_bits })
+    }
+
+    /// The address lies in this network.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d.
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let shift = 32 - u32::from(self.prefix_bits);
+                (own.to_bits() ^ other.to_bits()).checked_shr(shift).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let shift = 128 - u32::from(self.prefix_bits);
+                (own.to_bits() ^ other.to_bits()).checked_shr(shift).unwrap_or(0) == 0
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+/// What a request says of its own address.
+pub struct Asked<'a> {
+    /// The other end of the connection.
+    pub peer: Option<IpAddr>,
+    /// The connection is TLS.
+    pub tls: bool,
+    /// All values of a header, in order, by its name in lower case; for `host`
+    /// the `:authority` of HTTP/2 too.
+    pub header: &'a dyn Fn(&str) -> Vec<&'a str>,
+}
+
+/// How the URL of the service is found.
+#[derive(Debug, Clone)]
+pub struct BaseUrl {
+    /// With the service path.
+    configured: Option<String>,
+    trusted: Vec<Network>,
+}
+
+impl BaseUrl {
+    /// `public_url` may be given with or without the service path.
+    ///
+    /// # Errors
+    /// It is not a URL of a host and a plain path.
+    pub fn new(public_url: Option<&str>, trusted: Vec<Network>) -> Result<Self, ConfiguredError> {
+        let configured = public_url
+            .map(|url| read_public_url(url.trim()).ok_or_else(|| ConfiguredError::PublicUrl(url.to_owned())))
+            .transpose()?;
+        Ok(Self { configured, trusted })
+    }
+
+    /// The peer is a proxy whose words count.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(address))
+    }
+
+    /// The URL of the service for this request, without a slash at its end.
+    ///
+    /// # Errors
+    /// The request names no valid host.
+    pub fn of(&self, asked: &Asked<'_>) -> Result<String, HostError> {
+        if let Some(configured) = &self.configured {
+            return Ok(configured.clone());
+        }
+        let told = match asked.peer {
+            Some(peer) if self.trusts(peer) => self.forwarded(asked),
+            Some(_) | None => Told::default(),
+        };
+        let own_scheme = if asked.tls { "https" } else { "http" };
+        let scheme = told.scheme.as_deref().and_then(known_scheme).unwrap_or(own_scheme);
+        let told_host = told.host.filter(|host| is_authority(host));
+        let host = match told_host {
+            Some(host) => host,
+            None => (asked.header)("host")
+                .first()
+                .map(|host| host.trim())
+                .filter(|host| is_authority(host))
+                .ok_or(HostError)?
+                .to_owned(),
+        };
+        let port = told
+            .port
+            .filter(|port| !has_port(&host) && *port != default_port(scheme))
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
+        let prefix = told.prefix.as_deref().and_then(plain_path).unwrap_or_default();
+        Ok(format!("{scheme}://{host}{port}{prefix}{SERVICE_PATH}"))
+    }
+
+    /// What the outermost trusted proxy says. `Forwarded` goes before
+    /// `X-Forwarded-*`.
+    fn forwarded(&self, asked: &Asked<'_>) -> Told {
+        let list = |name: &str| -> Vec<&str> {
+            (asked.header)(name).into_iter().flat_map(|value| split_outside_quotes(value, ',')).collect()
+        };
+        let mut told = Told::default();
+        let elements = list("forwarded");
+        for element in elements.iter().rev() {
+            let mut next = Told { prefix: None, ..Told::default() };
+            let mut hop = None;
+            for pair in split_outside_quotes(element, ';') {
+                let Some((name, value)) = pair.split_once('=') else { continue };
+                let value = unquote(value.trim());
+                match name.trim().to_ascii_lowercase().as_str() {
+                    "host" => next.host = Some(value),
+                    "proto" => next.scheme = Some(value),
+                    "for" => hop = address_of(&value),
+                    _ => {}
+                }
+            }
+            // An element may leave out what its proxy did not change.
+            told.host = next.host.or(told.host);
+            told.scheme = next.scheme.or(told.scheme);
+            if !hop.is_some_and(|hop| self.trusts(hop)) {
+                break;
+            }
+        }
+        let hops_before = list("x-forwarded-for")
+            .iter()
+            .rev()
+            .take_while(|hop| address_of(hop).is_some_and(|hop| self.trusts(hop)))
+            .count();
+        // The value that the outermost trusted proxy added; if not all of them
+        // added one, the first.
+        let outermost = |name: &str| -> Option<String> {
+            let values = list(name);
+            let position = values.len().checked_sub(1 + hops_before).unwrap_or(0);
+            values.get(position).map(|value| unquote(value.trim()))
+        };
+        if elements.is_empty() {
+            told.host = outermost("x-forwarded-host");
+            told.scheme = outermost("x-forwarded-proto");
+            told.port = outermost("x-forwarded-port").and_then(|port| port.parse().ok());
+        }
+        told.prefix = outermost("x-forwarded-prefix");
+        told
+    }
+}
+
+/// What a proxy says of the request it got; nothing of it is checked yet.
+#[derive(Debug, Default)]
+struct Told {
+    scheme: Option<String>,
+    host: Option<String>,
+    port: Option<u16>,
+    prefix: Option<String>,
+}
+
+fn read_public_url(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let scheme = known_scheme(scheme)?;
+    let (host, path) = match rest.find('/') {
+        Some(slash) => rest.split_at(slash),
+        None => (rest, ""),
+    };
+    if !is_authority(host) {
+        return None;
+    }
+    let path = plain_path(path)?;
+    let path = path.strip_suffix(SERVICE_PATH).unwrap_or(path);
+    Some(format!("{scheme}://{host}{path}{SERVICE_PATH}"))
+}
+
+fn known_scheme(text: &str) -> Option<&'static str> {
+    ["https", "http"].into_iter().find(|known| text.trim().eq_ignore_ascii_case(known))
+}
+
+fn default_port(scheme: &str) -> u16 {
+    if scheme == "https" { 443 } else { 80 }
+}
+
+fn has_port(authority: &str) -> bool {
+    authority.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// A host name, an IPv4 address or an IPv6 address in brackets, and perhaps a
+/// port. Stricter than RFC 3986: no user, no percent-encoding.
+fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let Some((address, rest)) = rest.split_once(']') else { return false };
+            if address.parse::<std::net::Ipv6Addr>().is_err() {
+                return false;
+            }
+            if rest.is_empty() {
+                return true;
+            }
+            let Some(port) = rest.strip_prefix(':') else { return false };
+            ("ipv6", Some(port))
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    (1..=255).contains(&host.len())
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+        && port
+            .is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
+}
+
+/// A path of plain segments, without the slash at its end; empty for the root.
+fn plain_path(text: &str) -> Option<&str> {
+    let path = text.trim().trim_end_matches('/');
+    if path.is_empty() {
+        return Some("");
+    }
+    let plain = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    };
+    (path.len() <= 255 && path.strip_prefix('/')?.split('/').all(plain)).then_some(path)
+}
+
+/// The address of a hop: `1.2.3.4`, `1.2.3.4:80`, `[::1]:80` or `::1`.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let text = text.trim().trim_matches('"');
+    if let Some(rest) = text.strip_prefix('[') {
+        return rest.split_once(']')?.0.parse().ok();
+    }
+    text.parse().ok().or_else(|| text.split_once(':')?.0.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PROXY: &str = "10.1.2.3";
+
+    fn base(peer: &str, headers: &[(&str, &str)]) -> Result<String, HostError> {
+        let networks = ["10.0.0.0/8", "fd00::/8"].map(|text| Network::parse(text).expect("network"));
+        let base = BaseUrl::new(None, networks.to_vec()).expect("nothing configured");
+        let header = |name: &str| -> Vec<&str> {
+            headers.iter().filter(|(known, _)| *known == name).map(|(_, value)| *value).collect()
+        };
+        base.of(&Asked { peer: peer.parse().ok(), tls: false, header: &header })
+    }
+
+    fn url(authority: &str) -> Result<String, HostError> {
+        Ok(format!("{authority}/dicomweb"))
+    }
+
+    #[test]
+    fn networks() {
+        let contains = |network: &str, address: &str| {
+            Network::parse(network).expect("network").contains(address.parse().expect("address"))
+        };
+        assert!(contains("10.0.0.0/8", "10.255.0.1") && !contains("10.0.0.0/8", "11.0.0.1"));
+        assert!(contains("10.0.0.0/8", "::ffff:10.0.0.1"));
+        assert!(contains("0.0.0.0/0", "1.2.3.4") && !contains("0.0.0.0/0", "::1"));
+        assert!(contains("::1", "::1") && !contains("::1", "::2"));
+        assert!(contains("::/0", "::2") && contains("1.2.3.4", "1.2.3.4"));
+        assert!(contains("192.168.0.0/17", "192.168.127.9") && !contains("192.168.0.0/17", "192.168.128.9"));
+        for bad in ["", "10.0.0.0/33", "::/129", "host", "10.0.0.0/", "10.0.0.0/-1"] {
+            assert!(Network::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_the_request() {
+        let host = |value| base("1.2.3.4", &[("host", value)]);
+        assert_eq!(host("pacs.example:8080"), url("http://pacs.example:8080"));
+        assert_eq!(host("[::1]:8080"), url("http://[::1]:8080"));
+        assert_eq!(host("192.168.1.1"), url("http://192.168.1.1"));
+        for bad in [
+            "", "a b", "a@b", "a\"b", "a<b", "a/b", "a:b", "a:99999", "[::1", "[x]:1", "[::1]x", "ä",
+            "a\r\nb", ":80",
+        ] {
+            assert_eq!(host(bad), Err(HostError), "{bad}");
+        }
+        assert_eq!(base("1.2.3.4", &[]), Err(HostError));
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_heard() {
+        let headers = [
+            ("host", "inner:8080"),
+            ("x-forwarded-host", "pacs.example"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-prefix", "/imaging/"),
+        ];
+        assert_eq!(base(PROXY, &headers), url("https://pacs.example/imaging"));
+        assert_eq!(base("1.2.3.4", &headers), url("http://inner:8080"));
+        assert_eq!(base("no address", &headers), url("http://inner:8080"));
+    }
+
+    #[test]
+    fn forwarded() {
+        let one = |value| base(PROXY, &[("host", "inner"), ("forwarded", value)]);
+        assert_eq!(
+            one("for=1.2.3.4;Proto=HTTPS;host=\"pacs.example:8443\""),
+            url("https://pacs.example:8443")
+        );
+        assert_eq!(one("for=1.2.3.4;proto=https"), url("https://inner"));
+        assert_eq!(one("host=evil.example, for=1.2.3.4;host=pacs.example"), url("http://pacs.example"));
+        assert_eq!(
+            one("for=1.2.3.4;host=outer.example;proto=https, for=\"[fd00::5]:81\";host=middle"),
+            url("https://outer.example"),
+            "the hop before is trusted as well"
+        );
+        assert_eq!(one("host=\"a b\";proto=gopher"), url("http://inner"), "nonsense is not heard");
+        assert_eq!(one(";;,,=;\""), url("http://inner"));
+    }
+
+    #[test]
+    fn chains_of_proxies() {
+        let chain = |hops, hosts| {
+            base(PROXY, &[("host", "inner"), ("x-forwarded-for", hops), ("x-forwarded-host", hosts)])
+        };
+        assert_eq!(chain("1.2.3.4", "evil.example, pacs.example"), url("http://pacs.example"));
+        assert_eq!(chain("1.2.3.4, 10.0.0.9", "outer.example, middle"), url("http://outer.example"));
+        assert_eq!(chain("1.2.3.4, 10.0.0.9", "outer.example"), url("http://outer.example"));
+        assert_eq!(
+            base(PROXY, &[("host", "inner"), ("x-forwarded-port", "8443"), ("x-forwarded-proto", "https")]),
+            url("https://inner:8443")
+        );
+        assert_eq!(
+            base(PROXY, &[("host", "inner"), ("x-forwarded-port", "443"), ("x-forwarded-proto", "https")]),
+            url("https://inner")
+        );
+        for prefix in ["//evil.example", "/a/../b", "a", "/a b", "/a\"b", "/a?b", "/%2e"] {
+            let headers = [("host", "inner"), ("x-forwarded-prefix", prefix)];
+            assert_eq!(base(PROXY, &headers), url("http://inner"), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn a_configured_url_goes_before_all() {
+        let configured = |text| {
+            let base = BaseUrl::new(Some(text), Vec::new())?;
+            let header = |_: &str| Vec::new();
+            Ok(base.of(&Asked { peer: None, tls: true, header: &header }))
+        };
+        for text in ["https://pacs.example", " https://pacs.example/ ", "HTTPS://pacs.example/dicomweb/"] {
+            assert_eq!(configured(text), Ok(url("https://pacs.example")), "{text}");
+        }
+        assert_eq!(configured("http://h:1/a/b"), Ok(url("http://h:1/a/b")));
+        for bad in
+            ["", "pacs.example", "ftp://h", "https://", "https://u@h", "https://h/?q", "https://h/a//b"]
+        {
+            assert_eq!(configured(bad), Err(ConfiguredError::PublicUrl(bad.to_owned())), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_out_needs_no_escaping(
+            host in "[a-z.:@<\"\\[\\] ]{0,20}",
+            forwarded in "[a-z=;,:\"\\[\\]. ]{0,40}|host=[a-z<@. ]{0,9}",
+            prefix in "[a-z/.%\" ]{0,20}",
+        ) {
+            let headers =
+                [("host", host.as_str()), ("forwarded", forwarded.as_str()), ("x-forwarded-prefix", prefix.as_str())];
+            if let Ok(url) = base(PROXY, &headers) {
+                prop_assert!(url.starts_with("http://") || url.starts_with("https://"));
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/[]".contains(&byte);
+                prop_assert!(url.bytes().all(plain), "{}", url);
+                prop_assert!(!url[8..].contains("//"), "{}", url);
+            }
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The tests of a search as questions to the index.
+//!
+//! Each question finds at least what the test matches; where it may find more,
+//! the search is no longer exact and the caller checks every candidate with
+//! [`crate::dicom::query::matches`]. The terms are those of `terms.rs`.
+
+use std::ops::Bound;
+
+use dicom_core::{Tag, VR};
+use dicom_dictionary_std::tags;
+use tantivy::query::{
+    BooleanQuery, EmptyQuery, InvertedIndexRangeQuery, Occur, PhraseQuery, Query as Question, TermQuery,
+    TermSetQuery,
+};
+use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::{Searcher, Term};
+
+use super::grams::{self, Need};
+use super::ladder::{self, Cover, Rungs, Stretch};
+use super::schema::Fields;
+use super::terms;
+use crate::dicom::query::{Key, Level, NameTest, Part, Pattern, Query, Range, Test};
+
+/// A search as questions.
+pub(super) struct Compiled {
+    /// On the documents of what is searched for; of series for instances.
+    pub own: Box<dyn Question>,
+    /// On the documents of studies, where series are searched for and their
+    /// studies are restricted: only series of those studies match.
+    pub studies: Option<Box<dyn Question>>,
+    /// The questions find only what the search matches.
+    pub exact: bool,
+}
+
+/// Compiles a search for the state that a searcher sees.
+pub(super) fn compile(query: &Query, fields: &Fields, searcher: &Searcher) -> tantivy::Result<Compiled> {
+    let mut own = Clauses::new(fields, searcher);
+    let mut studies = Clauses::new(fields, searcher);
+    for key in &query.keys {
+        match (query.target, key.level) {
+            (Level::Study, Level::Study) | (Level::Series | Level::Instance, Level::Series) => {
+                own.key(key)?
+            }
+            (Level::Series | Level::Instance, Level::Study) => studies.key(key)?,
+            (Level::Instance, Level::Instance) if key.tag == tags::SOP_CLASS_UID => {
+                // A series knows its SOP classes, not which instance has which.
+                own.key(key)?;
+                own.exact = false;
+            }
+            (Level::Study, Level::Series | Level::Instance)
+            | (Level::Series | Level::Instance, Level::Instance) => own.exact &= key.test == Test::Any,
+        }
+    }
+    let exact = own.exact && studies.exact;
+    let kind = match query.target {
+        Level::Study => terms::A_STUDY,
+        Level::Series | Level::Instance => terms::A_SERIES,
+    };
+    let studies = (!studies.clauses.is_empty()).then(|| studies.join(terms::A_STUDY));
+    Ok(Compiled { own: own.join(kind), studies, exact })
+}
+
+/// Clauses of one kind of document, all of which must hold.
+struct Clauses<'a> {
+    fields: &'a Fields,
+    searcher: &'a Searcher,
+    clauses: Vec<(Occur, Box<dyn Question>)>,
+    exact: bool,
+}
+
+/// What a test asks of an attribute.
+enum Asked {
+    /// Nothing that the index could answer.
+    Nothing,
+    All(Vec<Box<dyn Question>>),
+    AnyOf(Vec<Box<dyn Question>>),
+}
+
+impl<'a> Clauses<'a> {
+    fn new(fields: &'a Fields, searcher: &'a Searcher) -> Self {
+        Self { fields, searcher, clauses: Vec::new(), exact: true }
+    }
+
+    fn join(mut self, kind: &str) -> Box<dyn Question> {
+        let kind = self.term(kind);
+        if self.clauses.is_empty() {
+            return kind;
+        }
+        self.clauses.push((Occur::Must, kind));
+        Box::new(BooleanQuery::new(self.clauses))
+    }
+
+    fn key(&mut self, key: &Key) -> tantivy::Result<()> {
+        if key.test == Test::Any {
+            return Ok(());
+        }
+        if key.tag.group() % 2 == 1 {
+            // Private attributes are not indexed.
+            self.exact = false;
+            return Ok(());
+        }
+        let path = terms::path_of(key.tag);
+        if key.test == Test::Empty {
+            self.clauses.push((Occur::MustNot, self.term(&terms::present(&path))));
+            return Ok(());
+        }
+        let question = match self.ask(&path, key.tag, key.vr, &key.test) {
+            Asked::Nothing => return Ok(()),
+            Asked::All(questions) => all(questions),
+            Asked::AnyOf(questions) => any(questions),
+        };
+        // What could not be indexed whole is always a candidate.
+        let overflow = Term::from_field_text(self.fields.terms, &terms::overflow(&path));
+        let question = if self.searcher.doc_freq(&overflow)? > 0 {
+            self.exact = false;
+            any(vec![question, Box::new(TermQuery::new(overflow, IndexRecordOption::Basic))])
+        } else {
+            question
+        };
+        self.clauses.push((Occur::Must, question));
+        Ok(())
+    }
+
+    fn ask(&mut self, path: &str, tag: Tag, vr: VR, test: &Test) -> Asked {
+        match test {
+            Test::Any => Asked::Nothing,
+            Test::Empty => {
+                // Within an item: every item may lack it.
+                self.exact = false;
+                Asked::Nothing
+            }
+            Test::Uids(values) | Test::OneOf(values) => {
+                Asked::All(vec![self.one_of(values.iter().map(|value| terms::text(path, value)))])
+            }
+            Test::AllOf(values) => {
+                Asked::All(values.iter().map(|value| self.term(&terms::text(path, value))).collect())
+            }
+            Test::Number(values) => {
+                Asked::All(vec![self.one_of(values.iter().map(|value| terms::number(path, *value)))])
+            }
+            Test::Wildcard(patterns) => {
+                Asked::AnyOf(patterns.iter().map(|pattern| self.pattern(path, pattern)).collect())
+            }
+            Test::Name(name) => self.name(path, name),
+            Test::Range(range) => match terms::rungs(vr) {
+                Some(rungs) => Asked::All(vec![self.range(path, rungs, range)]),
+                None => self.unanswered(path),
+            },
+            Test::DateTime { time, range } => self.date_time(path, tag, *time, range),
+            Test::Item(keys) => self.item(path, keys),
+        }
+    }
+
+    fn unanswered(&mut self, path: &str) -> Asked {
+        self.exact = false;
+        Asked::All(vec![self.term(&terms::present(path))])
+    }
+
+    fn name(&mut self, path: &str, name: &NameTest) -> Asked {
+        if !name.tokens.is_empty() {
+            // Which words a name has is for the one predicate to say.
+            self.exact = false;
+            let words = name.tokens.iter().map(|token| terms::word(path, token));
+            return Asked::All(words.map(|word| self.begins(self.fields.terms, &word)).collect());
+        }
+        let mut questions: Vec<Box<dyn Question>> = Vec::new();
+        for pattern in name.by_group.iter().flatten() {
+            // The index does not tell the groups apart.
+            self.exact = false;
+            questions.push(self.pattern(path, pattern));
+        }
+        questions.extend(name.any_group.iter().map(|pattern| self.pattern(path, pattern)));
+        if questions.is_empty() { self.unanswered(path) } else { Asked::All(questions) }
+    }
+
+    /// An item in which all keys match: at least, items in which each does.
+    fn item(&mut self, path: &str, keys: &[Key]) -> Asked {
+        let asked = keys.iter().filter(|key| key.test != Test::Any);
+        if asked.clone().count() != 1 {
+            self.exact = false;
+        }
+        let mut questions = Vec::new();
+        for key in asked {
+            if key.tag.group() % 2 == 1 {
+                self.exact = false;
+                continue;
+            }
+            match self.ask(&terms::path_within(path, key.tag), key.tag, key.vr, &key.test) {
+                Asked::Nothing => {}
+                Asked::All(more) => questions.extend(more),
+                Asked::AnyOf(more) => questions.push(any(more)),
+            }
+        }
+        if questions.is_empty() { Asked::Nothing } else { Asked::All(questions) }
+    }
+
+    fn pattern(&mut self, path: &str, pattern: &Pattern) -> Box<dyn Question> {
+        if let Some(text) = literal(pattern) {
+            return self.term(&terms::text(path, &text));
+        }
+        let plan = grams::plan(pattern);
+        self.exact &= plan.exact;
+        let grams = self.fields.grams;
+        let mut questions: Vec<Box<dyn Question>> = Vec::new();
+        for need in plan.needs {
+            questions.push(match need {
+                Need::Begins(text) => self.begins(grams, &terms::text(path, &text)),
+                Need::Phrase(phrase) => phrase_of(
+                    phrase
+                        .into_iter()
+                        .map(|(at, gram)| (at, Term::from_field_text(grams, &terms::text(path, &gram))))
+                        .collect(),
+                ),
+            });
+        }
+        if questions.is_empty() {
+            questions.push(self.term(&terms::present(path)));
+        }
+        all(questions)
+    }
+
+    fn range(&mut self, path: &str, rungs: Rungs, range: &Range) -> Box<dyn Question> {
+        match ladder::cover(rungs, range) {
+            Some(Cover { stretches, exact }) => {
+                self.exact &= exact;
+                any(stretches.iter().map(|stretch| self.stretch(path, stretch)).collect())
+            }
+            None => {
+                self.exact = false;
+                self.term(&terms::present(path))
+            }
+        }
+    }
+
+    fn date_time(&mut self, path: &str, date: Tag, time: Tag, range: &Range) -> Asked {
+        if path == terms::path_of(date) && terms::PAIRS.contains(&(date, time)) {
+            return Asked::All(vec![self.range(&terms::path_of_pair(date), ladder::DATE_TIME, range)]);
+        }
+        // The days alone.
+        self.exact = false;
+        let day = |bound: &Option<String>| bound.as_ref().and_then(|text| Some(text.get(..8)?.to_owned()));
+        let days = Range { from: day(&range.from), to: day(&range.to), zone: range.zone };
+        Asked::All(vec![self.range(path, ladder::DATE, &days)])
+    }
+
+    fn stretch(&self, path: &str, stretch: &Stretch) -> Box<dyn Question> {
+        let bound = |(digits, included): &(String, bool)| {
+            let term = Term::from_field_text(self.fields.terms, &terms::rung(path, stretch.rung, digits));
+            if *included { Bound::Included(term) } else { Bound::Excluded(term) }
+        };
+        Box::new(InvertedIndexRangeQuery::new(bound(&stretch.from), bound(&stretch.to)))
+    }
+
+    fn term(&self, text: &str) -> Box<dyn Question> {
+        Box::new(TermQuery::new(Term::from_field_text(self.fields.terms, text), IndexRecordOption::Basic))
+    }
+
+    fn one_of(&self, texts: impl Iterator<Item = String>) -> Box<dyn Question> {
+        let mut terms: Vec<Term> =
+            texts.map(|text| Term::from_field_text(self.fields.terms, &text)).collect();
+        match terms.pop() {
+            None => Box::new(EmptyQuery),
+            Some(term) if terms.is_empty() => Box::new(TermQuery::new(term, IndexRecordOption::Basic)),
+            Some(term) => {
+                terms.push(term);
+                Box::new(TermSetQuery::new(terms))
+            }
+        }
+    }
+
+    /// A term that begins so.
+    fn begins(&self, field: Field, text: &str) -> Box<dyn Question> {
+        let from = Term::from_field_text(field, text);
+        let to = Term::from_field_text(field, &format!("{text}{}", char::MAX));
+        Box::new(InvertedIndexRangeQuery::new(Bound::Included(from), Bound::Included(to)))
+    }
+}
+
+fn phrase_of(mut terms: Vec<(usize, Term)>) -> Box<dyn Question> {
+    match terms.pop() {
+        None => Box::new(EmptyQuery),
+        Some((_, term)) if terms.is_empty() => Box::new(TermQuery::new(term, IndexRecordOption::Basic)),
+        Some(last) => {
+            terms.push(last);
+            Box::new(PhraseQuery::new_with_offset(terms))
+        }
+    }
+}
+
+/// All of them must hold; there is at least one.
+fn all(mut questions: Vec<Box<dyn Question>>) -> Box<dyn Question> {
+    if questions.len() == 1
+        && let Some(question) = questions.pop()
+    {
+        return question;
+    }
+    Box::new(BooleanQuery::intersection(questions))
+}
+
+/// One of them must hold; of none, none does.
+fn any(mut questions: Vec<Box<dyn Question>>) -> Box<dyn Question> {
+    if questions.len() == 1
+        && let Some(question) = questions.pop()
+    {
+        return question;
+    }
+    if questions.is_empty() {
+        return Box::new(EmptyQuery);
+    }
+    Box::new(BooleanQuery::union(questions))
+}
+
+/// The text of a pattern that has no wildcards.
+fn literal(pattern: &Pattern) -> Option<String> {
+    pattern
+        .parts
+        .iter()
+        .map(|part| match part {
+            Part::Literal(text) => Some(text.as_str()),
+            Part::Any | Part::One => None,
+        })
+        .collect()
+}

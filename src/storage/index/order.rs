@@ -1,0 +1,283 @@
+//! The order of results (QRY-28: total, and the same for every page).
+//!
+//! What a search may be ordered by stands in [`COLUMNS`]; each is a fast field
+//! of the index. A [`SortKey`] is a text of bytes whose lexicographic order is
+//! the order of the results, made alike from a row of the index and from the
+//! data sets of a study that the index has not seen yet, so that both merge.
+//! Missing values come last in either direction; the ids of the catalog break
+//! every tie. Knows no tantivy.
+
+use std::cmp::Ordering;
+
+use dicom_core::Tag;
+use dicom_dictionary_std::tags;
+
+use crate::dicom::dataset::{DataSet, Value};
+use crate::dicom::fold::fold;
+use crate::dicom::query::{Level, Query, normal_date, normal_time};
+
+/// An attribute that results can be ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    pub tag: Tag,
+    pub level: Level,
+    /// The name of the fast field.
+    pub name: &'static str,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Date,
+    Time,
+    Number,
+    Text,
+    Name,
+}
+
+const fn column(tag: Tag, level: Level, name: &'static str, kind: Kind) -> Column {
+    Column { tag, level, name, kind }
+}
+
+/// A new line here needs a new [`super::FORMAT`].
+pub const COLUMNS: &[Column] = &[
+    column(tags::STUDY_DATE, Level::Study, "study_date", Kind::Date),
+    column(tags::STUDY_TIME, Level::Study, "study_time", Kind::Time),
+    column(tags::PATIENT_NAME, Level::Study, "patient_name", Kind::Name),
+    column(tags::PATIENT_ID, Level::Study, "patient_id", Kind::Text),
+    column(tags::PATIENT_BIRTH_DATE, Level::Study, "birth_date", Kind::Date),
+    column(tags::PATIENT_SEX, Level::Study, "sex", Kind::Text),
+    column(tags::ACCESSION_NUMBER, Level::Study, "accession_number", Kind::Text),
+    column(tags::STUDY_ID, Level::Study, "study_id", Kind::Text),
+    column(tags::STUDY_DESCRIPTION, Level::Study, "study_description", Kind::Text),
+    column(tags::REFERRING_PHYSICIAN_NAME, Level::Study, "referring_physician", Kind::Name),
+    column(tags::MODALITIES_IN_STUDY, Level::Study, "modalities", Kind::Text),
+    column(tags::NUMBER_OF_STUDY_RELATED_SERIES, Level::Study, "study_series", Kind::Number),
+    column(tags::NUMBER_OF_STUDY_RELATED_INSTANCES, Level::Study, "study_instances", Kind::Number),
+    column(tags::SERIES_NUMBER, Level::Series, "series_number", Kind::Number),
+    column(tags::MODALITY, Level::Series, "modality", Kind::Text),
+    column(tags::SERIES_DATE, Level::Series, "series_date", Kind::Date),
+    column(tags::SERIES_TIME, Level::Series, "series_time", Kind::Time),
+    column(tags::SERIES_DESCRIPTION, Level::Series, "series_description", Kind::Text),
+    column(tags::BODY_PART_EXAMINED, Level::Series, "body_part", Kind::Text),
+    column(tags::NUMBER_OF_SERIES_RELATED_INSTANCES, Level::Series, "series_instances", Kind::Number),
+];
+
+/// Order keys of one search that are heeded; further ones change nothing.
+const KEYS_MAX: usize = 4;
+/// Parts of an order at most: what was asked for, then the default.
+pub(super) const PARTS_MAX: usize = KEYS_MAX + 3;
+/// Characters of a text that count for the order.
+const TEXT_MAX: usize = 64;
+
+/// Whether results of a level can be ordered by an attribute.
+#[must_use]
+pub fn sortable(tag: Tag, target: Level) -> bool {
+    find(tag, target).is_some()
+}
+
+fn find(tag: Tag, target: Level) -> Option<&'static Column> {
+    COLUMNS.iter().find(|column| column.tag == tag && column.level <= target)
+}
+
+impl Column {
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        match self.kind {
+            Kind::Text | Kind::Name => true,
+            Kind::Date | Kind::Time | Kind::Number => false,
+        }
+    }
+
+    /// What the index keeps of an attribute of a date, time or number.
+    pub(super) fn number(&self, set: &DataSet) -> Option<u64> {
+        let digits = |text: String| text.replace('.', "").parse().ok();
+        match self.kind {
+            Kind::Date => digits(normal_date(set.first_text(self.tag)?)?),
+            Kind::Time => digits(normal_time(set.first_text(self.tag)?)?),
+            // The sign bit flipped: the order of the unsigned is that of the signed.
+            Kind::Number => Some(set.first_int(self.tag)?.cast_unsigned() ^ (1 << 63)),
+            Kind::Text | Kind::Name => None,
+        }
+    }
+
+    /// What the index keeps of an attribute of text or names.
+    pub(super) fn text(&self, set: &DataSet) -> Option<String> {
+        let text = match self.kind {
+            Kind::Text => set.first_text(self.tag)?,
+            Kind::Name => match &set.get(self.tag)?.value {
+                Value::Names(names) => {
+                    let name = names.first()?;
+                    let groups = [&name.alphabetic, &name.ideographic, &name.phonetic];
+                    groups.into_iter().find(|group| !group.is_empty())?
+                }
+                _ => return None,
+            },
+            Kind::Date | Kind::Time | Kind::Number => return None,
+        };
+        let kept: String = fold(text).chars().filter(|c| !c.is_control()).take(TEXT_MAX).collect();
+        (!kept.is_empty()).then_some(kept)
+    }
+}
+
+/// Which columns order a search, most significant first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    pub column: &'static Column,
+    pub descending: bool,
+}
+
+impl Plan {
+    pub fn of(query: &Query) -> Self {
+        let mut plan = Self { parts: Vec::with_capacity(PARTS_MAX) };
+        for order in &query.order {
+            if plan.parts.len() < KEYS_MAX {
+                plan.push(order.tag, query.target, order.descending);
+            }
+        }
+        plan.push(tags::STUDY_DATE, query.target, true);
+        plan.push(tags::STUDY_TIME, query.target, true);
+        plan.push(tags::SERIES_NUMBER, query.target, false);
+        plan
+    }
+
+    fn push(&mut self, tag: Tag, target: Level, descending: bool) {
+        if let Some(column) = find(tag, target)
+            && self.parts.iter().all(|part| part.column.tag != tag)
+        {
+            self.parts.push(Part { column, descending });
+        }
+    }
+}
+
+/// A number as it is compared: ascending, whatever the wanted direction, a
+/// missing one last.
+pub(super) fn rank(number: Option<u64>, descending: bool) -> u64 {
+    match number {
+        None => u64::MAX,
+        Some(number) if descending => u64::MAX - 1 - number.min(u64::MAX - 1),
+        Some(number) => number.min(u64::MAX - 1),
+    }
+}
+
+/// A place in the order of results. Keys of one query compare; others mean nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SortKey(Box<[u8]>);
+
+impl Ord for SortKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl PartialOrd for SortKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Puts a [`SortKey`] together, part by part in the order of the plan.
+#[derive(Default)]
+pub(super) struct SortKeyWriter {
+    bytes: Vec<u8>,
+}
+
+impl SortKeyWriter {
+    pub fn rank(&mut self, rank: u64) {
+        self.bytes.extend(rank.to_be_bytes());
+    }
+
+    /// A text holds no control characters, so 0 ends it below any other, and
+    /// 1 before it is below the 255 of a missing one.
+    pub fn text(&mut self, text: Option<&str>, descending: bool) {
+        let Some(text) = text else { return self.bytes.push(0xFF) };
+        self.bytes.push(1);
+        let flip = if descending { 0xFF } else { 0 };
+        self.bytes.extend(text.bytes().chain([0]).map(|byte| byte ^ flip));
+    }
+
+    pub fn finish(mut self, study_id: u64, series_id: Option<u64>) -> SortKey {
+        self.bytes.extend(study_id.to_be_bytes());
+        self.bytes.extend(series_id.unwrap_or_default().to_be_bytes());
+        SortKey(self.bytes.into_boxed_slice())
+    }
+}
+
+/// The place of a study, or of a series of it, in the order of a search: the
+/// same that [`super::View::search`] gives once the index holds it.
+#[must_use]
+pub fn order_of(
+    query: &Query,
+    study: &DataSet,
+    series: Option<&DataSet>,
+    study_id: u64,
+    series_id: Option<u64>,
+) -> SortKey {
+    let mut key = SortKeyWriter::default();
+    let nothing = DataSet::new();
+    for part in Plan::of(query).parts {
+        let set = match part.column.level {
+            Level::Study => study,
+            Level::Series | Level::Instance => series.unwrap_or(&nothing),
+        };
+        if part.column.is_text() {
+            key.text(part.column.text(set).as_deref(), part.descending);
+        } else {
+            key.rank(rank(part.column.number(set), part.descending));
+        }
+    }
+    key.finish(study_id, series_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use dicom_core::VR;
+
+    use super::*;
+    use crate::dicom::query::{Order, Resource};
+
+    fn study(date: &str, id: &str) -> DataSet {
+        let mut set = DataSet::new();
+        if !date.is_empty() {
+            set.put_text(tags::STUDY_DATE, VR::DA, date);
+        }
+        if !id.is_empty() {
+            set.put_text(tags::PATIENT_ID, VR::LO, id);
+        }
+        set
+    }
+
+    #[test]
+    fn the_newest_comes_first_and_the_undated_last() {
+        let query = Query::new(Resource::Studies);
+        let key = |date: &str, id| order_of(&query, &study(date, ""), None, id, None);
+        let mut keys = [key("", 1), key("20240101", 2), key("20250101", 4), key("20250101", 3)];
+        keys.sort();
+        assert_eq!(keys, [key("20250101", 3), key("20250101", 4), key("20240101", 2), key("", 1)]);
+    }
+
+    #[test]
+    fn texts_order_both_ways_with_the_missing_last() {
+        for (descending, wanted) in [(false, ["a", "ab", "b", ""]), (true, ["b", "ab", "a", ""])] {
+            let mut query = Query::new(Resource::Studies);
+            query.order.push(Order { tag: tags::PATIENT_ID, level: Level::Study, descending });
+            let mut keyed =
+                ["ab", "", "b", "a"].map(|id| (order_of(&query, &study("", id), None, 1, None), id));
+            keyed.sort();
+            assert_eq!(keyed.map(|(_, id)| id), wanted);
+        }
+    }
+
+    #[test]
+    fn an_order_has_room() {
+        let mut query = Query::new(Resource::Series);
+        query.order =
+            COLUMNS.iter().map(|c| Order { tag: c.tag, level: c.level, descending: false }).rev().collect();
+        assert!(Plan::of(&query).parts.len() <= PARTS_MAX);
+    }
+}

@@ -1,0 +1,489 @@
+//! The index against a filter over a `Vec`, and what it does after a restart.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dicom_core::{Tag, VR};
+use dicom_dictionary_std::tags;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use super::naive::matches;
+use super::*;
+use crate::dicom::dataset::{Element, PersonName, Value};
+use crate::dicom::query::{Key, NameTest, Order, Part, Pattern, Range, Resource, Test};
+
+#[derive(Debug, Clone)]
+struct Series {
+    set: DataSet,
+    sop_classes: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Study {
+    set: DataSet,
+    series: Vec<Series>,
+}
+
+/// Series are numbered through: study 7 has series 700, 701, ...
+fn series_id(study: u64, at: usize) -> u64 {
+    study * 100 + at as u64
+}
+
+fn put(index: &Index, id: u64, study: &Study) {
+    let series = study.series.iter().enumerate().map(|(at, series)| SeriesDoc {
+        id: series_id(id, at),
+        set: &series.set,
+        sop_classes: series.sop_classes.iter().map(String::as_str).collect(),
+        instances: series.sop_classes.len() as u64,
+    });
+    let doc = StudyDoc { id, set: &study.set, series: series.collect() };
+    index.put(&doc).expect("the index takes a study");
+}
+
+/// What a search finds, by looking at everything: ids in order.
+fn filter(
+    model: &BTreeMap<u64, Study>,
+    query: &Query,
+    skip: &BTreeSet<u64>,
+) -> Vec<(SortKey, u64, Option<u64>)> {
+    let mut found = Vec::new();
+    for (id, study) in model.iter().filter(|(id, _)| !skip.contains(id)) {
+        if query.target == Level::Study {
+            if matches(query, &study.set, None, None) {
+                found.push((order_of(query, &study.set, None, *id, None), *id, None));
+            }
+            continue;
+        }
+        for (at, series) in study.series.iter().enumerate() {
+            let matched = if query.target == Level::Series {
+                matches(query, &study.set, Some(&series.set), None)
+            } else {
+                series.sop_classes.iter().any(|uid| {
+                    let mut instance = DataSet::new();
+                    instance.put_text(tags::SOP_CLASS_UID, VR::UI, uid);
+                    matches(query, &study.set, Some(&series.set), Some(&instance))
+                })
+            };
+            if matched {
+                let series_id = Some(series_id(*id, at));
+                found.push((order_of(query, &study.set, Some(&series.set), *id, series_id), *id, series_id));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn check(view: &View, model: &BTreeMap<u64, Study>, query: &Query, skip: &BTreeSet<u64>, need: usize) {
+    let wanted = filter(model, query, skip);
+    let skipped = |id: u64| skip.contains(&id);
+    let hits = view.search(query, need, &skipped).expect("a search");
+    assert!(hits.rows.is_sorted_by(|a, b| a.order < b.order), "the order is total: {query:?}");
+    let rows: Vec<_> = hits.rows.iter().map(|hit| (hit.order.clone(), hit.study_id, hit.series_id)).collect();
+    if hits.exact {
+        let first = &wanted[..need.min(wanted.len())];
+        assert_eq!(rows, first, "{query:?}");
+        assert_eq!(hits.total, wanted.len() as u64, "{query:?}");
+    } else {
+        assert_eq!(hits.total, rows.len() as u64);
+        for row in &wanted {
+            assert!(rows.contains(row), "{row:?} is missing of {query:?}");
+        }
+    }
+}
+
+/// A text of few different characters, so that much of it matches.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        30 => "[abA]{1,6}",
+        5 => "[ab=\\^ 山é]{1,5}[ab]",
+        1 => "[ab]{155,165}",
+        1 => Just("a\u{2}b".to_owned()),
+    ]
+}
+
+fn name() -> impl Strategy<Value = PersonName> {
+    ("[abAÄ]{0,3}(\\^[abé -]{0,2}[ab])?", "[山田a]{0,2}", "[あかが]{0,1}")
+        .prop_map(|(alphabetic, ideographic, phonetic)| PersonName { alphabetic, ideographic, phonetic })
+}
+
+fn texts(vr: VR) -> impl Strategy<Value = Element> {
+    prop::collection::vec(prop_oneof![8 => text(), 1 => Just(String::new())], 1..3)
+        .prop_map(move |values| Element::new(vr, Value::Text(values)))
+}
+
+fn date() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => (2019..2022u32, 1..13u32, 1..29u32).prop_map(|(y, m, d)| format!("{y}{m:02}{d:02}")),
+        1 => (1..13u32).prop_map(|m| format!("2020.{m:02}.07")),
+        1 => select(vec!["2020", "nodate", "20201399", "0"]).prop_map(str::to_owned),
+    ]
+}
+
+fn time() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => (9..12u32, select(vec![0, 15, 59]), select(vec![0, 30, 60])).prop_map(|(h, m, s)| format!("{h:02}{m:02}{s:02}")),
+        2 => (9..12u32).prop_map(|h| format!("{h:02}0000.5")),
+        1 => select(vec!["10", "10:15", "11:15:30", "late"]).prop_map(str::to_owned),
+    ]
+}
+
+fn one(vr: VR, values: impl Strategy<Value = String>) -> impl Strategy<Value = Element> {
+    values.prop_map(move |value| Element::new(vr, Value::Text(vec![value])))
+}
+
+fn uid() -> impl Strategy<Value = String> {
+    (1..5u32).prop_map(|n| format!("1.2.{n}"))
+}
+
+fn codes() -> impl Strategy<Value = Element> {
+    let item = (proptest::option::of(texts(VR::SH)), proptest::option::of(texts(VR::LO)));
+    let item = item.prop_map(|(code, meaning)| {
+        let code = code.map(|element| (tags::CODE_VALUE, element));
+        code.into_iter().chain(meaning.map(|element| (tags::CODE_MEANING, element))).collect::<DataSet>()
+    });
+    prop::collection::vec(item, 0..3).prop_map(|items| Element::new(VR::SQ, Value::Items(items)))
+}
+
+/// Puts each attribute in with a chance, or in one of ten empty.
+fn set_of(elements: Vec<(Tag, BoxedStrategy<Element>)>) -> impl Strategy<Value = DataSet> {
+    let parts: Vec<_> = elements
+        .into_iter()
+        .map(|(tag, element)| {
+            (element, 0..10u32).prop_map(move |(element, chance)| match chance {
+                0 | 1 => None,
+                2 => Some((tag, Element::new(element.vr, Value::Empty))),
+                _ => Some((tag, element)),
+            })
+        })
+        .collect();
+    parts.prop_map(|elements| elements.into_iter().flatten().collect())
+}
+
+fn study() -> impl Strategy<Value = Study> {
+    let names =
+        prop::collection::vec(name(), 1..3).prop_map(|names| Element::new(VR::PN, Value::Names(names)));
+    let weight = select(vec!["1", "1.0", "+2", "70.5", "-0", "x"]).prop_map(str::to_owned);
+    let count = (0..4u64).prop_map(|n| Element::new(VR::US, Value::Unsigned(vec![n])));
+    let study = set_of(vec![
+        (tags::STUDY_DATE, one(VR::DA, date()).boxed()),
+        (tags::STUDY_TIME, one(VR::TM, time()).boxed()),
+        (tags::ACCESSION_NUMBER, one(VR::SH, text()).boxed()),
+        (tags::MODALITIES_IN_STUDY, texts(VR::CS).boxed()),
+        (tags::STUDY_DESCRIPTION, texts(VR::LO).boxed()),
+        (tags::PROCEDURE_CODE_SEQUENCE, codes().boxed()),
+        (tags::PATIENT_NAME, names.boxed()),
+        (tags::PATIENT_ID, one(VR::LO, text()).boxed()),
+        (tags::PATIENT_WEIGHT, one(VR::DS, weight).boxed()),
+        (tags::STUDY_INSTANCE_UID, one(VR::UI, uid()).boxed()),
+        (tags::NUMBER_OF_STUDY_RELATED_SERIES, count.boxed()),
+    ]);
+    let series = set_of(vec![
+        (tags::MODALITY, one(VR::CS, text()).boxed()),
+        (tags::SERIES_DESCRIPTION, texts(VR::LO).boxed()),
+        (tags::SERIES_NUMBER, one(VR::IS, (-3..9i32).prop_map(|n| n.to_string())).boxed()),
+        (tags::PERFORMED_PROCEDURE_STEP_START_DATE, one(VR::DA, date()).boxed()),
+        (tags::PERFORMED_PROCEDURE_STEP_START_TIME, one(VR::TM, time()).boxed()),
+        (tags::REQUEST_ATTRIBUTES_SEQUENCE, codes().boxed()),
+    ]);
+    let series = (series, prop::collection::vec(uid(), 1..3))
+        .prop_map(|(set, sop_classes)| Series { set, sop_classes });
+    (study, prop::collection::vec(series, 1..4)).prop_map(|(set, series)| Study { set, series })
+}
+
+fn pattern() -> impl Strategy<Value = Pattern> {
+    let part = prop_oneof![
+        4 => "[abA]{1,4}".prop_map(Part::Literal),
+        1 => text().prop_map(Part::Literal),
+        4 => Just(Part::Any),
+        2 => Just(Part::One),
+    ];
+    prop::collection::vec(part, 1..5).prop_map(|parts| Pattern { parts })
+}
+
+fn name_test() -> impl Strategy<Value = NameTest> {
+    let folded = "[ab^山田あ -]{0,2}[ab山]".prop_map(Part::Literal);
+    let part = prop_oneof![4 => folded, 3 => Just(Part::Any), 1 => Just(Part::One)];
+    let pattern = prop::collection::vec(part, 1..4).prop_map(|parts| Pattern { parts }).boxed();
+    prop_oneof![
+        4 => pattern.clone().prop_map(|any| NameTest { any_group: Some(any), by_group: [None, None, None], tokens: vec![] }),
+        1 => (pattern.clone(), proptest::option::of(pattern)).prop_map(|(a, b)| NameTest { any_group: None, by_group: [Some(a), b, None], tokens: vec![] }),
+        2 => prop::collection::vec("[ab山]{1,2}", 1..3).prop_map(|tokens| NameTest { any_group: None, by_group: [None, None, None], tokens }),
+    ]
+}
+
+fn range(bound: impl Strategy<Value = (String, String)>, zoned: bool) -> impl Strategy<Value = Range> {
+    let zone =
+        if zoned { prop_oneof![4 => Just(None), 1 => Just(Some(120))].boxed() } else { Just(None).boxed() };
+    (bound, 0..3u32, zone).prop_map(|((a, b), sides, zone)| {
+        let (from, to) = if a <= b { (a, b) } else { (b, a) };
+        Range { from: (sides != 0).then_some(from), to: (sides != 1).then_some(to), zone }
+    })
+}
+
+fn days() -> impl Strategy<Value = String> {
+    (2019..2022u32, 1..13u32, 1..29u32).prop_map(|(y, m, d)| format!("{y}{m:02}{d:02}"))
+}
+
+fn clocks() -> impl Strategy<Value = String> {
+    (9..12u32, select(vec![0, 15, 59]), 0..60u32, select(vec!["000000", "500000", "999999"]))
+        .prop_map(|(h, m, s, f)| format!("{h:02}{m:02}{s:02}.{f}"))
+}
+
+fn text_test() -> impl Strategy<Value = Test> {
+    prop_oneof![
+        prop::collection::vec(text(), 1..3).prop_map(Test::OneOf),
+        prop::collection::vec(text(), 1..3).prop_map(Test::AllOf),
+        prop::collection::vec(pattern(), 1..2).prop_map(Test::Wildcard),
+        Just(Test::Empty),
+        Just(Test::Any),
+    ]
+}
+
+fn code_keys(level: Level) -> impl Strategy<Value = Test> {
+    let keys = vec![(tags::CODE_VALUE, VR::SH), (tags::CODE_MEANING, VR::LO)];
+    (subsequence(keys, 0..3), text_test(), text_test()).prop_map(move |(keys, a, b)| {
+        let tests = [a, b];
+        Test::Item(
+            keys.into_iter().zip(tests).map(|((tag, vr), test)| Key::new(tag, vr, level, test)).collect(),
+        )
+    })
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    use Level::{Instance, Series, Study};
+    let text_at = |tag, vr, level| text_test().prop_map(move |test| Key::new(tag, vr, level, test)).boxed();
+    let whens = ((days(), clocks()), (days(), clocks())).prop_map(|((a, b), (c, d))| (a + &b, c + &d));
+    let whens = range(whens, true).boxed();
+    let uids = prop::collection::vec(uid(), 1..3).prop_map(Test::Uids).boxed();
+    let numbers =
+        prop::collection::vec(select(vec![-2.0, 0.0, 1.0, 2.0, 70.5]), 1..3).prop_map(Test::Number).boxed();
+    let at = |tag, vr, level, test: BoxedStrategy<Test>| {
+        test.prop_map(move |test| Key::new(tag, vr, level, test)).boxed()
+    };
+    let day_range = range((days(), days()), true).prop_map(Test::Range).boxed();
+    let time_range = range((clocks(), clocks()), true).prop_map(Test::Range).boxed();
+    let when = |time| whens.clone().prop_map(move |range| Test::DateTime { time, range }).boxed();
+    prop_oneof![
+        4 => at(tags::PATIENT_NAME, VR::PN, Study, name_test().prop_map(Test::Name).boxed()),
+        4 => text_at(tags::PATIENT_ID, VR::LO, Study),
+        2 => text_at(tags::STUDY_DESCRIPTION, VR::LO, Study),
+        2 => text_at(tags::MODALITIES_IN_STUDY, VR::CS, Study),
+        1 => text_at(tags::ACCESSION_NUMBER, VR::SH, Study),
+        2 => at(tags::STUDY_DATE, VR::DA, Study, day_range),
+        2 => at(tags::STUDY_TIME, VR::TM, Study, time_range),
+        3 => at(tags::STUDY_DATE, VR::DA, Study, when(tags::STUDY_TIME)),
+        2 => at(tags::PERFORMED_PROCEDURE_STEP_START_DATE, VR::DA, Series, when(tags::PERFORMED_PROCEDURE_STEP_START_TIME)),
+        2 => at(tags::PATIENT_WEIGHT, VR::DS, Study, numbers.clone()),
+        1 => at(tags::NUMBER_OF_STUDY_RELATED_SERIES, VR::IS, Study, numbers.clone()),
+        1 => at(tags::SERIES_NUMBER, VR::IS, Series, numbers),
+        2 => at(tags::STUDY_INSTANCE_UID, VR::UI, Study, uids.clone()),
+        2 => at(tags::SOP_CLASS_UID, VR::UI, Instance, uids),
+        2 => text_at(tags::SERIES_DESCRIPTION, VR::LO, Series),
+        2 => text_at(tags::MODALITY, VR::CS, Series),
+        2 => at(tags::PROCEDURE_CODE_SEQUENCE, VR::SQ, Study, code_keys(Study).boxed()),
+        2 => at(tags::REQUEST_ATTRIBUTES_SEQUENCE, VR::SQ, Series, code_keys(Series).boxed()),
+    ]
+}
+
+fn query() -> impl Strategy<Value = Query> {
+    let order = (select(COLUMNS), any::<bool>());
+    let resource = select(vec![Resource::Studies, Resource::Series, Resource::Instances]);
+    (resource, prop::collection::vec(key(), 0..3), prop::collection::vec(order, 0..3)).prop_map(
+        |(resource, mut keys, order)| {
+            let mut query = Query::new(resource);
+            keys.retain(|key| key.level <= query.target);
+            query.keys = keys;
+            query.order = order
+                .into_iter()
+                .map(|(column, descending)| Order { tag: column.tag, level: column.level, descending })
+                .collect();
+            query
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_index_is_a_filter_over_a_vec(
+        first in prop::collection::vec(study(), 1..25),
+        second in prop::collection::vec((0..30u64, proptest::option::of(study())), 0..12),
+        queries in prop::collection::vec((query(), subsequence((0..30u64).collect::<Vec<_>>(), 0..4), 0..20usize), 150),
+    ) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = Index::create(folder.path(), Options { writer_bytes: 15_000_000, ..Options::default() }).expect("an index");
+        let mut model = BTreeMap::new();
+        for (id, study) in (0..).zip(first) {
+            put(&index, id, &study);
+            model.insert(id, study);
+        }
+        index.commit(1).expect("a commit");
+        let before = (index.reader(), model.clone());
+        for (id, study) in second {
+            match study {
+                Some(study) => {
+                    put(&index, id, &study);
+                    model.insert(id, study);
+                }
+                None => {
+                    index.remove(id).expect("a removal");
+                    model.remove(&id);
+                }
+            }
+        }
+        index.commit(2).expect("a commit");
+        for (query, skip, need) in queries {
+            let skip = skip.into_iter().collect();
+            check(&index.reader(), &model, &query, &skip, need);
+            check(&index.reader(), &model, &query, &skip, usize::MAX);
+            check(&before.0, &before.1, &query, &BTreeSet::new(), need);
+        }
+        prop_assert_eq!((before.0.seq(), index.committed_seq()), (1, 2));
+    }
+}
+
+fn a_study(name: &str) -> Study {
+    let mut set = DataSet::new();
+    let name = PersonName { alphabetic: name.to_owned(), ..PersonName::default() };
+    set.put(tags::PATIENT_NAME, Element::new(VR::PN, Value::Names(vec![name])));
+    Study { set, series: vec![Series { set: DataSet::new(), sop_classes: vec!["1.2".to_owned()] }] }
+}
+
+fn small() -> Options {
+    Options { writer_bytes: 15_000_000, ..Options::default() }
+}
+
+fn total(index: &Index) -> u64 {
+    index.search(&Query::new(Resource::Studies), 0, &|_| false).expect("a search").total
+}
+
+#[test]
+fn a_new_start_goes_on_from_the_last_commit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let index = Index::create(folder.path(), small()).expect("an index");
+    put(&index, 1, &a_study("A"));
+    index.commit(41).expect("a commit");
+    put(&index, 2, &a_study("B"));
+    assert_eq!(total(&index), 1, "what is not committed is not seen");
+    drop(index);
+    let Ok(Opened::Ready(index)) = Index::open(folder.path(), small()) else { panic!("it opens") };
+    assert_eq!((index.committed_seq(), index.reader().seq(), total(&index)), (41, 41, 1));
+    // Tokenizers are there again, and the writer works.
+    put(&index, 2, &a_study("Smith"));
+    index.commit(42).expect("a commit");
+    let mut query = Query::new(Resource::Studies);
+    let pattern = Pattern { parts: vec![Part::Any, Part::Literal("mit".into()), Part::Any] };
+    let test = NameTest { any_group: Some(pattern), by_group: [None, None, None], tokens: vec![] };
+    query.keys.push(Key::new(tags::PATIENT_NAME, VR::PN, Level::Study, Test::Name(test)));
+    let hits = index.search(&query, 10, &|_| false).expect("a search");
+    assert_eq!((hits.total, hits.exact, hits.rows[0].study_id), (1, true, 2));
+}
+
+#[test]
+fn an_empty_folder_is_built_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert!(matches!(Index::open(folder.path(), small()), Ok(Opened::Rebuild(_))));
+    assert!(matches!(Index::open(&folder.path().join("none"), small()), Ok(Opened::Rebuild(_))));
+    let index = Index::create(&folder.path().join("none"), small()).expect("an index");
+    assert_eq!((index.committed_seq(), total(&index)), (0, 0));
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let index = Index::create(folder.path(), small()).expect("an index");
+    assert!(Index::open(folder.path(), small()).is_err());
+    drop(index);
+    // The file of the lock stays, the lock does not.
+    assert!(matches!(Index::open(folder.path(), small()), Ok(Opened::Ready(_))));
+}
+
+#[test]
+fn another_format_is_built_anew() {
+    assert_eq!(read_payload(&write_payload(7)), Some(7));
+    for payload in
+        ["", "hilum-index", "hilum-index 0 7", "hilum-index 1", "hilum-index 1 x", "hilum-index 1 7 8"]
+    {
+        assert_eq!(read_payload(payload), None, "{payload}");
+    }
+}
+
+#[test]
+fn damage_is_found_and_built_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let index = Index::create(folder.path(), small()).expect("an index");
+    put(&index, 1, &a_study("A"));
+    index.commit(1).expect("a commit");
+    drop(index);
+    let files: Vec<_> = fs::read_dir(folder.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| fs::metadata(path).is_ok_and(|meta| meta.len() > 0))
+        .filter(|path| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.')))
+        .collect();
+    for path in &files {
+        let whole = fs::read(path).expect("a file");
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 0x5A;
+        for damaged in [&whole[..whole.len() / 2], &[], &flipped[..]] {
+            fs::write(path, damaged).expect("a file");
+            match Index::open(folder.path(), small()) {
+                Ok(Opened::Rebuild(_)) => {}
+                Ok(Opened::Ready(index)) => {
+                    // Damage where nothing depends on it.
+                    assert_eq!((index.committed_seq(), total(&index)), (1, 1), "{}", path.display());
+                }
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        }
+        fs::write(path, whole).expect("a file");
+    }
+    let index = Index::create(folder.path(), small()).expect("a new index in place of the damaged one");
+    assert_eq!(total(&index), 0);
+}
+
+#[test]
+fn a_broad_superset_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let index = Index::create(folder.path(), Options { candidates_max: 3, ..small() }).expect("an index");
+    for id in 0..5 {
+        put(&index, id, &a_study("a^b"));
+    }
+    index.commit(1).expect("a commit");
+    let mut query = Query::new(Resource::Studies);
+    let test = |parts: Vec<Part>| NameTest {
+        any_group: Some(Pattern { parts }),
+        by_group: [None, None, None],
+        tokens: vec![],
+    };
+    let a = || Part::Literal("a".into());
+    query.keys = vec![Key::new(
+        tags::PATIENT_NAME,
+        VR::PN,
+        Level::Study,
+        Test::Name(test(vec![a(), Part::One, Part::Any])),
+    )];
+    assert!(matches!(index.search(&query, 1, &|_| false), Err(IndexError::TooBroad { candidates_max: 3 })));
+    query.keys =
+        vec![Key::new(tags::PATIENT_NAME, VR::PN, Level::Study, Test::Name(test(vec![a(), Part::Any])))];
+    assert_eq!(index.search(&query, 1, &|_| false).expect("a search").total, 5, "an exact one is not");
+}
+
+#[test]
+fn series_of_many_studies_are_joined() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let index = Index::create(folder.path(), small()).expect("an index");
+    for id in 0..2500 {
+        put(&index, id, &a_study(if id % 2 == 0 { "even" } else { "odd" }));
+    }
+    index.commit(1).expect("a commit");
+    let mut query = Query::new(Resource::Series);
+    let pattern = Pattern { parts: vec![Part::Literal("even".into())] };
+    let test = NameTest { any_group: Some(pattern), by_group: [None, None, None], tokens: vec![] };
+    query.keys.push(Key::new(tags::PATIENT_NAME, VR::PN, Level::Study, Test::Name(test)));
+    let hits = index.search(&query, 3, &|id| id == 2).expect("a search");
+    assert_eq!((hits.total, hits.instances, hits.exact), (1249, 1249, true));
+    assert_eq!(hits.rows.iter().map(|hit| hit.study_id).collect::<Vec<_>>(), [0, 4, 6]);
+}

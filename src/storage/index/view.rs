@@ -1,0 +1,256 @@
+//! One state of the index, searched: the hits of a query in the order of the
+//! results, and how many there are, in one pass over ids and fast fields.
+
+use std::collections::{BinaryHeap, HashMap};
+
+use tantivy::columnar::{Column as FastColumn, StrColumn};
+use tantivy::query::{EnableScoring, Query as Question, TermSetQuery};
+use tantivy::{DocId, Searcher, SegmentReader, Term};
+
+use super::clause::{self, Compiled};
+use super::order::{PARTS_MAX, Plan, SortKeyWriter, rank};
+use super::schema::{Fields, INSTANCES, SERIES, STUDY};
+use super::{Hit, Hits, IndexError};
+use crate::dicom::query::Query;
+
+/// Studies up to which series are found by the ids of their studies instead of
+/// looking at all series.
+const STUDIES_FEW: usize = 1024;
+
+/// A state of the index. It does not change while commits go on; several calls
+/// on one view see the same.
+#[derive(Clone)]
+pub struct View {
+    pub(super) searcher: Searcher,
+    pub(super) fields: Fields,
+    pub(super) seq: u64,
+    pub(super) candidates_max: usize,
+}
+
+impl View {
+    /// The sequence number of the last commit in this state.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Finds what matches, except in studies that `skip` names: the first
+    /// `need` hits in order and how many there are. If the index could answer
+    /// only by a superset, all candidates in order, see [`Hits::exact`].
+    ///
+    /// # Errors
+    /// If a superset is larger than the limit, or the index does not read.
+    pub fn search(&self, query: &Query, need: usize, skip: &dyn Fn(u64) -> bool) -> Result<Hits, IndexError> {
+        let Compiled { mut own, studies, exact } = clause::compile(query, &self.fields, &self.searcher)?;
+        let mut hits = Hits { rows: Vec::new(), total: 0, instances: 0, exact };
+        let mut within = None;
+        if let Some(studies) = studies {
+            let ids = self.study_ids(studies.as_ref(), skip)?;
+            if ids.len() <= STUDIES_FEW {
+                own = self.of_studies(own, &ids);
+            } else {
+                within = Some(ids);
+            }
+        }
+        let plan = Plan::of(query);
+        let keep = if exact { need } else { self.candidates_max };
+        let weight = own.weight(EnableScoring::disabled_from_searcher(&self.searcher))?;
+        for segment in self.searcher.segment_readers() {
+            let mut columns = Columns::open(segment, &plan)?;
+            let mut top = Top { keep, heap: BinaryHeap::new() };
+            weight.for_each_no_score(segment, &mut |docs| {
+                for doc in docs.iter().copied().filter(|doc| !segment.is_deleted(*doc)) {
+                    let study = columns.study.first(doc).unwrap_or_default();
+                    if skip(study) || within.as_ref().is_some_and(|ids| !ids.contains(study)) {
+                        continue;
+                    }
+                    hits.total += 1;
+                    hits.instances += columns.instances.first(doc).unwrap_or_default();
+                    top.offer(&columns, study, doc);
+                }
+            })?;
+            if !exact && hits.total > self.candidates_max as u64 {
+                return Err(IndexError::TooBroad { candidates_max: self.candidates_max });
+            }
+            for found in top.heap {
+                hits.rows.push(columns.hit(&found)?);
+            }
+            hits.rows.sort_unstable_by(|a, b| a.order.cmp(&b.order));
+            hits.rows.truncate(keep);
+        }
+        Ok(hits)
+    }
+
+    fn study_ids(&self, question: &dyn Question, skip: &dyn Fn(u64) -> bool) -> Result<IdSet, IndexError> {
+        let weight = question.weight(EnableScoring::disabled_from_searcher(&self.searcher))?;
+        let mut ids = IdSet::default();
+        for segment in self.searcher.segment_readers() {
+            let study = segment.fast_fields().u64(STUDY)?;
+            weight.for_each_no_score(segment, &mut |docs| {
+                let alive = docs.iter().filter(|doc| !segment.is_deleted(**doc));
+                for id in alive.filter_map(|doc| study.first(*doc)).filter(|id| !skip(*id)) {
+                    ids.insert(id);
+                }
+            })?;
+        }
+        Ok(ids)
+    }
+
+    fn of_studies(&self, own: Box<dyn Question>, ids: &IdSet) -> Box<dyn Question> {
+        let terms = ids.iter().map(|id| Term::from_field_u64(self.fields.study, id));
+        let of: Box<dyn Question> = Box::new(TermSetQuery::new(terms));
+        Box::new(tantivy::query::BooleanQuery::intersection(vec![own, of]))
+    }
+}
+
+/// What stands in the order of one segment; texts as their ordinals in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    ranks: [u64; PARTS_MAX],
+    study: u64,
+    series: u64,
+    doc: DocId,
+}
+
+/// The first hits of a segment.
+struct Top {
+    keep: usize,
+    /// The last one in order on top.
+    heap: BinaryHeap<Found>,
+}
+
+impl Top {
+    fn offer(&mut self, columns: &Columns, study: u64, doc: DocId) {
+        if self.heap.len() < self.keep {
+            self.heap.push(columns.found(study, doc));
+            return;
+        }
+        let Some(mut last) = self.heap.peek_mut() else { return };
+        // Most are beaten by the first part already.
+        if columns.rank(0, doc) > last.ranks[0] {
+            return;
+        }
+        let found = columns.found(study, doc);
+        if found < *last {
+            *last = found;
+        }
+    }
+}
+
+/// The fast fields of a segment that an order needs.
+struct Columns<'a> {
+    study: FastColumn<u64>,
+    series: FastColumn<u64>,
+    instances: FastColumn<u64>,
+    plan: &'a Plan,
+    parts: Vec<FastPart>,
+    buffer: String,
+}
+
+enum FastPart {
+    Number(FastColumn<u64>),
+    Text(StrColumn),
+    /// No document of the segment has a value.
+    Absent,
+}
+
+impl<'a> Columns<'a> {
+    fn open(segment: &SegmentReader, plan: &'a Plan) -> tantivy::Result<Self> {
+        let fast = segment.fast_fields();
+        let part = |name: &str, is_text: bool| -> tantivy::Result<FastPart> {
+            Ok(if is_text {
+                fast.str(name)?.map_or(FastPart::Absent, FastPart::Text)
+            } else {
+                fast.column_opt::<u64>(name)?.map_or(FastPart::Absent, FastPart::Number)
+            })
+        };
+        let absent = || FastColumn::build_empty_column(segment.max_doc());
+        Ok(Self {
+            study: fast.u64(STUDY)?,
+            series: fast.column_opt(SERIES)?.unwrap_or_else(absent),
+            instances: fast.column_opt(INSTANCES)?.unwrap_or_else(absent),
+            plan,
+            parts: plan
+                .parts
+                .iter()
+                .map(|wanted| part(wanted.column.name, wanted.column.is_text()))
+                .collect::<tantivy::Result<_>>()?,
+            buffer: String::new(),
+        })
+    }
+
+    fn rank(&self, part: usize, doc: DocId) -> u64 {
+        let value = match self.parts.get(part) {
+            Some(FastPart::Number(column)) => column.first(doc),
+            Some(FastPart::Text(column)) => column.ords().first(doc),
+            Some(FastPart::Absent) | None => None,
+        };
+        let descending = self.plan.parts.get(part).is_some_and(|wanted| wanted.descending);
+        rank(value, descending)
+    }
+
+    fn found(&self, study: u64, doc: DocId) -> Found {
+        let mut ranks = [0; PARTS_MAX];
+        for (part, rank) in ranks.iter_mut().enumerate().take(self.parts.len()) {
+            *rank = self.rank(part, doc);
+        }
+        Found { ranks, study, series: self.series.first(doc).unwrap_or_default(), doc }
+    }
+
+    /// A hit with an order that holds beyond the segment.
+    fn hit(&mut self, found: &Found) -> tantivy::Result<Hit> {
+        let mut key = SortKeyWriter::default();
+        for ((part, wanted), rank) in self.parts.iter().zip(&self.plan.parts).zip(found.ranks) {
+            match part {
+                FastPart::Text(column) => {
+                    let text = match column.ords().first(found.doc) {
+                        Some(ord) => {
+                            column.ord_to_str(ord, &mut self.buffer)?.then_some(self.buffer.as_str())
+                        }
+                        None => None,
+                    };
+                    key.text(text, wanted.descending);
+                }
+                FastPart::Absent if wanted.column.is_text() => key.text(None, wanted.descending),
+                FastPart::Number(_) | FastPart::Absent => key.rank(rank),
+            }
+        }
+        let series_id = self.series.first(found.doc);
+        Ok(Hit {
+            order: key.finish(found.study, series_id),
+            study_id: found.study,
+            series_id,
+            instances: self.instances.first(found.doc).unwrap_or_default(),
+        })
+    }
+}
+
+/// A set of ids that rise from the start: bits by the 64.
+#[derive(Default)]
+struct IdSet {
+    words: HashMap<u64, u64>,
+    len: usize,
+}
+
+impl IdSet {
+    fn insert(&mut self, id: u64) {
+        let word = self.words.entry(id / 64).or_default();
+        let bit = 1 << (id % 64);
+        self.len += usize::from(*word & bit == 0);
+        *word |= bit;
+    }
+
+    fn contains(&self, id: u64) -> bool {
+        self.words.get(&(id / 64)).is_some_and(|word| word >> (id % 64) & 1 == 1)
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u64> {
+        self.words.iter().flat_map(|(at, word)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at * 64 + bit)
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! The batch way in: files and tombstones that are in memory, appended to the
+//! batch pack with one flush for all of them.
+//!
+//! Invariant: all or nothing. The first record of a batch is written last, so
+//! until then the pack ends for tar where it ended before; and when anything
+//! fails the pack is cut back, or given up if it was the flush that failed.
+
+use std::io::IoSlice;
+
+use super::record::{RECORD_BYTES, What, encode, padded, padding};
+use super::{OpenPack, PackError, Packs, Shared, lock};
+use crate::dicom::uid::InstancePath;
+use crate::storage::{Digest, Place, Stamp};
+
+/// What is appended.
+#[derive(Debug, Clone, Copy)]
+pub enum Entry<'a> {
+    File(NewFile<'a>),
+    /// The instance was deleted at `stamp`.
+    Tombstone {
+        path: &'a InstancePath,
+        stamp: Stamp,
+    },
+}
+
+/// A file that is in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct NewFile<'a> {
+    pub path: &'a InstancePath,
+    pub stamp: Stamp,
+    /// BLAKE3 of `bytes`; without it a replay does not accept the file.
+    pub digest: Digest,
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    fn bytes(&self) -> &'a [u8] {
+        match self {
+            Self::File(file) => file.bytes,
+            Self::Tombstone { .. } => &[],
+        }
+    }
+
+    fn record(&self, open: &OpenPack, offset: u64) -> [u8; RECORD_BYTES] {
+        match *self {
+            Self::File(NewFile { path, stamp, digest, bytes }) => {
+                let what = What::Stored { length: bytes.len() as u64, digest };
+                encode(path, stamp, what, open.seat(offset))
+            }
+            Self::Tombstone { path, stamp } => encode(path, stamp, What::Deleted, open.seat(offset)),
+        }
+    }
+}
+
+impl Packs {
+    /// Appends the entries, flushes once, and tells where each lies (a
+    /// tombstone as a file of no length). To be called by one thread; a second
+    /// one waits.
+    ///
+    /// # Errors
+    /// `Full`, and what the disk says. Then none of them is stored. (Only if the
+    /// power fails before the pack is written again may a replay find some: the
+    /// disk may have kept what it was not yet told to forget.)
+    pub fn append(&self, entries: &[Entry<'_>]) -> Result<Vec<Place>, PackError> {
+        if entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let shared = &*self.shared;
+        let mut batch = lock(&shared.batch);
+        let mut open = shared.batch_pack(batch.take(), entries)?;
+        let (places, end) = match write(&open, entries) {
+            Ok(written) => written,
+            Err(error) => {
+                let error = PackError::io(open.pack, "write", error);
+                if open.cut_back().is_ok() {
+                    *batch = Some(open);
+                } else {
+                    shared.abandon(open);
+                }
+                return Err(error);
+            }
+        };
+        if let Err(error) = open.file.flush() {
+            let error = PackError::io(open.pack, "flush", error);
+            shared.abandon(open);
+            return Err(error);
+        }
+        open.end = end;
+        shared.note(open.pack, end, super::Standing::Open);
+        if end >= shared.options.pack_bytes_max {
+            shared.close(open);
+        } else {
+            *batch = Some(open);
+        }
+        Ok(places)
+    }
+}
+
+impl Shared {
+    /// The pack for these entries: the one at hand if they fit, else a new one.
+    fn batch_pack(&self, at_hand: Option<OpenPack>, entries: &[Entry<'_>]) -> Result<OpenPack, PackError> {
+        let bytes =
+            |entry: &Entry<'_>| RECORD_BYTES as u64 + padded(entry.bytes().len() as u64).unwrap_or(u64::MAX);
+        let total = entries.iter().map(bytes).fold(0, u64::saturating_add);
+        if let Some(open) = at_hand {
+            if open.end == 0 || open.end.saturating_add(total) <= self.options.pack_bytes_max {
+                return Ok(open);
+            }
+            self.close(open);
+        }
+        self.begin_pack()
+    }
+}
+
+/// Writes the entries behind the end of the pack; the places, and the new end.
+fn write(open: &OpenPack, entries: &[Entry<'_>]) -> std::io::Result<(Vec<Place>, u64)> {
+    let mut records = Vec::with_capacity(entries.len());
+    let mut places = Vec::with_capacity(entries.len());
+    let mut at = open.end;
+    for entry in entries {
+        records.push(entry.record(open, at));
+        let length = entry.bytes().len() as u64;
+        let place = Place { pack: open.pack, offset: at + RECORD_BYTES as u64, length };
+        at = place.entry_end();
+        places.push(place);
+    }
+    let mut parts = Vec::with_capacity(entries.len() * 3);
+    for (entry, record) in entries.iter().zip(&records) {
+        parts.push(IoSlice::new(record));
+        parts.push(IoSlice::new(entry.bytes()));
+        parts.push(IoSlice::new(padding(entry.bytes().len() as u64)));
+    }
+    let (first, rest) = parts.split_at_mut(1);
+    open.file.write_all_at(rest, open.end + RECORD_BYTES as u64)?;
+    open.file.write_all_at(first, open.end)?;
+    Ok((places, at))
+}

@@ -1,0 +1,126 @@
+//! What may go wrong with packs, by meaning. Every error names the pack and,
+//! where there is one, the offset; none carries a byte of a stored file.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::storage::PackId;
+
+/// A pack could not be written, read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// The disk or its quota is full; the pack is as it was before, and
+    /// writing goes on when there is room again.
+    #[error("there is no space left for pack {pack}")]
+    Full { pack: PackId },
+    /// As many uploads are being streamed as are allowed.
+    #[error("all {streams_max} upload streams are in use")]
+    Busy { streams_max: usize },
+    /// An upload goes on after one of its writes failed.
+    #[error("the upload to pack {pack} has failed before")]
+    Over { pack: PackId },
+    /// The bytes read are not the bytes that were written.
+    #[error("pack {pack} is damaged at byte {offset}: {why}")]
+    Damaged { pack: PackId, offset: u64, why: Why },
+    /// There is no such pack: it was compacted away, or lost.
+    #[error("there is no pack {pack}")]
+    Missing { pack: PackId },
+    /// A range that is not wholly inside the file it is asked of.
+    #[error("bytes {start}..{end} are not in a file of {length} bytes in pack {pack}")]
+    OutOfRange { pack: PackId, start: u64, end: u64, length: u64 },
+    /// The operation does not fit what the pack is at present.
+    #[error("pack {pack} is {found}, so it cannot be {wanted}")]
+    Standing { pack: PackId, found: Standing, wanted: &'static str },
+    /// The packs were written by a newer Hilum.
+    #[error("{path} says format {found}, and this version knows up to {known}")]
+    Newer { path: PathBuf, found: u32, known: u32 },
+    /// The FORMAT file is there and says nothing.
+    #[error("{path} cannot be understood")]
+    Format { path: PathBuf },
+    /// Another process holds the packs.
+    #[error("{path} is held by another process")]
+    Locked { path: PathBuf },
+    #[error("could not {action} pack {pack}")]
+    Io { pack: PackId, action: &'static str, source: io::Error },
+    #[error("could not {action} {path}")]
+    Folder { path: PathBuf, action: &'static str, source: io::Error },
+}
+
+impl PackError {
+    /// Sorts an error of the disk by its meaning.
+    pub(super) fn io(pack: PackId, action: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { pack },
+            _ => Self::Io { pack, action, source },
+        }
+    }
+
+    /// The same for what is done to a pack by its name.
+    pub(super) fn named(pack: PackId, action: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Missing { pack },
+            _ => Self::io(pack, action, source),
+        }
+    }
+
+    /// The same for a read from `offset`, where the end of the pack is damage.
+    pub(super) fn read(pack: PackId, offset: u64, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Damaged { pack, offset, why: Why::Short },
+            _ => Self::named(pack, "read", source),
+        }
+    }
+}
+
+/// In what way bytes are wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// No valid record stands where one should begin.
+    Header,
+    /// The pack ends before the file does.
+    Short,
+    /// A whole file does not have the digest its record gives.
+    Digest,
+    /// A part of a file does not have its checksum.
+    Checksum,
+    /// The disk refused to read it.
+    Unreadable,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Header => "no valid record begins here",
+            Self::Short => "the pack ends too early",
+            Self::Digest => "the file does not have its digest",
+            Self::Checksum => "the bytes do not have their checksum",
+            Self::Unreadable => "the disk cannot read it",
+        })
+    }
+}
+
+/// What a pack is at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Found unsealed at the start and not yet resumed; it can be read and replayed.
+    Unrecovered,
+    /// Takes appends or uploads.
+    Open,
+    /// Takes no more: full, or closed on purpose.
+    Sealed,
+    /// A flush of it failed, so it is never written again by this process.
+    /// What was acknowledged from it before is durable.
+    Abandoned,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unrecovered => "not yet recovered",
+            Self::Open => "open",
+            Self::Sealed => "sealed",
+            Self::Abandoned => "abandoned",
+        })
+    }
+}

@@ -1,0 +1,290 @@
+//! Packs in a folder of the local disk.
+//!
+//! ```text
+//! packs/FORMAT              the format's number, the archive's key; held locked
+//! packs/0000/00000001.tar   a thousand packs a folder; read-only once sealed
+//! torn/                     copies of what was cut off after a crash
+//! ```
+//! Sealed is a matter of the file's mode and not of its content: nothing stored
+//! can imitate it, any tar reader is content, and where a copy or a file system
+//! loses the mode, the pack is recovered as an open one and sealed anew.
+//!
+//! Invariant: a name is durable (folders flushed) before `create` returns.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::error::PackError;
+use super::volume::{Access, Listed, PackFile, Volume};
+use crate::storage::PackId;
+
+/// The number of the format this version writes.
+pub(super) const FORMAT: u32 = 1;
+const PACKS_PER_FOLDER: u32 = 1000;
+
+/// A folder of packs, held by this process alone.
+#[derive(Debug)]
+pub struct Local {
+    packs: PathBuf,
+    torn: PathBuf,
+    key: [u8; 32],
+    /// Keeps the lock.
+    _format: File,
+}
+
+impl Local {
+    /// Opens or begins the packs in `dir`.
+    ///
+    /// # Errors
+    /// `Newer`, `Format`, `Locked`, and what the disk says.
+    pub fn open(dir: &Path) -> Result<Self, PackError> {
+        let folder = |path: &Path, action| {
+            let path = path.to_path_buf();
+            move |source| PackError::Folder { path, action, source }
+        };
+        let (packs, torn) = (dir.join("packs"), dir.join("torn"));
+        fs::create_dir_all(&packs).map_err(folder(&packs, "create"))?;
+        fs::create_dir_all(&torn).map_err(folder(&torn, "create"))?;
+        let path = packs.join("FORMAT");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(folder(&path, "open"))?;
+        file.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => PackError::Locked { path: path.clone() },
+            fs::TryLockError::Error(source) => folder(&path, "lock")(source),
+        })?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(folder(&path, "read"))?;
+        let key = if text.is_empty() {
+            let key = new_key(dir);
+            write!(file, "{FORMAT}\n{}\n", blake3::Hash::from_bytes(key)).map_err(folder(&path, "write"))?;
+            file.sync_all().map_err(folder(&path, "flush"))?;
+            sync_folder(&packs).and_then(|()| sync_folder(dir)).map_err(folder(dir, "flush"))?;
+            key
+        } else {
+            parse_format(&text, &path)?
+        };
+        Ok(Self { packs, torn, key, _format: file })
+    }
+
+    fn path(&self, pack: PackId) -> PathBuf {
+        self.packs.join(format!("{:04}", pack.0 / PACKS_PER_FOLDER)).join(format!("{pack}.tar"))
+    }
+}
+
+fn parse_format(text: &str, path: &Path) -> Result<[u8; 32], PackError> {
+    let unknown = || PackError::Format { path: path.to_path_buf() };
+    let mut lines = text.lines();
+    let found: u32 = lines.next().and_then(|line| line.parse().ok()).ok_or_else(unknown)?;
+    if found > FORMAT {
+        return Err(PackError::Newer { path: path.to_path_buf(), found, known: FORMAT });
+    }
+    let key = lines.next().and_then(|line| blake3::Hash::from_hex(line).ok()).ok_or_else(unknown)?;
+    Ok(*key.as_bytes())
+}
+
+/// A number that nobody outside can guess. The standard library seeds its hash
+/// maps from the system's randomness; 256 bits of that are drawn through them.
+fn new_key(dir: &Path) -> [u8; 32] {
+    use std::hash::{BuildHasher, RandomState};
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(dir.as_os_str().as_encoded_bytes());
+    for round in 0..4_u64 {
+        // A thread's RandomStates share one seed, so each draw is made in a new thread.
+        let draw = std::thread::spawn(move || RandomState::new().hash_one(round)).join().unwrap_or(round);
+        hasher.update(&draw.to_le_bytes());
+        hasher.update(&RandomState::new().hash_one(std::time::SystemTime::now()).to_le_bytes());
+    }
+    *hasher.finalize().as_bytes()
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Reads a pack's number from its file's name, which must be the one we give.
+fn parse_name(name: &str) -> Option<PackId> {
+    let pack = PackId(name.strip_suffix(".tar")?.parse().ok()?);
+    (format!("{pack}.tar") == name).then_some(pack)
+}
+
+impl Volume for Local {
+    fn key(&self) -> [u8; 32] {
+        self.key
+    }
+
+    fn list(&self) -> io::Result<Vec<Listed>> {
+        let mut found = Vec::new();
+        for folder in fs::read_dir(&self.packs)? {
+            let folder = folder?;
+            if !folder.file_type()?.is_dir() {
+                continue;
+            }
+            for file in fs::read_dir(folder.path())? {
+                let file = file?;
+                let pack = file.file_name().to_str().and_then(parse_name);
+                // A stranger's file is left alone.
+                let Some(pack) = pack.filter(|&pack| self.path(pack) == file.path()) else { continue };
+                let metadata = file.metadata()?;
+                if metadata.is_file() {
+                    let sealed = metadata.permissions().readonly();
+                    found.push(Listed { pack, length: metadata.len(), sealed });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn create(&self, pack: PackId) -> io::Result<Arc<dyn PackFile>> {
+        let path = self.path(pack);
+        let folder = path.parent().unwrap_or(&self.packs);
+        match fs::create_dir(folder) {
+            Ok(()) => sync_folder(&self.packs)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        if let Err(error) = file.sync_all().and_then(|()| sync_folder(folder)) {
+            // An empty pack does no harm, but a failing disk would fill with them.
+            drop(fs::remove_file(&path));
+            return Err(error);
+        }
+        Ok(Arc::new(LocalFile::new(file)))
+    }
+
+    fn open(&self, pack: PackId, access: Access) -> io::Result<Arc<dyn PackFile>> {
+        let write = match access {
+            Access::Read => false,
+            Access::Write => true,
+        };
+        let file = OpenOptions::new().read(true).write(write).open(self.path(pack))?;
+        Ok(Arc::new(LocalFile::new(file)))
+    }
+
+    fn remove(&self, pack: PackId) -> io::Result<()> {
+        let path = self.path(pack);
+        fs::remove_file(&path)?;
+        sync_folder(path.parent().unwrap_or(&self.packs))
+    }
+
+    fn set_aside(&self, pack: PackId, offset: u64, bytes: &mut dyn Read) -> io::Result<()> {
+        // The same place may be torn again: the first free name is taken.
+        for attempt in 0..u32::MAX {
+            let path = self.torn.join(format!("{pack}-{offset}-{attempt}.bin"));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(mut file) => {
+                    let copied = io::copy(bytes, &mut file).and_then(|_| file.sync_all());
+                    if let Err(error) = copied {
+                        // Half a copy is of no use; what it is of is still in the pack.
+                        drop(fs::remove_file(&path));
+                        return Err(error);
+                    }
+                    return sync_folder(&self.torn);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
+/// Reads and single writes are positioned. A vectored write has no positioned
+/// form in the standard library, so it moves the cursor, which nothing else uses.
+#[derive(Debug)]
+struct LocalFile {
+    file: File,
+    cursor: Mutex<()>,
+}
+
+impl LocalFile {
+    fn new(file: File) -> Self {
+        Self { file, cursor: Mutex::new(()) }
+    }
+}
+
+impl PackFile for LocalFile {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    fn write_all_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+        if let [part] = parts {
+            return self.file.write_all_at(part, offset);
+        }
+        let _cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut parts = parts;
+        // Empty parts at the front would look like a write of nothing.
+        IoSlice::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            match file.write_vectored(parts) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut parts, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn resize(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+
+    fn seal(&self) -> io::Result<()> {
+        self.file.sync_data()?;
+        let mut permissions = self.file.metadata()?.permissions();
+        permissions.set_readonly(true);
+        self.file.set_permissions(permissions)?;
+        self.file.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(parse_name("00000001.tar"), Some(PackId(1)));
+        assert_eq!(parse_name("123456789.tar"), Some(PackId(123_456_789)));
+        for name in ["1.tar", "+0000001.tar", "00000001", "00000001.tar~", "99999999999.tar"] {
+            assert_eq!(parse_name(name), None);
+        }
+    }
+
+    #[test]
+    fn the_format_is_kept_and_a_newer_one_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = Local::open(dir.path()).unwrap().key();
+        let again = Local::open(dir.path()).unwrap();
+        assert_eq!(again.key(), key);
+        assert!(matches!(Local::open(dir.path()), Err(PackError::Locked { .. })));
+        drop(again);
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(Local::open(other.path()).unwrap().key(), key);
+
+        let format = dir.path().join("packs/FORMAT");
+        fs::write(&format, "2\nwhatever it needs\n").unwrap();
+        assert!(matches!(Local::open(dir.path()), Err(PackError::Newer { found: 2, known: 1, .. })));
+        fs::write(&format, "one").unwrap();
+        assert!(matches!(Local::open(dir.path()), Err(PackError::Format { .. })));
+    }
+}

@@ -1,0 +1,223 @@
+//! Packs: the files as they came, appended to plain tar archives that are the
+//! archive's write-ahead log at the same time. Knows instances only by path,
+//! stamp and digest; what is in them, and which of them is live, is not its
+//! business.
+//!
+//! - [`Packs::append`] is the batch way in: many files, one flush.
+//! - [`Packs::begin`] is the streaming way in: one file of any size, in a pack
+//!   of its own while it lasts.
+//! - [`Packs::read`] is the way out, checked by checksum.
+//! - [`Packs::replay`] and [`Packs::resume`] are the start after a stop of any kind.
+//!
+//! Invariants:
+//! 1. What `append` or `finish` returned is flushed and found by a replay.
+//! 2. `tar xf` of a pack, in whatever state, gives its files byte for byte.
+//! 3. A file whose flush failed is never flushed again: its pack is abandoned.
+//! 4. A pack's number is never used twice.
+//! 5. No lock that a reader needs is held while the disk works.
+
+mod append;
+mod cache;
+mod error;
+pub mod faulty;
+mod hasher;
+mod life;
+mod local;
+mod read;
+mod record;
+mod replay;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod volume;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use append::{Entry, NewFile};
+pub use error::{PackError, Standing, Why};
+pub use hasher::{Hashed, Hasher};
+pub use local::Local;
+pub use read::PackSource;
+pub use replay::{Damage, ReplayEnd, Replayed};
+pub use upload::Upload;
+pub use volume::{Access, Listed, PackFile, Volume};
+
+use self::cache::FileCache;
+use self::record::{RECORD_BYTES, Seat};
+use crate::storage::{PackId, Place};
+
+/// The limits of a pack store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// A pack of this size is sealed. One file may be larger, alone or as the last.
+    pub pack_bytes_max: u64,
+    /// Uploads that are streamed at the same time, each into a pack of its own.
+    pub streams_max: usize,
+    /// Packs held open for reading.
+    pub files_open_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { pack_bytes_max: 512 << 20, streams_max: 16, files_open_max: 256 }
+    }
+}
+
+/// A pack store. Clones are the same store.
+#[derive(Clone)]
+pub struct Packs {
+    shared: Arc<Shared>,
+}
+
+/// What is known of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackInfo {
+    pub pack: PackId,
+    /// Bytes up to the end of the last whole entry; for an unrecovered pack
+    /// what is there, and for a sealed one with the end mark of tar.
+    pub length: u64,
+    pub standing: Standing,
+}
+
+impl Place {
+    /// Where the entry that holds this file ends in its pack, and the next may
+    /// begin: the position to replay from when all before is known.
+    #[must_use]
+    pub fn entry_end(&self) -> u64 {
+        record::padded(self.length).map_or(u64::MAX, |padded| self.offset.saturating_add(padded))
+    }
+
+    /// Where that entry begins.
+    #[must_use]
+    pub fn entry_start(&self) -> u64 {
+        self.offset.saturating_sub(RECORD_BYTES as u64)
+    }
+}
+
+struct Shared {
+    volume: Arc<dyn Volume>,
+    options: Options,
+    files: FileCache,
+    known: Mutex<Known>,
+    /// The pack that `append` writes. Held while it writes.
+    batch: Mutex<Option<OpenPack>>,
+    /// The packs that uploads write. Never held while the disk works.
+    pool: Mutex<Pool>,
+}
+
+#[derive(Default)]
+struct Known {
+    packs: BTreeMap<PackId, (u64, Standing)>,
+    highest: u32,
+}
+
+#[derive(Default)]
+struct Pool {
+    idle: Vec<OpenPack>,
+    /// Uploads under way.
+    streams: usize,
+}
+
+/// A pack that can be written, in the hands of the one who writes it.
+struct OpenPack {
+    pack: PackId,
+    mark: u64,
+    file: Arc<dyn PackFile>,
+    /// End of the last whole entry. What lies behind is of no worth.
+    end: u64,
+}
+
+impl OpenPack {
+    fn seat(&self, offset: u64) -> Seat {
+        Seat { mark: self.mark, offset }
+    }
+}
+
+/// A panic cannot leave these in a state that matters: they change in one step
+/// after the disk has done its work.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Packs {
+    /// Opens the packs in `dir`, or begins them. Packs that were not sealed are
+    /// [`Standing::Unrecovered`] until [`Self::resume`].
+    ///
+    /// # Errors
+    /// `Newer`, `Format`, `Locked`, and what the disk says.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, PackError> {
+        let volume = Local::open(dir)?;
+        Self::open_on(Arc::new(volume), options).map_err(|source| PackError::Folder {
+            path: dir.to_path_buf(),
+            action: "list the packs in",
+            source,
+        })
+    }
+
+    /// Opens the packs of a volume.
+    ///
+    /// # Errors
+    /// What the volume says.
+    pub fn open_on(volume: Arc<dyn Volume>, options: Options) -> io::Result<Self> {
+        let mut known = Known::default();
+        for Listed { pack, length, sealed } in volume.list()? {
+            let standing = if sealed { Standing::Sealed } else { Standing::Unrecovered };
+            known.packs.insert(pack, (length, standing));
+            known.highest = known.highest.max(pack.0);
+        }
+        Ok(Self {
+            shared: Arc::new(Shared {
+                volume,
+                options,
+                files: FileCache::new(options.files_open_max),
+                known: Mutex::new(known),
+                batch: Mutex::new(None),
+                pool: Mutex::default(),
+            }),
+        })
+    }
+
+    /// All packs, in the order they were begun.
+    #[must_use]
+    pub fn list(&self) -> Vec<PackInfo> {
+        let known = lock(&self.shared.known);
+        let info =
+            |(&pack, &(length, standing)): (&PackId, &(u64, Standing))| PackInfo { pack, length, standing };
+        known.packs.iter().map(info).collect()
+    }
+}
+
+impl Shared {
+    fn standing(&self, pack: PackId) -> Result<Standing, PackError> {
+        let known = lock(&self.known);
+        known.packs.get(&pack).map(|&(_, standing)| standing).ok_or(PackError::Missing { pack })
+    }
+
+    fn length(&self, pack: PackId) -> Result<u64, PackError> {
+        let known = lock(&self.known);
+        known.packs.get(&pack).map(|&(length, _)| length).ok_or(PackError::Missing { pack })
+    }
+
+    fn note(&self, pack: PackId, length: u64, standing: Standing) {
+        lock(&self.known).packs.insert(pack, (length, standing));
+    }
+
+    /// The mark of a pack's records. It follows from the archive's key, so it is
+    /// known before the first record is read; but a pack that came with another
+    /// key is believed by its first record, which no stored file can be.
+    fn mark(&self, pack: PackId, file: &dyn PackFile) -> u64 {
+        let mut head = [0; RECORD_BYTES];
+        // A shorter pack has no record, and an unreadable one may have later ones.
+        let first = file.read_exact_at(&mut head, 0).ok().and_then(|()| record::decode(&head, None, 0));
+        first.map_or_else(|| self.own_mark(pack), |(_, mark)| mark)
+    }
+
+    fn own_mark(&self, pack: PackId) -> u64 {
+        let hash = blake3::keyed_hash(&self.volume.key(), &pack.0.to_le_bytes());
+        let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+}

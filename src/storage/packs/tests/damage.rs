@@ -1,0 +1,116 @@
+//! Packs that a crash, a disk or a sender has spoiled.
+
+use super::super::record::{self, RECORD_BYTES, Seat};
+use super::*;
+use crate::storage::CHUNK_BYTES;
+
+#[test]
+fn a_torn_tail_at_every_byte() {
+    let disk = Faulty::new();
+    let batch = [item(1, 700), tombstone(2), item(3, 512), item(4, 0), item(5, 1)];
+    let places = append(&on(disk.clone(), Options::default()), &batch).unwrap();
+    let pack = places[0].pack;
+    let bytes = disk.bytes(pack).unwrap();
+    assert_eq!(bytes.len() as u64, places[4].entry_end());
+    for length in 0..=bytes.len() {
+        let disk = Faulty::new();
+        disk.replace(pack, bytes[..length].to_vec());
+        let whole = places.iter().filter(|place| place.entry_end() <= length as u64).count();
+        let end = whole.checked_sub(1).map_or(0, |last| places[last].entry_end());
+        let packs = on(disk.clone(), Options::default());
+        let (found, found_end) = items(&packs, pack, 0);
+        assert_eq!(found, batch[..whole]);
+        assert_eq!(found_end.valid_until, end, "cut at {length}");
+        assert_eq!(found_end.tail.is_empty(), length as u64 == end);
+
+        packs.resume(pack, end).unwrap();
+        let torn: Vec<_> = disk.torn().into_iter().map(|(_, at, bytes)| (at, bytes)).collect();
+        let cut = bytes[end as usize..length].to_vec();
+        assert_eq!(torn, if cut.is_empty() { vec![] } else { vec![(end, cut)] });
+        let next = append(&packs, &[item(9, 100)]).unwrap();
+        assert_eq!(next[0].entry_start(), end);
+        assert_eq!(items(&packs, pack, end).0, [item(9, 100)]);
+    }
+}
+
+#[test]
+fn damage_costs_what_it_lies_in() {
+    let disk = Faulty::new();
+    let batch = [item(1, 700), tombstone(2), item(3, 5_000), item(4, 100)];
+    let packs = on(disk.clone(), Options::default());
+    let places = append(&packs, &batch).unwrap();
+    let pack = places[0].pack;
+    packs.seal(pack).unwrap();
+    let bytes = disk.bytes(pack).unwrap();
+    for (index, place) in places.iter().enumerate() {
+        for at in (place.entry_start()..place.offset + place.length).step_by(97) {
+            let mut damaged = bytes.clone();
+            damaged[at as usize] ^= 0x10;
+            let disk = Faulty::new();
+            disk.replace(pack, damaged);
+            let packs = on(disk, Options::default());
+            let (seen, end) = replay(&packs, pack, 0);
+            let damages = seen.iter().chain(&[]).filter(|seen| matches!(seen, Replayed::Damaged(_)));
+            assert_eq!(damages.count() + end.tail.len(), 1);
+            let mut expected = batch.to_vec();
+            expected.remove(index);
+            assert_eq!(items(&packs, pack, 0).0, expected, "byte {at}");
+            let chunks = Hasher::hash(batch[index].bytes()).chunks;
+            if at >= place.offset {
+                let found = packs.read(place, 0..place.length, &chunks);
+                assert!(matches!(found, Err(PackError::Damaged { why: Why::Checksum, .. })));
+                let found = packs.verify(place, &batch[index].digest());
+                assert!(matches!(found, Err(PackError::Damaged { why: Why::Digest, .. })));
+            }
+        }
+    }
+}
+
+#[test]
+fn checksums_name_the_chunk() {
+    let disk = Faulty::new();
+    let packs = on(disk.clone(), Options::default());
+    let item = item(1, 200_000);
+    let place = append(&packs, std::slice::from_ref(&item)).unwrap()[0];
+    let chunks = Hasher::hash(item.bytes()).chunks;
+    let mut bytes = disk.bytes(place.pack).unwrap();
+    bytes[place.offset as usize + 70_000] ^= 1;
+    disk.replace(place.pack, bytes);
+    assert_eq!(packs.read(&place, 10..65_536, &chunks).unwrap(), &item.bytes()[10..65_536]);
+    assert_eq!(packs.read(&place, 131_072..200_000, &chunks).unwrap(), &item.bytes()[131_072..]);
+    match packs.read(&place, 0..200_000, &chunks) {
+        Err(PackError::Damaged { offset, .. }) => assert_eq!(offset, place.offset + CHUNK_BYTES),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A file may hold a whole pack, even the one it lies in, and nothing in it is
+/// taken for a record, also when its own record is lost.
+#[test]
+fn a_stored_pack_is_not_replayed() {
+    let disk = Faulty::new();
+    let packs = on(disk.clone(), Options::default());
+    let first = [item(1, 700), tombstone(2)];
+    let pack = append(&packs, &first).unwrap()[0].pack;
+    let mut trojan = item(3, 0);
+    trojan.bytes = disk.bytes(pack);
+    let place = append(&packs, std::slice::from_ref(&trojan)).unwrap()[0];
+    append(&packs, &[item(4, 10)]).unwrap();
+    let mut bytes = disk.bytes(pack).unwrap();
+    bytes[place.entry_start() as usize..place.offset as usize].fill(0);
+
+    let disk = Faulty::new();
+    disk.replace(pack, bytes);
+    let found = items(&on(disk, Options::default()), pack, 0).0;
+    assert_eq!(found, [first[0].clone(), first[1].clone(), item(4, 10)]);
+
+    // An upload that never ended, in a pack without any record of ours; the
+    // sender even guessed the offset, and only the mark is strange.
+    let disk = Faulty::new();
+    let mut torn = vec![0; RECORD_BYTES];
+    let seat = Seat { mark: 0x1234, offset: RECORD_BYTES as u64 };
+    torn.extend(record::encode(&first[1].path, Stamp(1), record::What::Deleted, seat));
+    disk.replace(pack, torn);
+    let (seen, end) = replay(&on(disk, Options::default()), pack, 0);
+    assert_eq!((seen, end.valid_until, end.tail.len()), (vec![], 0, 1));
+}

@@ -1,0 +1,205 @@
+//! The streaming way in: one file of any size, written as it arrives into a
+//! pack that nobody else writes meanwhile.
+//!
+//! Invariant: until the file is whole its record is zero, which is the end of
+//! the archive to tar and to a replay. A dropped upload is cut off again.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use super::read::PackSource;
+use super::record::{RECORD_BYTES, What, encode, padding};
+use super::{OpenPack, PackError, Packs, Shared, Standing, lock};
+use crate::dicom::source::Source;
+use crate::dicom::uid::InstancePath;
+use crate::storage::{Digest, PackId, Place, Stamp};
+
+/// So much is written at most before it is flushed: the flush that an answer
+/// waits for is then short, and the system's memory not full of a 5 GB file.
+const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
+
+/// A file that is being streamed. Dropping it takes it back, which is work for
+/// the disk: drop it where blocking is allowed.
+pub struct Upload {
+    pack: PackId,
+    /// `None` only once it is finished or given up.
+    open: Option<OpenPack>,
+    length: u64,
+    unflushed: u64,
+    slot: Slot,
+}
+
+/// One of the streams that are allowed.
+struct Slot(Arc<Shared>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        lock(&self.0.pool).streams -= 1;
+    }
+}
+
+impl Packs {
+    /// Begins a streamed upload.
+    ///
+    /// # Errors
+    /// `Busy`, `Full`, and what the disk says.
+    pub fn begin(&self) -> Result<Upload, PackError> {
+        let (slot, idle) = {
+            let mut pool = lock(&self.shared.pool);
+            let streams_max = self.shared.options.streams_max;
+            if pool.streams >= streams_max {
+                return Err(PackError::Busy { streams_max });
+            }
+            pool.streams += 1;
+            (Slot(Arc::clone(&self.shared)), pool.idle.pop())
+        };
+        let open = match idle {
+            Some(open) => open,
+            None => self.shared.begin_pack()?,
+        };
+        Ok(Upload { pack: open.pack, open: Some(open), length: 0, unflushed: 0, slot })
+    }
+}
+
+impl Upload {
+    /// Takes the next bytes of the file.
+    ///
+    /// # Errors
+    /// `Full`, and what the disk says. The upload is then over: later calls
+    /// fail, and it can only be dropped.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), PackError> {
+        let open = self.open()?;
+        let (pack, offset) = (open.pack, open.end + RECORD_BYTES as u64 + self.length);
+        if let Err(error) = open.file.write_all_at(&mut [IoSlice::new(bytes)], offset) {
+            self.take_back();
+            return Err(PackError::io(pack, "write", error));
+        }
+        self.length += bytes.len() as u64;
+        self.unflushed += bytes.len() as u64;
+        if self.unflushed >= UNFLUSHED_BYTES_MAX {
+            self.unflushed = 0;
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// What was written so far, to be read back.
+    ///
+    /// # Errors
+    /// When an earlier call failed.
+    pub fn source(&self) -> Result<impl Source + use<>, PackError> {
+        let open = self.open()?;
+        Ok(PackSource::new(Arc::clone(&open.file), open.end + RECORD_BYTES as u64, self.length))
+    }
+
+    /// Completes the file: it is durable, and found by a replay, once this returns.
+    ///
+    /// One flush serves for bytes and record. If the power fails before it
+    /// returns the record may be there without all of the bytes; a replay sees
+    /// that by the digest and takes it for what it is, a torn end.
+    ///
+    /// # Errors
+    /// `Full`, and what the disk says. Then it is not stored.
+    pub fn finish(mut self, path: &InstancePath, stamp: Stamp, digest: Digest) -> Result<Place, PackError> {
+        let length = self.length;
+        let open = self.open()?;
+        let place = Place { pack: open.pack, offset: open.end + RECORD_BYTES as u64, length };
+        let record = encode(path, stamp, What::Stored { length, digest }, open.seat(open.end));
+        let pad = |()| match padding(length) {
+            [] => Ok(()),
+            zeros => open.file.write_all_at(&mut [IoSlice::new(zeros)], place.offset + length),
+        };
+        let head = |()| open.file.write_all_at(&mut [IoSlice::new(&record)], open.end);
+        // On an error the drop takes the upload back.
+        Ok(()).and_then(pad).and_then(head).map_err(|error| PackError::io(place.pack, "write", error))?;
+        self.flush()?;
+        if let Some(mut open) = self.open.take() {
+            open.end = place.entry_end();
+            self.slot.0.give_back(open);
+        }
+        Ok(place)
+    }
+
+    fn open(&self) -> Result<&OpenPack, PackError> {
+        self.open.as_ref().ok_or(PackError::Over { pack: self.pack })
+    }
+
+    fn flush(&mut self) -> Result<(), PackError> {
+        let open = self.open()?;
+        let pack = open.pack;
+        if let Err(error) = open.file.flush() {
+            if let Some(open) = self.open.take() {
+                self.slot.0.abandon(open);
+            }
+            return Err(PackError::io(pack, "flush", error));
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self) {
+        let Some(open) = self.open.take() else {
+            return;
+        };
+        if open.cut_back().is_ok() {
+            self.slot.0.give_back(open);
+        } else {
+            self.slot.0.abandon(open);
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.take_back();
+    }
+}
+
+impl Shared {
+    /// Puts a pack back for the next upload, or closes it if it is full.
+    fn give_back(&self, open: OpenPack) {
+        self.note(open.pack, open.end, Standing::Open);
+        if open.end >= self.options.pack_bytes_max {
+            self.close(open);
+        } else {
+            lock(&self.pool).idle.push(open);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::super::Options;
+    use super::*;
+    use crate::dicom::uid::{InstanceUid, SeriesUid, StudyUid};
+
+    /// The file is a hole: it is its length that tar and the record must carry.
+    #[test]
+    fn more_than_tar_could_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let packs = Packs::open(dir.path(), Options::default()).unwrap();
+        let path = InstancePath {
+            study: StudyUid::parse("1.2").unwrap(),
+            series: SeriesUid::parse("1.2.3").unwrap(),
+            instance: InstanceUid::parse("1.2.3.4").unwrap(),
+        };
+        let length = (8 << 30) + 5;
+        let mut upload = packs.begin().unwrap();
+        upload.length = length;
+        let place = upload.finish(&path, Stamp(1), Digest([1; 32])).unwrap();
+        assert_eq!(place, Place { pack: place.pack, offset: 1536, length });
+        assert_eq!(packs.list()[0].length, 1536 + length.next_multiple_of(512) + 1024);
+
+        let pack = dir.path().join("packs/0000/00000001.tar");
+        let Ok(listed) = Command::new("tar").arg("-tvf").arg(pack).output() else { return };
+        let (said, complaint) = (String::from_utf8(listed.stdout).unwrap(), listed.stderr);
+        assert!(said.contains(&length.to_string()) && complaint.is_empty(), "{said}");
+    }
+}

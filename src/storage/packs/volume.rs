@@ -1,0 +1,98 @@
+//! The seam: where pack files lie. A local folder ([`super::local`]) and a disk
+//! that fails on command ([`super::faulty`]) stand behind it. It knows bytes
+//! and names; what the bytes mean is decided above.
+//!
+//! Invariant: what was written is durable when `flush` returned well, a created
+//! pack is durable when `create` returned, and nothing else is promised.
+
+use std::io::{self, IoSlice, Read};
+use std::sync::Arc;
+
+use crate::storage::PackId;
+
+/// A place that holds pack files.
+pub trait Volume: Send + Sync {
+    /// A secret of the archive that never changes, from which the marks of its
+    /// packs are made.
+    fn key(&self) -> [u8; 32];
+
+    /// All packs, in no order.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn list(&self) -> io::Result<Vec<Listed>>;
+
+    /// Makes an empty pack that is still there after a crash.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `StorageFull`, what else the storage says.
+    fn create(&self, pack: PackId) -> io::Result<Arc<dyn PackFile>>;
+
+    /// # Errors
+    /// `NotFound`, what else the storage says.
+    fn open(&self, pack: PackId, access: Access) -> io::Result<Arc<dyn PackFile>>;
+
+    /// Deletes a pack for good. Who has it open may still read it.
+    ///
+    /// # Errors
+    /// `NotFound`, what else the storage says.
+    fn remove(&self, pack: PackId) -> io::Result<()>;
+
+    /// Keeps a copy of what is about to be cut from a pack at `offset`.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn set_aside(&self, pack: PackId, offset: u64, bytes: &mut dyn Read) -> io::Result<()>;
+}
+
+/// An open pack.
+pub trait PackFile: Send + Sync {
+    /// # Errors
+    /// What the storage says.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Fills `buffer` from `offset` on.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` past the end, what else the storage says.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Writes the parts one after the other from `offset` on. One writer at a time.
+    ///
+    /// # Errors
+    /// `StorageFull`, what else the storage says; some of it may then be written.
+    fn write_all_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()>;
+
+    /// Makes all that was written durable. After an error nothing is known of
+    /// what was written since the last flush, and a second flush may lie.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn flush(&self) -> io::Result<()>;
+
+    /// Cuts off what is behind `length`, or adds zeros up to it.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn resize(&self, length: u64) -> io::Result<()>;
+
+    /// Flushes, and marks the pack as one that is not written again.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn seal(&self) -> io::Result<()>;
+}
+
+/// A pack found on a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    pub pack: PackId,
+    pub length: u64,
+    pub sealed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
