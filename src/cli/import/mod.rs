@@ -132,7 +132,6 @@ impl fmt::Display for Report {
             }
         }
         let seconds = self.elapsed.as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "it is shown with one digit")]
         let mebibytes = self.bytes as f64 / f64::from(1 << 20);
         write!(f, "{mebibytes:.1} MiB in {seconds:.1} s, {:.1} MiB/s", mebibytes / seconds.max(0.001))
     }

@@ -93,7 +93,7 @@ impl Server {
                 uids[index].is_some() && uids.iter().filter(|uid| **uid == uids[index]).count() == 1;
             match candidate.content {
                 Content::Bytes(bytes) if is_unique => together.push((index, bytes)),
-                content => alone.push((index, content)),
+                content @ (Content::Bytes(_) | Content::File { .. }) => alone.push((index, content)),
             }
         }
         if together.len() > 1 {
