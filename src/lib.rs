@@ -22,6 +22,13 @@
 //! 2. An acknowledged instance is in a flushed pack and visible to every read.
 //! 3. A read parses no DICOM: it is a look-up and a range of bytes.
 
+// Tests build small values by hand: a cast there loses nothing.
+#![cfg_attr(
+    test,
+    allow(clippy::cast_possible_truncation, clippy::needless_pass_by_value, clippy::unnecessary_wraps)
+)]
+
+pub mod cli;
 pub mod config;
 pub mod dicom;
 pub mod http;

@@ -48,7 +48,6 @@ WORD = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 # Files of odd/ that carry all four UIDs and are whole: these must be stored.
 ODD_BUT_STORED = {
-    "no_meta.dcm",
     "ExplVR_BigEndNoMeta.dcm",
     "ExplVR_LitEndNoMeta.dcm",
     "rtstruct.dcm",

@@ -210,7 +210,7 @@ impl Source {
     /// The lines before the unit tests, comments and strings' contents kept
     /// (line numbers stay right), comment lines emptied.
     fn code(&self) -> String {
-        if Path::new(&self.path).file_stem().is_some_and(|stem| stem == "tests" || stem == "model") {
+        if self.path.contains("/tests/") || self.path.ends_with("/tests.rs") {
             return String::new();
         }
         let end = self.text.find("\n#[cfg(test)]\nmod ").map_or(self.text.len(), |at| at + 1);
@@ -279,7 +279,7 @@ fn functions(text: &str) -> Vec<(String, usize, usize)> {
         }
         let (close, end) = (format!("{}}}", " ".repeat(indent)), format!("{})", " ".repeat(indent)));
         let is_last = |line: &&str| **line == close || (line.starts_with(&end) && line.ends_with(';'));
-        let length = lines[index..].iter().position(|line| is_last(line)).map_or(1, |at| at + 1);
+        let length = lines[index..].iter().position(is_last).map_or(1, |at| at + 1);
         found.push((name, index + 1, length));
     }
     found

@@ -1,4 +1,4 @@
-//! One contract that every volume keeps, and what all tests of packs share.
+//! One contract that every volume keeps (a straight recipe), and what all tests of packs share.
 
 mod damage;
 mod faults;
