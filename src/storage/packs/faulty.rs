@@ -308,7 +308,9 @@ impl PackFile for FaultyFile {
         self.change(|image, fault| {
             let unflushed = std::mem::take(&mut image.unflushed);
             passes(fault)?;
-            unflushed.iter().for_each(|change| change.apply(&mut image.durable));
+            for change in &unflushed {
+                change.apply(&mut image.durable);
+            }
             Ok(())
         })
     }

@@ -217,7 +217,6 @@ impl Shared {
 
     fn own_mark(&self, pack: PackId) -> u64 {
         let hash = blake3::keyed_hash(&self.volume.key(), &pack.0.to_le_bytes());
-        let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
     }
 }

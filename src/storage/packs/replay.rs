@@ -182,19 +182,16 @@ impl Walk<'_> {
     fn search(&mut self, from: u64) -> io::Result<Found> {
         let (mut at, mut why, mut zero) = (from, Why::Header, true);
         while at < self.window.end {
-            match self.window.piece(at, BLOCK_BYTES as u64)? {
-                Some(block) => {
-                    zero = zero && block.iter().all(|&byte| byte == 0);
-                    if may_begin(block) && self.record(at)?.is_some() {
-                        break;
-                    }
-                    at += BLOCK_BYTES as u64;
-                }
-                None => {
-                    (why, zero) = (Why::Unreadable, false);
-                    at = (at + 1).next_multiple_of(SECTOR_BYTES);
-                }
+            let Some(block) = self.window.piece(at, BLOCK_BYTES as u64)? else {
+                (why, zero) = (Why::Unreadable, false);
+                at = (at + 1).next_multiple_of(SECTOR_BYTES);
+                continue;
+            };
+            zero = zero && block.iter().all(|&byte| byte == 0);
+            if may_begin(block) && self.record(at)?.is_some() {
+                break;
             }
+            at += BLOCK_BYTES as u64;
         }
         let at = at.min(self.window.end);
         if zero && at == self.window.end {

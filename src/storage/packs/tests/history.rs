@@ -78,7 +78,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
     fn histories_against_a_model(steps in prop::collection::vec(step(), 1..60)) {
         let options = small(200_000);
