@@ -1,10 +1,28 @@
-//! Floor 4: the web. The services of PS3.18 over actix-web, and the pieces of
-//! protocol they stand on, which are text and bytes in, values out. Knows no
-//! redb, no tantivy and no files.
+//! Floor 4: PS3.18 over actix-web. Text becomes typed values here, the archive
+//! does the work, and what comes back becomes a representation. Knows no redb,
+//! no tantivy and no files.
 
 pub mod base_url;
+mod body;
+mod capabilities;
+mod delete;
 pub mod encoding;
+mod health;
 pub mod media;
+mod middleware;
 pub mod multipart;
 pub mod negotiate;
+pub mod openapi;
+mod params;
+mod problem;
+mod qido;
 pub mod range;
+mod routes;
+mod state;
+mod stow;
+mod wado;
+
+pub use middleware::{cors, observe};
+pub use problem::Problem;
+pub use routes::routes;
+pub use state::State;

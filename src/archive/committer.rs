@@ -1,0 +1,374 @@
+//! The one writer. A thread takes whatever is queued, writes it to the packs
+//! with one flush, to the catalog with one transaction, and only then answers:
+//! all uploads in flight share the cost of both (group commit).
+//!
+//! Durability: an answer is given after the pack was flushed. The catalog's
+//! transaction need not be: a start replays what the packs hold beyond the
+//! last durable one (see [`super::recover`]), which is made every second.
+//!
+//! Invariant: nothing is written to a pack that the catalog will refuse, for a
+//! replay would take it in. So whoever submits a store holds the reservation of
+//! its SOP Instance UID and has looked whether it is known.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::{ArchiveError, Core, recover, reserve::Reservation};
+use crate::{
+    dicom::InstancePath,
+    storage::{
+        PackId, Place,
+        catalog::{CatalogError, Change, Durability, NewInstance, Outcome, Rule, Snapshot, Target},
+        packs::{Entry, NewFile},
+    },
+};
+
+/// Time between durable commits of the catalog while there is work.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// Bytes of files written with one flush at most.
+const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Changes in one transaction at most.
+const BATCH_JOBS_MAX: usize = 1024;
+/// Instances read at once to find what a deletion covers.
+const PATH_PAGE: usize = 1024;
+
+/// What is to be committed.
+pub(super) enum Work {
+    /// A file in memory, to be written into the batch pack.
+    File { bytes: Bytes, instance: Box<NewInstance>, reservation: Reservation },
+    /// A file that was streamed into a pack and is flushed already.
+    Placed { instance: Box<NewInstance>, reservation: Reservation },
+    /// A study, a series or an instance to be deleted.
+    Delete { target: Target, caller: &'static str },
+}
+
+type Answer = oneshot::Sender<Result<Outcome, ArchiveError>>;
+
+struct Job {
+    work: Work,
+    answer: Answer,
+}
+
+/// The way to the committer's thread.
+pub(super) struct Committer {
+    queue: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Committer {
+    /// Starts the thread.
+    pub(super) fn start(core: Arc<Core>, queue_max: usize) -> std::io::Result<Self> {
+        let (queue, jobs) = sync_channel(queue_max);
+        let work = Loop { core, progress: Progress::default() };
+        let thread = std::thread::Builder::new().name("committer".into()).spawn(move || work.run(&jobs))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Queues work. The answer comes when it is durable and visible.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Busy`] when the queue is full; what is placed already
+    /// waits for room instead, so it may block.
+    pub(super) fn submit(
+        &self,
+        work: Work,
+    ) -> Result<oneshot::Receiver<Result<Outcome, ArchiveError>>, ArchiveError> {
+        let (answer, receiver) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or(ArchiveError::Stopping)?;
+        let patient = matches!(work, Work::Placed { .. });
+        let job = Job { work, answer };
+        if patient {
+            queue.send(job).map_err(|_| ArchiveError::Stopping)?;
+            return Ok(receiver);
+        }
+        match queue.try_send(job) {
+            Ok(()) => Ok(receiver),
+            Err(TrySendError::Full(_)) => Err(ArchiveError::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(ArchiveError::Stopping),
+        }
+    }
+}
+
+impl Drop for Committer {
+    /// Lets the thread finish what is queued, commit durably and end.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there was logged by the panic hook; the packs hold the truth.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Loop {
+    core: Arc<Core>,
+    progress: Progress,
+}
+
+/// What is committed together.
+enum Batch {
+    Stores(Vec<Job>),
+    /// A deletion goes alone: it must see every store that was acknowledged
+    /// before it, to write a tombstone for each.
+    Delete(Job),
+}
+
+/// A store whose bytes are flushed, and who waits for it.
+struct Flushed {
+    instance: Box<NewInstance>,
+    answer: Answer,
+    /// Given back once the catalog knows the instance.
+    _reservation: Reservation,
+}
+
+impl Loop {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        let mut uncommitted_since: Option<Instant> = None;
+        let mut held_over = None;
+        loop {
+            let wait = uncommitted_since
+                .map_or(Duration::from_secs(3600), |since| CHECKPOINT_EVERY.saturating_sub(since.elapsed()));
+            let first = match held_over.take() {
+                Some(job) => Ok(job),
+                None => jobs.recv_timeout(wait),
+            };
+            match first {
+                Ok(first) => {
+                    let (batch, next) = take_batch(first, jobs);
+                    held_over = next;
+                    match batch {
+                        Batch::Stores(jobs) => self.store(jobs),
+                        Batch::Delete(job) => self.delete(job),
+                    }
+                    uncommitted_since.get_or_insert_with(Instant::now);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if uncommitted_since.is_some_and(|since| since.elapsed() >= CHECKPOINT_EVERY) {
+                self.checkpoint();
+                uncommitted_since = None;
+            }
+        }
+        self.checkpoint();
+    }
+
+    fn checkpoint(&mut self) {
+        if let Err(error) = self.core.catalog.checkpoint() {
+            tracing::error!(%error, "the catalog cannot be made durable; the packs hold what it lacks");
+            self.mend(&error);
+        }
+    }
+
+    /// One batch: packs, then catalog, then the answers.
+    fn store(&mut self, jobs: Vec<Job>) {
+        let started = Instant::now();
+        let (stores, places) = match self.write_files(jobs) {
+            Ok(written) => written,
+            Err((error, waiting)) => return refuse(waiting, &error),
+        };
+        metrics::histogram!("hilum_flush_seconds").record(started.elapsed());
+        let mut answers = Vec::with_capacity(stores.len());
+        let mut reservations = Vec::with_capacity(stores.len());
+        let mut changes = Vec::with_capacity(stores.len() + 1);
+        for Flushed { instance, answer, _reservation } in stores {
+            changes.push(Change::Store { instance, rule: Rule::Reject });
+            answers.push(answer);
+            reservations.push(_reservation);
+        }
+        match self.apply(changes, &places) {
+            Ok(outcomes) => {
+                drop(reservations);
+                metrics::histogram!("hilum_commit_seconds").record(started.elapsed());
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    // A caller that hung up does not want its answer.
+                    let _ = answer.send(Ok(outcome));
+                }
+            }
+            Err(error) => refuse(answers, &error),
+        }
+    }
+
+    /// Applies changes together with how far their packs are now applied.
+    fn apply(&mut self, mut changes: Vec<Change>, places: &[Place]) -> Result<Vec<Outcome>, ArchiveError> {
+        let noted = self.progress.note(&self.core, places)?;
+        changes.extend(noted.into_iter().map(|(pack, until)| Change::PackApplied { pack, until }));
+        self.core.apply(&changes, Durability::Fast).inspect_err(|error| {
+            // What the packs hold beyond the gap is replayed at the next start.
+            self.progress = Progress::default();
+            if let ArchiveError::Catalog(error) = error {
+                self.mend(error);
+            }
+        })
+    }
+
+    /// After a failure that took the catalog back to its last checkpoint: what
+    /// was acknowledged since is in the packs and is applied again.
+    fn mend(&self, error: &CatalogError) {
+        if !matches!(error, CatalogError::Lost { .. }) {
+            return;
+        }
+        match recover::replay_packs(&self.core) {
+            Ok(recovered) => tracing::warn!(?recovered, "the catalog was brought up from the packs again"),
+            Err(error) => tracing::error!(%error, "the catalog cannot be brought up; restart the server"),
+        }
+    }
+
+    /// A deletion: a tombstone in the pack for every instance, so that a
+    /// rebuild from the packs does not bring it back, then the catalog.
+    fn delete(&mut self, job: Job) {
+        let Work::Delete { target, caller } = &job.work else { return };
+        let _ = job.answer.send(self.delete_target(target, caller));
+    }
+
+    fn delete_target(&mut self, target: &Target, caller: &'static str) -> Result<Outcome, ArchiveError> {
+        let stamp = self.core.clock.stamp();
+        let paths = paths_of(&self.core.catalog.read()?, target)?;
+        if paths.is_empty() {
+            return Ok(Outcome::NotFound);
+        }
+        let tombstones: Vec<Entry> = paths.iter().map(|path| Entry::Tombstone { path, stamp }).collect();
+        let places = self.core.packs.append(&tombstones)?;
+        let change = Change::Delete { target: target.clone(), stamp, by: caller.to_owned() };
+        let outcomes = self.apply(vec![change], &places)?;
+        outcomes.into_iter().next().ok_or(ArchiveError::Stopping)
+    }
+
+    /// Writes the files of a batch with one flush.
+    fn write_files(&self, jobs: Vec<Job>) -> Result<(Vec<Flushed>, Vec<Place>), (ArchiveError, Vec<Answer>)> {
+        let mut stores = Vec::with_capacity(jobs.len());
+        let mut files = Vec::new();
+        for Job { work, answer } in jobs {
+            match work {
+                Work::File { bytes, mut instance, reservation } => {
+                    instance.stamp = self.core.clock.stamp();
+                    files.push((stores.len(), bytes));
+                    stores.push(Flushed { instance, answer, _reservation: reservation });
+                }
+                Work::Placed { instance, reservation } => {
+                    stores.push(Flushed { instance, answer, _reservation: reservation });
+                }
+                // A deletion is never in a batch of stores.
+                Work::Delete { .. } => {}
+            }
+        }
+        let entries: Vec<Entry> = files
+            .iter()
+            .map(|(index, bytes): &(usize, Bytes)| {
+                let NewInstance { path, stamp, digest, .. } = &*stores[*index].instance;
+                Entry::File(NewFile { path, stamp: *stamp, digest: *digest, bytes })
+            })
+            .collect();
+        match self.core.packs.append(&entries) {
+            Ok(places) => {
+                for ((index, _), place) in files.iter().zip(places) {
+                    stores[*index].instance.place = place;
+                }
+                let places = stores.iter().map(|store| store.instance.place).collect();
+                Ok((stores, places))
+            }
+            Err(error) => Err((error.into(), stores.into_iter().map(|store| store.answer).collect())),
+        }
+    }
+}
+
+/// How far each pack is applied without a gap. Uploads into one pack follow
+/// each other, but may reach the committer in another order.
+#[derive(Default)]
+struct Progress {
+    packs: HashMap<PackId, PackProgress>,
+}
+
+struct PackProgress {
+    until: u64,
+    /// Entries beyond a gap: where they begin, where they end.
+    ahead: BTreeMap<u64, u64>,
+}
+
+impl Progress {
+    /// Notes that the entries at these places are being applied; how far that
+    /// makes each of their packs applied.
+    fn note(&mut self, core: &Core, places: &[Place]) -> Result<BTreeMap<PackId, u64>, ArchiveError> {
+        let mut noted = BTreeMap::new();
+        for place in places {
+            let pack = match self.packs.entry(place.pack) {
+                std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+                std::collections::hash_map::Entry::Vacant(new) => {
+                    let until = core.catalog.read()?.pack(place.pack)?.unwrap_or_default().applied;
+                    new.insert(PackProgress { until, ahead: BTreeMap::new() })
+                }
+            };
+            pack.ahead.insert(place.entry_start(), place.entry_end());
+            while let Some(next) = pack.ahead.first_entry().filter(|next| *next.key() <= pack.until) {
+                pack.until = pack.until.max(next.remove());
+            }
+            noted.insert(place.pack, pack.until);
+        }
+        Ok(noted)
+    }
+}
+
+/// Every instance a deletion covers.
+fn paths_of(snapshot: &Snapshot, target: &Target) -> Result<Vec<InstancePath>, ArchiveError> {
+    let series = match target {
+        Target::Instance(path) => {
+            return Ok(snapshot.instance(path)?.map(|row| row.path).into_iter().collect());
+        }
+        Target::Series(path) => vec![path.clone()],
+        Target::Study(study) => snapshot.series_of(study)?.into_iter().map(|row| row.path).collect(),
+    };
+    let mut paths = Vec::new();
+    for series in series {
+        let mut after = None;
+        loop {
+            let rows = snapshot.instances(&series, after.as_ref(), PATH_PAGE)?;
+            let Some(last) = rows.last() else { break };
+            after = Some(last.path.instance.clone());
+            paths.extend(rows.into_iter().map(|row| row.path));
+        }
+    }
+    Ok(paths)
+}
+
+fn take_batch(first: Job, jobs: &Receiver<Job>) -> (Batch, Option<Job>) {
+    if matches!(first.work, Work::Delete { .. }) {
+        return (Batch::Delete(first), None);
+    }
+    let mut bytes = first.bytes();
+    let mut batch = vec![first];
+    while bytes < BATCH_BYTES_MAX && batch.len() < BATCH_JOBS_MAX {
+        let Ok(job) = jobs.try_recv() else { break };
+        if matches!(job.work, Work::Delete { .. }) {
+            return (Batch::Stores(batch), Some(job));
+        }
+        bytes += job.bytes();
+        batch.push(job);
+    }
+    (Batch::Stores(batch), None)
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        match &self.work {
+            Work::File { bytes, .. } => bytes.len(),
+            Work::Placed { .. } | Work::Delete { .. } => 0,
+        }
+    }
+}
+
+fn refuse(waiting: Vec<Answer>, error: &ArchiveError) {
+    tracing::error!(%error, jobs = waiting.len(), "a batch was refused");
+    for answer in waiting {
+        let _ = answer.send(Err(error.again()));
+    }
+}

@@ -1,0 +1,79 @@
+//! What can go wrong in a transaction, as meanings rather than sources: the
+//! http floor maps each to one problem.
+
+use crate::{
+    dicom::part10::ReadError,
+    storage::{catalog::CatalogError, index::IndexError, packs::PackError},
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// Nothing is known under this path.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// It was here and has been deleted.
+    #[error("the {0} has been deleted")]
+    Gone(&'static str),
+    /// It is here, but not in a form that was asked for.
+    #[error("{0}")]
+    NotRepresentable(String),
+    /// Too much is under way; later it will work.
+    #[error("the archive is busy")]
+    Busy,
+    /// There is no room on the disk.
+    #[error("the disk is full")]
+    Full,
+    /// The archive is about to stop, or a part of it has stopped.
+    #[error("the archive is stopping")]
+    Stopping,
+    /// Stored bytes are not what was stored.
+    #[error("stored bytes are damaged: {0}")]
+    Damaged(String),
+    /// A stored file that was understood once is not understood any more.
+    #[error("a stored file cannot be read: {0}")]
+    Unreadable(#[from] ReadError),
+    #[error("packs: {0}")]
+    Packs(PackError),
+    #[error("catalog: {0}")]
+    Catalog(#[from] CatalogError),
+    #[error("index: {0}")]
+    Index(#[from] IndexError),
+    #[error("{0}")]
+    Io(std::io::Error),
+    /// The same error told to another of those who waited for it.
+    #[error("{0}")]
+    Again(String),
+}
+
+impl From<PackError> for ArchiveError {
+    fn from(error: PackError) -> Self {
+        match error {
+            PackError::Full { .. } => Self::Full,
+            PackError::Busy => Self::Busy,
+            PackError::Damaged { .. } => Self::Damaged(error.to_string()),
+            other => Self::Packs(other),
+        }
+    }
+}
+
+impl ArchiveError {
+    /// The same meaning for the next of those who wait.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Busy => Self::Busy,
+            Self::Full => Self::Full,
+            Self::Stopping => Self::Stopping,
+            Self::NotFound(what) => Self::NotFound(what),
+            Self::Gone(what) => Self::Gone(what),
+            Self::NotRepresentable(why) => Self::NotRepresentable(why.clone()),
+            Self::Damaged(_)
+            | Self::Unreadable(_)
+            | Self::Packs(_)
+            | Self::Catalog(_)
+            | Self::Index(_)
+            | Self::Io(_)
+            | Self::Again(_) => Self::Again(self.to_string()),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The index follows the catalog's feed: a thread puts every changed study
+//! into the index, commits about once a second, and then takes the marks of
+//! what it committed off the overlay.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use super::{ArchiveError, Core, overlay::view_of};
+use crate::{
+    dicom::StudyUid,
+    storage::{
+        catalog::Snapshot,
+        index::{SeriesDoc, StudyDoc},
+    },
+};
+
+/// Time between commits while there is work.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// Feed entries taken at once.
+const FEED_PAGE: usize = 4096;
+/// Studies read at once while the index is made anew.
+const STUDY_PAGE: usize = 512;
+/// Studies put between two commits while the index is made anew.
+const REBUILD_BATCH: u64 = 20_000;
+
+/// The way to the indexer's thread.
+#[derive(Default)]
+pub(super) struct Signal {
+    state: Mutex<SignalState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct SignalState {
+    work: bool,
+    stop: bool,
+}
+
+impl Signal {
+    /// There is something in the feed.
+    pub(super) fn wake(&self) {
+        self.lock().work = true;
+        self.changed.notify_one();
+    }
+
+    fn stop(&self) {
+        self.lock().stop = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for work; false: stop.
+    fn wait(&self) -> bool {
+        let mut state = self.lock();
+        while !state.work && !state.stop {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.work = false;
+        !state.stop
+    }
+
+    /// Waits for `time` or the stop.
+    fn pause(&self, time: Duration) {
+        let until = Instant::now() + time;
+        let mut state = self.lock();
+        while !state.stop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, SignalState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) struct Indexer {
+    core: Arc<Core>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Indexer {
+    pub(super) fn start(core: Arc<Core>) -> std::io::Result<Self> {
+        let worker = Arc::clone(&core);
+        let thread = std::thread::Builder::new().name("indexer".into()).spawn(move || run(&worker))?;
+        Ok(Self { core, thread: Some(thread) })
+    }
+}
+
+impl Drop for Indexer {
+    /// Lets the thread index what is in the feed, and ends it.
+    fn drop(&mut self) {
+        self.core.indexer.stop();
+        if let Some(thread) = self.thread.take() {
+            // A panic there was logged by the panic hook; the catalog holds the truth.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(core: &Core) {
+    let mut last: Option<Instant> = None;
+    loop {
+        let go_on = core.indexer.wait();
+        if go_on && let Some(last) = last {
+            core.indexer.pause(COMMIT_EVERY.saturating_sub(last.elapsed()));
+        }
+        last = Some(Instant::now());
+        if let Err(error) = follow(core) {
+            // What is not indexed stays in the overlay, so answers stay right.
+            tracing::error!(%error, "the index could not follow the catalog; trying again");
+            core.indexer.pause(COMMIT_EVERY);
+            core.indexer.wake();
+        }
+        metrics::gauge!("hilum_overlay_studies").set(core.overlay.len() as f64);
+        if !go_on {
+            return;
+        }
+    }
+}
+
+/// Brings the index up to the end of the feed.
+///
+/// # Errors
+/// When catalog or index fail.
+pub(super) fn follow(core: &Core) -> Result<(), ArchiveError> {
+    loop {
+        let from = core.index.committed_seq();
+        let snapshot = core.catalog.read()?;
+        let entries = snapshot.feed(from, FEED_PAGE)?;
+        let Some(last) = entries.last() else {
+            core.overlay.clear(from);
+            return Ok(());
+        };
+        let to = last.seq;
+        let changed: BTreeSet<&StudyUid> = entries.iter().map(|entry| &entry.path.study).collect();
+        for study in changed {
+            // Changes of the study later in the feed are in the snapshot too;
+            // putting it again then is harmless.
+            put(core, &snapshot, study)?;
+        }
+        core.index.commit(to)?;
+        core.overlay.clear(to);
+    }
+}
+
+/// Makes an empty index hold the whole catalog.
+///
+/// # Errors
+/// When catalog or index fail.
+pub(super) fn rebuild(core: &Core) -> Result<u64, ArchiveError> {
+    let snapshot = core.catalog.read()?;
+    let seq = snapshot.seq()?;
+    let mut studies = 0;
+    let mut after = 0;
+    loop {
+        let page = snapshot.studies(after, STUDY_PAGE)?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        for row in &page {
+            put(core, &snapshot, &row.uid)?;
+            studies += 1;
+            if studies % REBUILD_BATCH == 0 {
+                // Progress only: sequence 0 makes a start after a crash begin anew.
+                core.index.commit(0)?;
+                tracing::info!(studies, "indexing");
+            }
+        }
+    }
+    core.index.commit(seq)?;
+    Ok(studies)
+}
+
+fn put(core: &Core, snapshot: &Snapshot, study: &StudyUid) -> Result<(), ArchiveError> {
+    let Some(view) = view_of(snapshot, study)? else {
+        return Ok(core.index.remove(study)?);
+    };
+    let series = view
+        .series
+        .iter()
+        .map(|series| SeriesDoc { id: series.id, set: &series.set, instances: series.instances })
+        .collect();
+    core.index.put(&StudyDoc { id: view.id, set: &view.set, series })?;
+    Ok(())
+}

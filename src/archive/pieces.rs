@@ -1,0 +1,212 @@
+//! A body as a list of pieces: bytes in memory and ranges of stored files,
+//! whose length is known before the first is read. A Range request cuts the
+//! list; a reader takes it piece by piece, so that a study of any size needs
+//! the memory of one read.
+
+use std::{collections::VecDeque, ops::Range, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{ArchiveError, Core, retrieve::FileForm};
+use crate::{
+    dicom::{part10::Inflated, source::Source},
+    storage::{Place, catalog::InstanceRow},
+};
+
+/// Bytes read from storage at once.
+const READ_BYTES: u64 = 512 * 1024;
+
+/// One stored file, as much of its row as reading it needs.
+#[derive(Debug, Clone)]
+pub struct StoredFile {
+    pub place: Place,
+    /// The number of the chunk that the first of `checksums` is of.
+    pub first_chunk: u64,
+    /// The checksums of the chunks that will be read.
+    pub checksums: Arc<[u32]>,
+}
+
+/// Where a piece's bytes come from.
+#[derive(Clone)]
+enum Origin {
+    Memory(Bytes),
+    Stored(StoredFile),
+    /// A deflated data set, inflated for this answer.
+    Inflated(Arc<Inflated>),
+    /// A file that is converted again when its turn comes, so that the answer
+    /// for a long series does not hold the conversion of all of it.
+    Later(Arc<(InstanceRow, FileForm)>),
+}
+
+#[derive(Clone)]
+struct Piece {
+    origin: Origin,
+    /// Bytes of the origin that this piece delivers.
+    range: Range<u64>,
+    /// Width of the words to swap; 1: as they are. The range is whole words
+    /// from `phase` on.
+    swap: u8,
+    /// Where the first word begins, in bytes of the origin.
+    phase: u64,
+}
+
+impl Piece {
+    fn length(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+}
+
+/// A body: its pieces in order and its length in bytes.
+#[derive(Clone, Default)]
+pub struct Pieces {
+    list: VecDeque<Piece>,
+    length: u64,
+}
+
+impl Pieces {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes in all.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    pub fn push_bytes(&mut self, bytes: impl Into<Bytes>) {
+        let bytes = bytes.into();
+        let range = 0..bytes.len() as u64;
+        self.push(Piece { origin: Origin::Memory(bytes), range, swap: 1, phase: 0 });
+    }
+
+    /// A range of a stored file, in bytes from the start of the file.
+    pub fn push_stored(&mut self, file: &StoredFile, range: Range<u64>) {
+        self.push_swapped(file, range, 1);
+    }
+
+    /// As [`Pieces::push_stored`], every word of `width` bytes reversed.
+    pub fn push_swapped(&mut self, file: &StoredFile, range: Range<u64>, width: u8) {
+        let phase = range.start;
+        self.push(Piece { origin: Origin::Stored(file.clone()), range, swap: width, phase });
+    }
+
+    pub fn push_inflated(&mut self, inflated: &Arc<Inflated>, range: Range<u64>) {
+        self.push(Piece { origin: Origin::Inflated(Arc::clone(inflated)), range, swap: 1, phase: 0 });
+    }
+
+    /// A file to be converted when its turn comes, into `length` bytes.
+    pub fn push_later(&mut self, row: InstanceRow, form: FileForm, length: u64) {
+        self.push(Piece { origin: Origin::Later(Arc::new((row, form))), range: 0..length, swap: 1, phase: 0 });
+    }
+
+    pub fn append(&mut self, other: Pieces) {
+        self.length += other.length;
+        self.list.extend(other.list);
+    }
+
+    fn push(&mut self, piece: Piece) {
+        if piece.length() > 0 {
+            self.length += piece.length();
+            self.list.push_back(piece);
+        }
+    }
+
+    /// The part of the body that `range` covers.
+    #[must_use]
+    pub fn slice(&self, range: Range<u64>) -> Pieces {
+        let mut cut = Pieces::new();
+        let mut at = 0;
+        for piece in &self.list {
+            let (start, end) = (range.start.max(at), range.end.min(at + piece.length()));
+            if start < end {
+                let mut part = piece.clone();
+                part.range = piece.range.start + (start - at)..piece.range.start + (end - at);
+                cut.push(part);
+            }
+            at += piece.length();
+        }
+        cut
+    }
+
+    /// Takes the next bytes off the front; `None` at the end. Blocks on
+    /// storage: to be called from the pool.
+    ///
+    /// # Errors
+    /// When the stored bytes are not what was stored, or cannot be read.
+    pub(super) fn next(&mut self, core: &Core) -> Result<Option<Bytes>, ArchiveError> {
+        loop {
+            let Some(piece) = self.list.front_mut() else { return Ok(None) };
+            if let Origin::Later(later) = &piece.origin {
+                let converted = core.file(&later.0, later.1)?.slice(piece.range.clone());
+                if converted.length != piece.length() {
+                    return Err(ArchiveError::Damaged(format!("{} converts differently now", later.0.path)));
+                }
+                self.list.pop_front();
+                for piece in converted.list.into_iter().rev() {
+                    self.list.push_front(piece);
+                }
+                continue;
+            }
+            let start = piece.range.start;
+            let end = piece.range.end.min(start + READ_BYTES);
+            let bytes = read(core, piece, start..end)?;
+            piece.range.start = end;
+            self.length -= end - start;
+            if piece.range.start == piece.range.end {
+                self.list.pop_front();
+            }
+            return Ok(Some(bytes));
+        }
+    }
+
+    /// All of it at once; for bodies known to be small.
+    ///
+    /// # Errors
+    /// As [`Pieces::next`].
+    pub(super) fn read_all(mut self, core: &Core) -> Result<Bytes, ArchiveError> {
+        let first = self.next(core)?.unwrap_or_default();
+        if self.list.is_empty() {
+            return Ok(first);
+        }
+        let mut all = BytesMut::with_capacity(usize::try_from(self.length).unwrap_or(0) + first.len());
+        all.extend_from_slice(&first);
+        while let Some(bytes) = self.next(core)? {
+            all.extend_from_slice(&bytes);
+        }
+        Ok(all.freeze())
+    }
+}
+
+fn read(core: &Core, piece: &Piece, range: Range<u64>) -> Result<Bytes, ArchiveError> {
+    match &piece.origin {
+        Origin::Memory(bytes) => Ok(bytes.slice(in_memory(range.start)..in_memory(range.end))),
+        Origin::Stored(file) if piece.swap <= 1 => core.read_stored(file, range),
+        Origin::Stored(file) => {
+            let width = u64::from(piece.swap);
+            let start = piece.phase + (range.start - piece.phase) / width * width;
+            let end = piece.phase + (range.end - piece.phase).div_ceil(width) * width;
+            let (from, length) = (in_memory(range.start - start), in_memory(range.end - range.start));
+            let mut bytes = core.read_stored(file, start..end.min(file.place.length))?.to_vec();
+            bytes.chunks_exact_mut(usize::from(piece.swap)).for_each(<[u8]>::reverse);
+            Ok(Bytes::from(bytes).slice(from..from + length))
+        }
+        Origin::Inflated(inflated) => {
+            let mut bytes = vec![0; in_memory(range.end - range.start)];
+            inflated.read_exact_at(&mut bytes, range.start).map_err(ArchiveError::Io)?;
+            Ok(bytes.into())
+        }
+        Origin::Later(_) => Ok(Bytes::new()),
+    }
+}
+
+impl Core {
+    fn read_stored(&self, file: &StoredFile, range: Range<u64>) -> Result<Bytes, ArchiveError> {
+        Ok(self.packs.read(&file.place, range, file.first_chunk, &file.checksums)?)
+    }
+}
+
+fn in_memory(offset: u64) -> usize {
+    usize::try_from(offset).expect("offsets within memory fit the address space")
+}

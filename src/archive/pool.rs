@@ -1,0 +1,48 @@
+//! The pool where everything runs that blocks: parsing, hashing, reads of packs
+//! and catalog. Bounded in what runs and in what waits, so that overload is an
+//! answer (503) and not a growing queue.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::ArchiveError;
+
+#[derive(Debug, Clone)]
+pub struct Pool {
+    running: Arc<Semaphore>,
+    /// Places of those that run and those that wait.
+    places: Arc<Semaphore>,
+}
+
+impl Pool {
+    /// `running_max` at once, `waiting_max` more in the queue.
+    #[must_use]
+    pub fn new(running_max: usize, waiting_max: usize) -> Self {
+        Self {
+            running: Arc::new(Semaphore::new(running_max)),
+            places: Arc::new(Semaphore::new(running_max + waiting_max)),
+        }
+    }
+
+    /// Runs a blocking piece of work and waits for its answer.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Busy`] when the queue is full; what the work answers.
+    pub async fn run<T, F>(&self, work: F) -> Result<T, ArchiveError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Result<T, ArchiveError> + Send + 'static,
+    {
+        let _place = self.places.try_acquire().map_err(|_| ArchiveError::Busy)?;
+        let permit = Arc::clone(&self.running).acquire_owned().await.map_err(|_| ArchiveError::Stopping)?;
+        // The permit goes with the work: a caller that hangs up does not make
+        // room while its work still runs.
+        let task = tokio::task::spawn_blocking(move || {
+            let answer = work();
+            drop(permit);
+            answer
+        });
+        task.await.unwrap_or(Err(ArchiveError::Stopping))
+    }
+}

@@ -1,0 +1,175 @@
+//! Recovery: the catalog catches up with the packs, the index with the catalog.
+//!
+//! A start after a crash, a rebuild of a lost catalog and the first start are
+//! one and the same: every pack is replayed from where the catalog says it is
+//! applied, which may be the beginning. Replay is idempotent and its order does
+//! not matter, for stamps decide.
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use super::{ArchiveError, Core, store::new_instance};
+use crate::{
+    dicom::part10,
+    storage::{
+        Chunks, Digest, PackId, Place, Stamp,
+        catalog::{Change, Durability, Rule, Target},
+        packs::{Damage, PackInfo, Replayed, Standing},
+    },
+};
+
+/// Changes in one transaction of a replay.
+const BATCH: usize = 512;
+/// The end mark of a sealed pack.
+const END_MARK_BYTES: u64 = 1024;
+
+/// What a replay found.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Recovered {
+    /// Files and tombstones that were replayed.
+    pub entries: u64,
+    /// Places in packs whose bytes are not what was written.
+    pub damaged: u64,
+    /// Files whose bytes are right and that are not understood.
+    pub not_understood: u64,
+}
+
+/// Replays what the catalog lacks of every pack, and opens the packs for writing.
+pub(super) fn replay_packs(core: &Core) -> Result<Recovered, ArchiveError> {
+    let mut recovered = Recovered::default();
+    for info in core.packs.list() {
+        let applied = core.catalog.read()?.pack(info.pack)?.unwrap_or_default().applied;
+        if let Err(error) = replay_pack(core, &info, applied, &mut recovered) {
+            // The other packs are whole; this one's instances fail when read.
+            tracing::error!(pack = %info.pack, %error, "a pack cannot be recovered; verify the archive");
+            recovered.damaged += 1;
+        }
+    }
+    Ok(recovered)
+}
+
+fn replay_pack(
+    core: &Core,
+    info: &PackInfo,
+    applied: u64,
+    recovered: &mut Recovered,
+) -> Result<(), ArchiveError> {
+    let sealed = matches!(info.standing, Standing::Sealed);
+    if sealed && info.length.saturating_sub(applied) <= END_MARK_BYTES {
+        return Ok(());
+    }
+    let mut replay = Replay { core, pack: info.pack, changes: Vec::new(), until: applied, recovered, failed: None };
+    let end = core.packs.replay(info.pack, applied, &mut |found| replay.take(found))?;
+    if let Some(error) = replay.failed.take() {
+        return Err(error);
+    }
+    replay.until = end.valid_until;
+    replay.flush()?;
+    for damage in &end.tail {
+        report(info.pack, damage);
+    }
+    if info.standing == Standing::Unrecovered {
+        core.packs.resume(info.pack, end.valid_until)?;
+    }
+    Ok(())
+}
+
+struct Replay<'a> {
+    core: &'a Core,
+    pack: PackId,
+    changes: Vec<Change>,
+    until: u64,
+    recovered: &'a mut Recovered,
+    failed: Option<ArchiveError>,
+}
+
+impl Replay<'_> {
+    fn take(&mut self, found: Replayed) -> ControlFlow<()> {
+        let taken = match found {
+            Replayed::File { path: _, stamp, digest, chunks, place } => self.file(stamp, digest, chunks, place),
+            Replayed::Tombstone { path, stamp, place } => {
+                self.core.clock.observe(stamp);
+                self.until = place.entry_end();
+                self.changes.push(Change::Delete { target: Target::Instance(path), stamp, by: String::new() });
+                Ok(())
+            }
+            Replayed::Damaged(damage) => {
+                report(self.pack, &damage);
+                self.recovered.damaged += 1;
+                return ControlFlow::Continue(());
+            }
+        };
+        self.recovered.entries += 1;
+        match taken.and_then(|()| if self.changes.len() >= BATCH { self.flush() } else { Ok(()) }) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn file(&mut self, stamp: Stamp, digest: Digest, chunks: Chunks, place: Place) -> Result<(), ArchiveError> {
+        self.core.clock.observe(stamp);
+        self.until = place.entry_end();
+        let source = self.core.packs.source(&place)?;
+        match part10::read(&source, &self.core.limits) {
+            Ok(read) => {
+                let mut instance = new_instance(read, digest, chunks, "");
+                instance.stamp = stamp;
+                instance.place = place;
+                self.changes.push(Change::Store { instance: Box::new(instance), rule: Rule::Replay });
+            }
+            Err(error) => {
+                tracing::error!(pack = %self.pack, offset = place.offset, %error, "a stored file is not understood");
+                self.recovered.not_understood += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), ArchiveError> {
+        self.changes.push(Change::PackApplied { pack: self.pack, until: self.until });
+        self.core.apply(&self.changes, Durability::Fast)?;
+        self.changes.clear();
+        Ok(())
+    }
+}
+
+fn report(pack: PackId, damage: &Damage) {
+    let instance = damage.instance.as_ref().map(|(path, _)| path.to_string()).unwrap_or_default();
+    tracing::warn!(
+        %pack, offset = damage.offset, length = damage.length, why = %damage.why, instance,
+        "bytes in a pack are not a whole entry"
+    );
+}
+
+/// Catalog and index at the end of what the packs hold.
+pub(super) fn recover(core: &Arc<Core>, index_is_new: bool) -> Result<Recovered, ArchiveError> {
+    observe_last_stamp(core)?;
+    let recovered = replay_packs(core)?;
+    if recovered != Recovered::default() {
+        tracing::info!(
+            entries = recovered.entries,
+            damaged = recovered.damaged,
+            not_understood = recovered.not_understood,
+            "the catalog caught up with the packs"
+        );
+    }
+    core.catalog.checkpoint()?;
+    if index_is_new {
+        let studies = super::indexer::rebuild(core)?;
+        tracing::info!(studies, "the index was made anew from the catalog");
+    } else {
+        super::indexer::follow(core)?;
+    }
+    Ok(recovered)
+}
+
+fn observe_last_stamp(core: &Core) -> Result<(), ArchiveError> {
+    let snapshot = core.catalog.read()?;
+    let seq = snapshot.seq()?;
+    if let Some(last) = snapshot.feed(seq.saturating_sub(1), 1)?.last() {
+        core.clock.observe(last.stamp);
+    }
+    Ok(())
+}

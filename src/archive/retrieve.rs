@@ -1,0 +1,441 @@
+//! Retrieve: rows and ranges. Nothing is parsed here but what was stored in a
+//! transfer syntax that must not leave the archive as it is (PS3.18 section
+//! 8.7.3: Implicit VR, Big Endian and Deflated become Explicit VR Little
+//! Endian), and what needs an envelope because it came without one.
+
+use std::{ops::Range, sync::Arc};
+
+use super::{
+    Archive, ArchiveError, Core,
+    pieces::{Pieces, StoredFile},
+};
+use crate::{
+    auth::Permit,
+    dicom::{
+        FrameSpan, InstancePath, SeriesPath, StudyUid, Tag, attributes, json,
+        part10::{self, Inflated},
+        source::Source,
+        transcode::{self, Segment},
+        transfer_syntax,
+    },
+    storage::catalog::{Form, Frames, InstanceRow, Snapshot, Target},
+};
+
+/// Rows read at once.
+const ROW_PAGE: usize = 512;
+
+const PIXEL_DATA: &str = "7FE00010";
+const BITS_ALLOCATED: Tag = Tag(0x0028, 0x0100);
+const MIME_TYPE_OF_DOCUMENT: Tag = Tag(0x0042, 0x0012);
+const ENCAPSULATED_DOCUMENT: &str = "00420011";
+
+/// What is retrieved: everything below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    Study(StudyUid),
+    Series(SeriesPath),
+    Instance(InstancePath),
+}
+
+impl Scope {
+    fn target(&self) -> Target {
+        match self {
+            Self::Study(study) => Target::Study(study.clone()),
+            Self::Series(series) => Target::Series(series.clone()),
+            Self::Instance(instance) => Target::Instance(instance.clone()),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Study(_) => "study",
+            Self::Series(_) => "series",
+            Self::Instance(_) => "instance",
+        }
+    }
+}
+
+/// The form in which a whole file is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileForm {
+    /// Byte for byte, with an envelope added if it came without one.
+    AsStored,
+    /// The data set in Explicit VR Little Endian.
+    ExplicitLittleEndian,
+}
+
+/// A value that was left in the file.
+pub struct BulkValue {
+    pub pieces: Pieces,
+    /// The media type of an encapsulated document, as the data set states it.
+    pub media_type: Option<String>,
+}
+
+impl Archive {
+    /// The rows of all instances in `scope`, series by series, in the order of
+    /// their UIDs.
+    ///
+    /// # Errors
+    /// `NotFound` or `Gone` when there is none.
+    pub async fn instances(&self, _permit: &Permit, scope: Scope) -> Result<Vec<InstanceRow>, ArchiveError> {
+        let core = Arc::clone(&self.core);
+        self.pool.run(move || rows(&core, &scope)).await
+    }
+
+    /// One file in one of its forms, to be read piece by piece.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn file(
+        &self,
+        _permit: &Permit,
+        row: InstanceRow,
+        form: FileForm,
+    ) -> Result<Pieces, ArchiveError> {
+        let core = Arc::clone(&self.core);
+        self.pool.run(move || core.file(&row, form)).await
+    }
+
+    /// Many files; what must be converted is converted when its turn comes.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn files(
+        &self,
+        _permit: &Permit,
+        rows: Vec<(InstanceRow, FileForm)>,
+    ) -> Result<Vec<Pieces>, ArchiveError> {
+        let core = Arc::clone(&self.core);
+        self.pool
+            .run(move || {
+                let snapshot = core.catalog.read()?;
+                rows.into_iter().map(|(row, form)| core.file_later(&snapshot, row, form)).collect()
+            })
+            .await
+    }
+
+    /// The bytes of frames, `numbers` counting from 1: uncompressed ones in
+    /// little endian, compressed ones as their codestream.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such frame or no pixel data.
+    pub async fn frames(
+        &self,
+        _permit: &Permit,
+        row: InstanceRow,
+        numbers: Vec<u32>,
+    ) -> Result<Vec<Pieces>, ArchiveError> {
+        let core = Arc::clone(&self.core);
+        self.pool.run(move || core.frames(&row, &numbers)).await
+    }
+
+    /// A value left in the file, by the end of its BulkDataURI.
+    ///
+    /// # Errors
+    /// `NotFound` when the instance has no such value.
+    pub async fn bulk(
+        &self,
+        _permit: &Permit,
+        row: InstanceRow,
+        path: String,
+    ) -> Result<BulkValue, ArchiveError> {
+        let core = Arc::clone(&self.core);
+        self.pool.run(move || core.bulk(&row, &path)).await
+    }
+
+    /// The places of all values left in the file.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn bulk_paths(&self, _permit: &Permit, row: InstanceRow) -> Result<Vec<String>, ArchiveError> {
+        let core = Arc::clone(&self.core);
+        self.pool
+            .run(move || Ok(core.catalog.read()?.bulks(&row)?.into_iter().map(|bulk| bulk.path).collect()))
+            .await
+    }
+
+    /// The next bytes of a body, and what is left of it.
+    ///
+    /// # Errors
+    /// When what is stored is damaged or cannot be read.
+    pub async fn read(&self, mut pieces: Pieces) -> Result<(Option<bytes::Bytes>, Pieces), ArchiveError> {
+        let core = Arc::clone(&self.core);
+        self.pool.run(move || Ok((pieces.next(&core)?, pieces))).await
+    }
+}
+
+/// All rows of a scope.
+fn rows(core: &Core, scope: &Scope) -> Result<Vec<InstanceRow>, ArchiveError> {
+    let snapshot = core.catalog.read()?;
+    let mut found = Vec::new();
+    match scope {
+        Scope::Instance(path) => found.extend(snapshot.instance(path)?),
+        Scope::Series(path) => rows_of(&snapshot, path, &mut found)?,
+        Scope::Study(study) => {
+            for series in snapshot.series_of(study)? {
+                rows_of(&snapshot, &series.path, &mut found)?;
+            }
+        }
+    }
+    if found.is_empty() { Err(missing(&snapshot, scope)?) } else { Ok(found) }
+}
+
+fn rows_of(snapshot: &Snapshot, path: &SeriesPath, found: &mut Vec<InstanceRow>) -> Result<(), ArchiveError> {
+    let mut after = None;
+    loop {
+        let page = snapshot.instances(path, after.as_ref(), ROW_PAGE)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.path.instance.clone());
+        found.extend(page);
+    }
+}
+
+/// Why there is nothing in a scope: never seen, or deleted (PS3.18 section 8.5).
+pub(super) fn missing(snapshot: &Snapshot, scope: &Scope) -> Result<ArchiveError, ArchiveError> {
+    Ok(match snapshot.tombstone(&scope.target())? {
+        Some(_) => ArchiveError::Gone(scope.name()),
+        None => ArchiveError::NotFound(scope.name()),
+    })
+}
+
+impl Core {
+    /// A file whose conversion, if it needs one, is only measured now and done
+    /// when its turn comes.
+    fn file_later(
+        &self,
+        snapshot: &Snapshot,
+        row: InstanceRow,
+        form: FileForm,
+    ) -> Result<Pieces, ArchiveError> {
+        let mut pieces = Pieces::new();
+        if form == FileForm::AsStored && row.form == Form::Complete {
+            let length = row.place.length;
+            pieces.push_stored(&stored(snapshot, &row, 0..length)?, 0..length);
+        } else {
+            let length = self.file(&row, form)?.length();
+            pieces.push_later(row, form, length);
+        }
+        Ok(pieces)
+    }
+
+    /// A file in one of its forms.
+    pub(super) fn file(&self, row: &InstanceRow, form: FileForm) -> Result<Pieces, ArchiveError> {
+        let snapshot = self.catalog.read()?;
+        let whole = 0..row.place.length;
+        let file = stored(&snapshot, row, whole.clone())?;
+        let mut pieces = Pieces::new();
+        if form == FileForm::AsStored && row.form == Form::Complete {
+            pieces.push_stored(&file, whole);
+            return Ok(pieces);
+        }
+        let source = self.packs.source(&row.place)?;
+        let (plan, inflated) = match form {
+            FileForm::AsStored => (transcode::complete(&source, &self.limits)?, None),
+            FileForm::ExplicitLittleEndian => transcode::explicit_little_endian(&source, &self.limits)?,
+        };
+        let inflated = inflated.map(Arc::new);
+        for segment in plan.segments {
+            match (segment, &inflated) {
+                (Segment::Bytes(bytes), _) => pieces.push_bytes(bytes),
+                (Segment::Copy { offset, length }, None) => pieces.push_stored(&file, offset..offset + length),
+                (Segment::Copy { offset, length }, Some(inflated)) => {
+                    pieces.push_inflated(inflated, offset..offset + length);
+                }
+                (Segment::Swap { offset, length, width }, _) => {
+                    pieces.push_swapped(&file, offset..offset + length, width);
+                }
+            }
+        }
+        Ok(pieces)
+    }
+
+    fn frames(&self, row: &InstanceRow, numbers: &[u32]) -> Result<Vec<Pieces>, ArchiveError> {
+        let snapshot = self.catalog.read()?;
+        let reader = FrameReader::new(self, &snapshot, row)?;
+        numbers
+            .iter()
+            .map(|number| {
+                let index = number.checked_sub(1).ok_or(ArchiveError::NotFound("frame"))?;
+                let span = snapshot.frame(row, index)?.ok_or(ArchiveError::NotFound("frame"))?;
+                reader.frame(index, span)
+            })
+            .collect()
+    }
+
+    fn bulk(&self, row: &InstanceRow, path: &str) -> Result<BulkValue, ArchiveError> {
+        let snapshot = self.catalog.read()?;
+        let bulk = snapshot.bulk(row, path)?.ok_or(ArchiveError::NotFound("bulkdata"))?;
+        let range = bulk.offset..bulk.offset + bulk.length;
+        let mut pieces = Pieces::new();
+        if path == PIXEL_DATA && let Frames::Video(span) = row.frames {
+            return Ok(BulkValue {
+                pieces: FrameReader::new(self, &snapshot, row)?.frame(0, span)?,
+                media_type: None,
+            });
+        }
+        if transfer_syntax::is_deflated(&row.transfer_syntax) {
+            pieces.push_inflated(&Arc::new(self.inflate(row)?), range);
+        } else if transfer_syntax::is_big_endian(&row.transfer_syntax) {
+            let width = if path == PIXEL_DATA { self.pixel_width(&snapshot, row)? } else { value_width(path) };
+            pieces.push_swapped(&stored(&snapshot, row, range.clone())?, range, width);
+        } else {
+            pieces.push_stored(&stored(&snapshot, row, range.clone())?, range);
+        }
+        let media_type = if path == ENCAPSULATED_DOCUMENT {
+            let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
+            let set = json::read(&metadata).map_err(|error| ArchiveError::Damaged(error.to_string()))?;
+            set.first_text(MIME_TYPE_OF_DOCUMENT).map(str::to_owned)
+        } else {
+            None
+        };
+        Ok(BulkValue { pieces, media_type })
+    }
+
+    fn inflate(&self, row: &InstanceRow) -> Result<Inflated, ArchiveError> {
+        let source = self.packs.source(&row.place)?;
+        Ok(part10::inflate(&source, &self.limits)?)
+    }
+
+    /// Bytes of the words in which big endian pixel data is swapped.
+    fn pixel_width(&self, snapshot: &Snapshot, row: &InstanceRow) -> Result<u8, ArchiveError> {
+        let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
+        let set = json::read(&metadata).map_err(|error| ArchiveError::Damaged(error.to_string()))?;
+        let words = set.get(Tag(0x7FE0, 0x0010)).is_some_and(|element| element.vr != dicom_core::VR::OB);
+        Ok(match set.first_int(BITS_ALLOCATED) {
+            Some(64) => 8,
+            Some(32) => 4,
+            Some(16) => 2,
+            _ if words => 2,
+            _ => 1,
+        })
+    }
+}
+
+/// Makes pieces of the frames of one instance.
+struct FrameReader<'a> {
+    core: &'a Core,
+    snapshot: &'a Snapshot,
+    row: &'a InstanceRow,
+    inflated: Option<Arc<Inflated>>,
+    swap: u8,
+}
+
+impl<'a> FrameReader<'a> {
+    fn new(core: &'a Core, snapshot: &'a Snapshot, row: &'a InstanceRow) -> Result<Self, ArchiveError> {
+        let syntax = &row.transfer_syntax;
+        let inflated =
+            if transfer_syntax::is_deflated(syntax) { Some(Arc::new(core.inflate(row)?)) } else { None };
+        let swap =
+            if transfer_syntax::is_big_endian(syntax) { core.pixel_width(snapshot, row)? } else { 1 };
+        Ok(Self { core, snapshot, row, inflated, swap })
+    }
+
+    fn frame(&self, index: u32, span: FrameSpan) -> Result<Pieces, ArchiveError> {
+        let mut pieces = Pieces::new();
+        if span.fragments > 1 {
+            for range in self.fragments(span)? {
+                self.push(&mut pieces, range)?;
+            }
+            return Ok(pieces);
+        }
+        self.push(&mut pieces, span.offset..span.offset + span.length)?;
+        match self.row.frames {
+            Frames::Native { frame_bits, .. } if frame_bits % 8 != 0 => {
+                let bytes = pieces.read_all(self.core)?;
+                let shift = u64::from(index) * frame_bits % 8;
+                let mut packed = Pieces::new();
+                packed.push_bytes(repack(&bytes, shift, frame_bits));
+                Ok(packed)
+            }
+            _ => Ok(pieces),
+        }
+    }
+
+    fn push(&self, pieces: &mut Pieces, range: Range<u64>) -> Result<(), ArchiveError> {
+        match &self.inflated {
+            Some(inflated) => pieces.push_inflated(inflated, range),
+            None => {
+                let file = stored(self.snapshot, self.row, range.clone())?;
+                pieces.push_swapped(&file, range, self.swap);
+            }
+        }
+        Ok(())
+    }
+
+    /// The values of the fragments in a span, without their item headers.
+    fn fragments(&self, span: FrameSpan) -> Result<Vec<Range<u64>>, ArchiveError> {
+        let source = self.core.packs.source(&self.row.place)?;
+        let end = span.offset + span.length;
+        let mut at = span.offset;
+        let mut ranges = Vec::with_capacity(span.fragments as usize);
+        while at + 8 <= end {
+            let mut header = [0; 8];
+            source.read_exact_at(&mut header, at).map_err(ArchiveError::Io)?;
+            let [_, _, _, _, a, b, c, d] = header;
+            let length = u64::from(u32::from_le_bytes([a, b, c, d]));
+            let value = at + 8..at + 8 + length;
+            if value.end > end {
+                return Err(ArchiveError::Damaged(format!(
+                    "an item of the pixel data of {} at byte {at} overruns its frame",
+                    self.row.path
+                )));
+            }
+            at = value.end;
+            ranges.push(value);
+        }
+        Ok(ranges)
+    }
+}
+
+/// The bits of one frame of a 1-bit image from bit 0 on (PS3.5 section 8.1.1
+/// packs frames without a gap; PS3.18 section 8.7.3.3.1 unpacks them).
+fn repack(bytes: &[u8], shift: u64, bits: u64) -> Vec<u8> {
+    let length = usize::try_from(bits.div_ceil(8)).unwrap_or(0);
+    let mut packed: Vec<u8> = (0..length)
+        .map(|index| {
+            let low = bytes.get(index).copied().unwrap_or(0);
+            let high = bytes.get(index + 1).copied().unwrap_or(0);
+            (u16::from_le_bytes([low, high]) >> shift).to_le_bytes()[0]
+        })
+        .collect();
+    if let (Some(last), 1..) = (packed.last_mut(), bits % 8) {
+        *last &= (1u16 << (bits % 8)).wrapping_sub(1).to_le_bytes()[0];
+    }
+    packed
+}
+
+/// Bytes of one value of a bulk element, by its tag.
+fn value_width(path: &str) -> u8 {
+    use dicom_core::VR;
+    let tag = path.rsplit('.').next().and_then(attributes::by_name);
+    match tag.map(attributes::vr) {
+        Some(VR::OW | VR::US | VR::SS | VR::AT) => 2,
+        Some(VR::OF | VR::OL | VR::FL | VR::UL | VR::SL) => 4,
+        Some(VR::OD | VR::OV | VR::FD | VR::UV | VR::SV) => 8,
+        _ => 1,
+    }
+}
+
+/// A stored file with the checksums of a range of it.
+pub(super) fn stored(
+    snapshot: &Snapshot,
+    row: &InstanceRow,
+    range: Range<u64>,
+) -> Result<StoredFile, ArchiveError> {
+    let (first_chunk, checksums) = snapshot.chunks_of(row, range)?;
+    Ok(StoredFile { place: row.place, first_chunk, checksums: checksums.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::repack;
+
+    #[test]
+    fn a_frame_of_bits_begins_at_bit_0() {
+        // Two frames of 3×3 bits: 9 bits each, the second begins at bit 1 of byte 1.
+        let first = repack(&[0b1111_1111, 0b0000_0001], 0, 9);
+        assert_eq!(first, [0b1111_1111, 0b0000_0001]);
+        let second = repack(&[0b0101_0100, 0b0000_0011], 1, 9);
+        assert_eq!(second, [0b1010_1010, 0b0000_0001]);
+    }
+}

@@ -1,0 +1,409 @@
+//! Search: which studies, series and instances match, in which order, and
+//! what is said of them (PS3.18 section 10.6).
+//!
+//! Three ways lead to candidates: a study named by its UID is read from the
+//! catalog; everything else is narrowed down by the index; what the index does
+//! not hold yet stands in the overlay. The predicate
+//! ([`query::matches`]) is one and the same for all three.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Archive, ArchiveError, Core, overlay::StudyView};
+use crate::{
+    auth::Permit,
+    dicom::{
+        DataSet, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR, attributes, json,
+        query::{self, Level, Query, Test},
+    },
+    storage::{
+        catalog::{InstanceRow, Snapshot},
+        index::{Hit, SortKey, order_of},
+    },
+};
+
+const STUDY_UID: Tag = Tag(0x0020, 0x000D);
+const SERIES_UID: Tag = Tag(0x0020, 0x000E);
+const SOP_UID: Tag = Tag(0x0008, 0x0018);
+const INSTANCE_NUMBER: Tag = Tag(0x0020, 0x0013);
+const RETRIEVE_URL: Tag = Tag(0x0008, 0x1190);
+const AVAILABLE_TRANSFER_SYNTAX: Tag = Tag(0x0008, 0x3002);
+const AVAILABILITY: Tag = Tag(0x0008, 0x0056);
+
+/// Studies read directly rather than through the index, when named by UID.
+const NAMED_STUDIES_MAX: usize = 1000;
+/// Instances of a series read at once.
+const INSTANCE_PAGE: usize = 512;
+
+/// Where the search is rooted: in a study, a series, or nowhere.
+#[derive(Debug, Clone, Default)]
+pub struct Root {
+    pub study: Option<StudyUid>,
+    pub series: Option<SeriesUid>,
+}
+
+/// The page of results that was asked for.
+#[derive(Debug)]
+pub struct Found {
+    /// What is said of each result, in order.
+    pub results: Vec<DataSet>,
+    /// Matches in all.
+    pub total: u64,
+}
+
+/// One match: the attributes of its levels.
+struct Match {
+    study: Arc<DataSet>,
+    series: Option<Arc<DataSet>>,
+    instance: Option<DataSet>,
+}
+
+impl Archive {
+    /// Finds what matches `query` under `root`. `base_url` is the absolute URL
+    /// that Retrieve URLs begin with; at most `results_max` results come back.
+    ///
+    /// # Errors
+    /// When a storage fails or the archive is busy.
+    pub async fn search(
+        &self,
+        _permit: &Permit,
+        query: Query,
+        root: Root,
+        base_url: String,
+        results_max: usize,
+    ) -> Result<Found, ArchiveError> {
+        let core = Arc::clone(&self.core);
+        self.pool.run(move || Search { core: &core, query: &query, root: &root, base_url: &base_url }.run(results_max)).await
+    }
+}
+
+struct Search<'a> {
+    core: &'a Core,
+    query: &'a Query,
+    root: &'a Root,
+    base_url: &'a str,
+}
+
+/// A study or series that may match.
+struct Candidate {
+    order: SortKey,
+    source: Source,
+}
+
+enum Source {
+    /// In the catalog, by ids.
+    Row { study: u64, series: Option<u64> },
+    /// In the overlay; the position of the series in it.
+    View { study: Arc<Option<StudyView>>, series: Option<usize> },
+}
+
+/// Takes matches in order and keeps those of the page.
+struct Page {
+    offset: usize,
+    limit: usize,
+    seen: usize,
+    kept: Vec<Match>,
+}
+
+impl Page {
+    fn is_full(&self) -> bool {
+        self.kept.len() >= self.limit
+    }
+
+    /// Whether any of the next `count` matches is on the page.
+    fn touches(&self, count: usize) -> bool {
+        !self.is_full() && self.seen + count > self.offset
+    }
+
+    fn take(&mut self, found: Match) {
+        if self.seen >= self.offset && !self.is_full() {
+            self.kept.push(found);
+        }
+        self.seen += 1;
+    }
+}
+
+impl Search<'_> {
+    fn run(&self, results_max: usize) -> Result<Found, ArchiveError> {
+        let limit = self.query.limit.unwrap_or(usize::MAX).min(results_max);
+        let mut page = Page { offset: self.query.offset, limit, seen: 0, kept: Vec::new() };
+        let named = self.named_studies()?;
+        let total = match &named {
+            Some(studies) => self.in_named(studies, &mut page)?,
+            None => self.through_index(&mut page)?,
+        };
+        Ok(Found { results: page.kept.into_iter().map(|found| self.describe(found)).collect(), total })
+    }
+
+    /// The studies that the request names by UID, itself or through its
+    /// instances; none when it does not.
+    fn named_studies(&self) -> Result<Option<Vec<StudyUid>>, ArchiveError> {
+        if let Some(study) = &self.root.study {
+            return Ok(Some(vec![study.clone()]));
+        }
+        if let Some(uids) = self.uids_of(STUDY_UID) {
+            return Ok(Some(uids.iter().filter_map(|uid| StudyUid::parse(uid).ok()).collect()));
+        }
+        let Some(uids) = self.uids_of(SOP_UID).filter(|_| self.query.target == Level::Instance) else {
+            return Ok(None);
+        };
+        let snapshot = self.core.catalog.read()?;
+        let mut studies = Vec::new();
+        for uid in uids.iter().filter_map(|uid| InstanceUid::parse(uid).ok()) {
+            if let Some(path) = snapshot.locate(&uid)?
+                && !studies.contains(&path.study)
+            {
+                studies.push(path.study);
+            }
+        }
+        Ok(Some(studies))
+    }
+
+    fn uids_of(&self, tag: Tag) -> Option<&[String]> {
+        self.query.keys.iter().find(|key| key.tag == tag).and_then(|key| match &key.test {
+            Test::Uids(uids) if uids.len() <= NAMED_STUDIES_MAX => Some(uids.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// Searches in named studies, read from the catalog.
+    fn in_named(&self, studies: &[StudyUid], page: &mut Page) -> Result<u64, ArchiveError> {
+        let snapshot = self.core.catalog.read()?;
+        let mut candidates = Vec::new();
+        let mut views = BTreeMap::new();
+        for uid in studies {
+            let Some(row) = snapshot.study(uid)? else { continue };
+            let study = Arc::new(row.computed());
+            if self.query.target == Level::Study {
+                candidates.push((order_of(self.query, &study, None, row.id, None), row.id, None));
+            } else {
+                for series in snapshot.series_of(uid)? {
+                    if self.root.series.as_ref().is_some_and(|wanted| *wanted != series.path.series) {
+                        continue;
+                    }
+                    let set = Arc::new(series.computed());
+                    let order = order_of(self.query, &study, Some(&set), row.id, Some(series.id));
+                    candidates.push((order, row.id, Some((series.path, set))));
+                }
+            }
+            views.insert(row.id, study);
+        }
+        candidates.sort_by(|a, b| a.0.cmp(&b.0));
+        for (_, study, series) in candidates {
+            let Some(study) = views.get(&study) else { continue };
+            match series {
+                None => self.try_one(study, None, page),
+                Some((_, set)) if self.query.target == Level::Series => self.try_one(study, Some(&set), page),
+                Some((path, set)) => self.try_instances(&snapshot, study, &path, &set, page)?,
+            }
+        }
+        Ok(page.seen as u64)
+    }
+
+    /// Takes a study or series if it matches.
+    fn try_one(&self, study: &Arc<DataSet>, series: Option<&Arc<DataSet>>, page: &mut Page) {
+        if query::matches(self.query, study, series.map(Arc::as_ref), None) {
+            page.take(Match { study: Arc::clone(study), series: series.cloned(), instance: None });
+        }
+    }
+
+    /// Takes the matching instances of one series.
+    fn try_instances(
+        &self,
+        snapshot: &Snapshot,
+        study: &Arc<DataSet>,
+        path: &SeriesPath,
+        series: &Arc<DataSet>,
+        page: &mut Page,
+    ) -> Result<(), ArchiveError> {
+        let upper = self.query.keys.iter().filter(|key| key.level != Level::Instance);
+        for key in upper {
+            let set = if key.level == Level::Study { study } else { series };
+            if !query::matches_key(key, set) {
+                return Ok(());
+            }
+        }
+        let mut instances = self.instances_of(snapshot, path)?;
+        instances.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for (_, instance) in instances {
+            if query::matches(self.query, study, Some(series), Some(&instance)) {
+                page.take(Match {
+                    study: Arc::clone(study),
+                    series: Some(Arc::clone(series)),
+                    instance: Some(instance),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The attributes of the instances of a series, with what orders them.
+    fn instances_of(
+        &self,
+        snapshot: &Snapshot,
+        path: &SeriesPath,
+    ) -> Result<Vec<((i64, InstanceUid), DataSet)>, ArchiveError> {
+        let whole = self.needs_whole();
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let rows = snapshot.instances(path, after.as_ref(), INSTANCE_PAGE)?;
+            let Some(last) = rows.last() else { return Ok(found) };
+            after = Some(last.path.instance.clone());
+            for row in &rows {
+                let set = self.instance_set(snapshot, row, whole)?;
+                let number = set.first_int(INSTANCE_NUMBER).unwrap_or(i64::MAX);
+                found.push(((number, row.path.instance.clone()), set));
+            }
+        }
+    }
+
+    /// Whether the search needs more of an instance than its summary.
+    fn needs_whole(&self) -> bool {
+        let summary = |tag| attributes::in_summary(tag);
+        let keys = self.query.keys.iter().filter(|key| key.level == Level::Instance).map(|key| key.tag);
+        let fields = self.query.include.fields.iter().filter_map(|path| path.first().copied());
+        let orders = self.query.order.iter().map(|order| order.tag);
+        self.query.target == Level::Instance
+            && keys
+                .chain(fields)
+                .chain(orders)
+                .any(|tag| attributes::level(tag) == Level::Instance && !summary(tag))
+    }
+
+    fn instance_set(&self, snapshot: &Snapshot, row: &InstanceRow, whole: bool) -> Result<DataSet, ArchiveError> {
+        let mut set = if whole {
+            let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
+            json::read(&metadata).map_err(|error| ArchiveError::Damaged(error.to_string()))?
+        } else {
+            row.summary.clone()
+        };
+        set.put_text(AVAILABLE_TRANSFER_SYNTAX, VR::UI, &row.transfer_syntax);
+        set.put_text(AVAILABILITY, VR::CS, "ONLINE");
+        Ok(set)
+    }
+
+    /// Searches everything, by index and overlay.
+    fn through_index(&self, page: &mut Page) -> Result<u64, ArchiveError> {
+        // The marks first: what leaves the overlay from here on is in the
+        // index when it is opened next.
+        let (marked, snapshot) = self.core.overlay.marked(&self.core.catalog)?;
+        let need = match self.query.target {
+            Level::Study | Level::Series => page.offset.saturating_add(page.limit),
+            Level::Instance => usize::MAX,
+        };
+        let skip = |study: u64| marked.studies.contains_key(&study);
+        let hits = self.core.index.search(self.query, need, &skip)?;
+        let mut candidates: Vec<Candidate> = hits.rows.into_iter().map(Candidate::from).collect();
+        let mut overlaid = 0;
+        for (id, view) in &marked.studies {
+            overlaid += self.overlaid(*id, view, &mut candidates);
+        }
+        candidates.sort_by(|a, b| a.order.cmp(&b.order));
+        let settled = hits.exact && self.query.target != Level::Instance;
+        for candidate in &candidates {
+            if settled && page.is_full() {
+                break;
+            }
+            if settled && !page.touches(1) {
+                page.seen += 1;
+                continue;
+            }
+            self.try_candidate(&snapshot, candidate, page)?;
+        }
+        Ok(if settled { hits.total + overlaid } else { page.seen as u64 })
+    }
+
+    /// Adds what matches of an overlaid study; its number.
+    fn overlaid(&self, id: u64, view: &Arc<Option<StudyView>>, candidates: &mut Vec<Candidate>) -> u64 {
+        let Some(study) = view.as_ref() else { return 0 };
+        let before = candidates.len();
+        if self.query.target == Level::Study {
+            if query::matches(self.query, &study.set, None, None) {
+                let order = order_of(self.query, &study.set, None, id, None);
+                candidates.push(Candidate { order, source: Source::View { study: Arc::clone(view), series: None } });
+            }
+        } else {
+            for (position, series) in study.series.iter().enumerate() {
+                let fits = self.query.target == Level::Instance
+                    || query::matches(self.query, &study.set, Some(&series.set), None);
+                if fits {
+                    let order = order_of(self.query, &study.set, Some(&series.set), id, Some(series.id));
+                    let source = Source::View { study: Arc::clone(view), series: Some(position) };
+                    candidates.push(Candidate { order, source });
+                }
+            }
+        }
+        (candidates.len() - before) as u64
+    }
+
+    fn try_candidate(
+        &self,
+        snapshot: &Snapshot,
+        candidate: &Candidate,
+        page: &mut Page,
+    ) -> Result<(), ArchiveError> {
+        let (study, series) = match &candidate.source {
+            Source::Row { study, series } => {
+                // A row that is gone was deleted after the index was asked.
+                let Some(row) = snapshot.study_by_id(*study)? else { return Ok(()) };
+                let series = match series {
+                    Some(id) => {
+                        let Some(series) = snapshot.series_by_id(*id)? else { return Ok(()) };
+                        Some(series.computed())
+                    }
+                    None => None,
+                };
+                (Arc::new(row.computed()), series)
+            }
+            Source::View { study, series } => {
+                let Some(view) = study.as_ref() else { return Ok(()) };
+                let series = series.and_then(|position| view.series.get(position)).map(|view| view.set.clone());
+                (Arc::new(view.set.clone()), series)
+            }
+        };
+        let series = series.map(Arc::new);
+        match (&series, self.query.target) {
+            (Some(set), Level::Instance) => {
+                let Some(path) = series_path(&study, set) else { return Ok(()) };
+                self.try_instances(snapshot, &study, &path, set, page)
+            }
+            (series, _) => {
+                self.try_one(&study, series.as_ref(), page);
+                Ok(())
+            }
+        }
+    }
+
+    /// What is said of a match.
+    fn describe(&self, found: Match) -> DataSet {
+        let Match { study, series, instance } = found;
+        let mut said = query::project(self.query, &study, series.as_deref(), instance.as_ref());
+        let mut url = self.base_url.to_owned();
+        let levels = [
+            ("/studies/", study.first_text(STUDY_UID)),
+            ("/series/", series.as_ref().and_then(|set| set.first_text(SERIES_UID))),
+            ("/instances/", instance.as_ref().and_then(|set| set.first_text(SOP_UID))),
+        ];
+        for (name, uid) in levels {
+            if let Some(uid) = uid {
+                url.push_str(name);
+                url.push_str(uid);
+            }
+        }
+        said.put_text(RETRIEVE_URL, VR::UR, &url);
+        said
+    }
+}
+
+fn series_path(study: &DataSet, series: &DataSet) -> Option<SeriesPath> {
+    Some(SeriesPath {
+        study: StudyUid::parse(study.first_text(STUDY_UID)?).ok()?,
+        series: SeriesUid::parse(series.first_text(SERIES_UID)?).ok()?,
+    })
+}
+
+impl From<Hit> for Candidate {
+    fn from(hit: Hit) -> Self {
+        Self { order: hit.order, source: Source::Row { study: hit.study_id, series: hit.series_id } }
+    }
+}

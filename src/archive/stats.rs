@@ -1,0 +1,79 @@
+//! How much there is, and whether the archive can do its work.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Archive, ArchiveError, Core};
+use crate::auth::Permit;
+
+/// The size of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    pub studies: u64,
+    pub series: u64,
+    pub instances: u64,
+    /// Bytes of the DICOM files.
+    pub file_bytes: u64,
+    pub packs: u64,
+    /// Bytes of the packs.
+    pub pack_bytes: u64,
+    /// Bytes in packs that no instance uses any more.
+    pub dead_bytes: u64,
+    /// Studies that the index does not hold yet.
+    pub overlay_studies: u64,
+    /// Sequence number of the last change.
+    pub seq: u64,
+}
+
+impl Archive {
+    /// The size of the archive.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn stats(&self, _permit: &Permit) -> Result<Stats, ArchiveError> {
+        let core = Arc::clone(&self.core);
+        self.pool.run(move || stats(&core)).await
+    }
+
+    /// Puts the size of the archive into the metrics.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn record_stats(&self, permit: &Permit) -> Result<(), ArchiveError> {
+        let stats = self.stats(permit).await?;
+        metrics::gauge!("hilum_studies").set(stats.studies as f64);
+        metrics::gauge!("hilum_series").set(stats.series as f64);
+        metrics::gauge!("hilum_instances").set(stats.instances as f64);
+        metrics::gauge!("hilum_file_bytes").set(stats.file_bytes as f64);
+        metrics::gauge!("hilum_pack_bytes").set(stats.pack_bytes as f64);
+        metrics::gauge!("hilum_dead_bytes").set(stats.dead_bytes as f64);
+        metrics::gauge!("hilum_overlay_studies").set(stats.overlay_studies as f64);
+        Ok(())
+    }
+
+    /// Whether requests can be served: the catalog answers and the pool has room.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub async fn check(&self, permit: &Permit) -> Result<(), ArchiveError> {
+        self.stats(permit).await.map(drop)
+    }
+}
+
+fn stats(core: &Core) -> Result<Stats, ArchiveError> {
+    let snapshot = core.catalog.read()?;
+    let totals = snapshot.totals()?;
+    let packs = core.packs.list();
+    Ok(Stats {
+        studies: totals.studies,
+        series: totals.series,
+        instances: totals.instances,
+        file_bytes: totals.bytes,
+        packs: packs.len() as u64,
+        pack_bytes: packs.iter().map(|pack| pack.length).sum(),
+        dead_bytes: snapshot.packs()?.iter().map(|(_, row)| row.dead_bytes).sum(),
+        overlay_studies: core.overlay.len() as u64,
+        seq: snapshot.seq()?,
+    })
+}

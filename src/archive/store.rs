@@ -1,0 +1,441 @@
+//! Store: bytes come in, an acknowledged instance comes out.
+//!
+//! A small file stays in memory until it is whole and is written by the
+//! committer together with its neighbours. A large one is streamed into a pack
+//! of its own lane, so that memory does not grow with it. Either way it is
+//! parsed once, here, and everything a read will need is computed from that.
+//!
+//! One instance failing is data ([`Outcome::Failed`]), never an error of the
+//! request.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{Archive, ArchiveError, committer::Work, reserve::Reservation};
+use crate::{
+    auth::Permit,
+    dicom::{
+        Bulk, DataSet, InstancePath, StudyUid, Tag, VR, Value, attributes, json,
+        part10::{self, ReadError},
+        reasons,
+        source::Source,
+    },
+    storage::{
+        Chunks, Digest, PackId, Place, Stamp,
+        catalog::{self, Form, NewInstance, Snapshot},
+        packs::{Hashed, Hasher, Upload},
+    },
+};
+
+const AVAILABLE_TRANSFER_SYNTAX: Tag = Tag(0x0008, 0x3002);
+
+/// Bytes gathered before they are handed to storage.
+const WRITE_BYTES: usize = 512 * 1024;
+/// How long an upload waits for a free lane before the client is told to come back.
+const LANE_WAIT: Duration = Duration::from_secs(30);
+
+/// What became of one instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// SOP Class UID, as far as it could be read.
+    pub sop_class: Option<String>,
+    /// SOP Instance UID, as far as it could be read.
+    pub sop_instance: Option<String>,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Durable and visible.
+    Stored { path: InstancePath, warnings: Vec<String> },
+    /// The same bytes were there already.
+    AlreadyThere { path: InstancePath },
+    /// Nothing of it was kept. `reason` is one of [`crate::dicom::reasons`].
+    Failed { reason: u16, why: String },
+}
+
+/// An instance that is arriving.
+pub struct Incoming {
+    archive: Arc<Archive>,
+    by: &'static str,
+    received: u64,
+    state: State,
+}
+
+enum State {
+    Memory { chunks: Vec<Bytes>, bytes: usize, held: Vec<OwnedSemaphorePermit> },
+    Stream { upload: Box<Upload>, hasher: Hasher, waiting: Vec<Bytes>, bytes: usize, lane: OwnedSemaphorePermit },
+    /// A write failed, or a hand-over to the pool was cut off.
+    Lost,
+}
+
+/// An instance whose commit is under way.
+pub struct Pending {
+    sop_class: Option<String>,
+    sop_instance: Option<String>,
+    state: PendingState,
+}
+
+enum PendingState {
+    Known(Outcome),
+    Committing {
+        path: InstancePath,
+        warnings: Vec<String>,
+        answer: oneshot::Receiver<Result<catalog::Outcome, ArchiveError>>,
+        /// Memory stays accounted for until the bytes are written.
+        _held: Vec<OwnedSemaphorePermit>,
+    },
+}
+
+impl Archive {
+    /// Begins to receive one instance.
+    #[must_use]
+    pub fn begin_store(self: &Arc<Self>, permit: &Permit) -> Incoming {
+        Incoming {
+            archive: Arc::clone(self),
+            by: permit.caller(),
+            received: 0,
+            state: State::Memory { chunks: Vec::new(), bytes: 0, held: Vec::new() },
+        }
+    }
+
+    /// Stores a whole file that is in memory or on disk, and waits for the outcome.
+    ///
+    /// # Errors
+    /// When the archive cannot store anything at the moment.
+    pub async fn store_bytes(self: &Arc<Self>, permit: &Permit, bytes: Bytes) -> Result<Stored, ArchiveError> {
+        let mut incoming = self.begin_store(permit);
+        incoming.write(bytes).await?;
+        incoming.finish(None).await?.outcome().await
+    }
+}
+
+impl Incoming {
+    /// Bytes received so far.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Takes the next bytes of the file.
+    ///
+    /// # Errors
+    /// When there is no room for it, in memory or on disk.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), ArchiveError> {
+        self.received += bytes.len() as u64;
+        match &mut self.state {
+            State::Memory { chunks, bytes: size, held } => {
+                *size += bytes.len();
+                chunks.push(bytes);
+                if *size <= self.archive.small_bytes_max && hold(&self.archive, held, *size) {
+                    return Ok(());
+                }
+                self.spill().await
+            }
+            State::Stream { waiting, bytes: size, .. } => {
+                *size += bytes.len();
+                waiting.push(bytes);
+                if *size >= WRITE_BYTES { self.drain().await } else { Ok(()) }
+            }
+            State::Lost => Err(ArchiveError::Stopping),
+        }
+    }
+
+    /// Moves from memory into a pack.
+    async fn spill(&mut self) -> Result<(), ArchiveError> {
+        let lanes = Arc::clone(&self.archive.lanes);
+        let lane = tokio::time::timeout(LANE_WAIT, lanes.acquire_owned())
+            .await
+            .map_err(|_| ArchiveError::Busy)?
+            .map_err(|_| ArchiveError::Stopping)?;
+        let State::Memory { chunks, bytes, held } = std::mem::replace(&mut self.state, State::Lost) else {
+            return Err(ArchiveError::Stopping);
+        };
+        let core = Arc::clone(&self.archive.core);
+        let upload = self.archive.pool.run(move || Ok(Box::new(core.packs.begin()?))).await?;
+        self.state = State::Stream { upload, hasher: Hasher::new(), waiting: chunks, bytes, lane };
+        let drained = self.drain().await;
+        drop(held);
+        drained
+    }
+
+    /// Writes what is waiting into the pack.
+    async fn drain(&mut self) -> Result<(), ArchiveError> {
+        let state = std::mem::replace(&mut self.state, State::Lost);
+        let State::Stream { mut upload, mut hasher, waiting, lane, .. } = state else {
+            return Err(ArchiveError::Stopping);
+        };
+        let written = self.archive.pool.run(move || {
+            for bytes in &waiting {
+                hasher.update(bytes);
+                upload.write(bytes)?;
+            }
+            Ok((upload, hasher))
+        });
+        let (upload, hasher) = written.await?;
+        self.state = State::Stream { upload, hasher, waiting: Vec::new(), bytes: 0, lane };
+        Ok(())
+    }
+
+    /// The file is whole: parses it and queues its commit. With `study`, an
+    /// instance of another study is refused.
+    ///
+    /// # Errors
+    /// When the archive cannot store anything at the moment.
+    pub async fn finish(mut self, study: Option<&StudyUid>) -> Result<Pending, ArchiveError> {
+        if matches!(self.state, State::Stream { .. }) {
+            self.drain().await?;
+        }
+        let archive = Arc::clone(&self.archive);
+        let study = study.cloned();
+        let by = self.by;
+        let state = std::mem::replace(&mut self.state, State::Lost);
+        let worker = Arc::clone(&archive);
+        archive
+            .pool
+            .run(move || match state {
+                State::Memory { chunks, held, .. } => finish_in_memory(&worker, chunks, held, study.as_ref(), by),
+                State::Stream { upload, hasher, lane, .. } => {
+                    finish_stream(&worker, *upload, hasher.finish(), lane, study.as_ref(), by)
+                }
+                State::Lost => Err(ArchiveError::Stopping),
+            })
+            .await
+    }
+}
+
+impl Pending {
+    /// Waits until the instance is durable and visible, or refused.
+    ///
+    /// # Errors
+    /// When the archive cannot store anything at the moment.
+    pub async fn outcome(self) -> Result<Stored, ArchiveError> {
+        let outcome = match self.state {
+            PendingState::Known(outcome) => outcome,
+            PendingState::Committing { path, warnings, answer, _held } => {
+                let answer = answer.await.map_err(|_| ArchiveError::Stopping)??;
+                committed(answer, path, warnings)
+            }
+        };
+        Ok(Stored { sop_class: self.sop_class, sop_instance: self.sop_instance, outcome })
+    }
+}
+
+/// Accounts for `bytes` of memory in steps; false when there is no more.
+fn hold(archive: &Archive, held: &mut Vec<OwnedSemaphorePermit>, bytes: usize) -> bool {
+    const STEP: usize = 64 * 1024;
+    while held.len() * STEP < bytes {
+        let Ok(permit) = Arc::clone(&archive.memory).try_acquire_many_owned((STEP / 1024) as u32) else {
+            return false;
+        };
+        held.push(permit);
+    }
+    true
+}
+
+fn finish_in_memory(
+    archive: &Archive,
+    chunks: Vec<Bytes>,
+    held: Vec<OwnedSemaphorePermit>,
+    study: Option<&StudyUid>,
+    by: &str,
+) -> Result<Pending, ArchiveError> {
+    let bytes = join(chunks);
+    let hashed = Hasher::hash(&bytes);
+    let understood = match understand(archive, &bytes[..], hashed, study, by)? {
+        Ok(understood) => understood,
+        Err(settled) => return Ok(settled),
+    };
+    let Understood { instance, warnings, reservation } = understood;
+    let (path, sop_class) = (instance.path.clone(), instance.sop_class.clone());
+    let answer = archive.committer.submit(Work::File { bytes, instance, reservation })?;
+    Ok(committing(path, sop_class, warnings, answer, held))
+}
+
+fn finish_stream(
+    archive: &Archive,
+    upload: Upload,
+    hashed: Hashed,
+    lane: OwnedSemaphorePermit,
+    study: Option<&StudyUid>,
+    by: &str,
+) -> Result<Pending, ArchiveError> {
+    let understood = match understand(archive, &upload.source()?, hashed, study, by)? {
+        Ok(understood) => understood,
+        // Dropping the upload cuts the bytes off again.
+        Err(settled) => return Ok(settled),
+    };
+    let Understood { mut instance, warnings, reservation } = understood;
+    instance.stamp = archive.core.clock.stamp();
+    instance.place = upload.finish(&instance.path, instance.stamp, instance.digest)?;
+    let (path, sop_class) = (instance.path.clone(), instance.sop_class.clone());
+    let answer = archive.committer.submit(Work::Placed { instance, reservation })?;
+    Ok(committing(path, sop_class, warnings, answer, vec![lane]))
+}
+
+fn committing(
+    path: InstancePath,
+    sop_class: String,
+    warnings: Vec<String>,
+    answer: oneshot::Receiver<Result<catalog::Outcome, ArchiveError>>,
+    held: Vec<OwnedSemaphorePermit>,
+) -> Pending {
+    Pending {
+        sop_class: Some(sop_class),
+        sop_instance: Some(path.instance.to_string()),
+        state: PendingState::Committing { path, warnings, answer, _held: held },
+    }
+}
+
+/// A file that was parsed, is not known yet, and may be written.
+struct Understood {
+    instance: Box<NewInstance>,
+    warnings: Vec<String>,
+    reservation: Reservation,
+}
+
+/// Parses a file, gathers what the catalog keeps of it, and looks whether its
+/// SOP Instance UID is free. The inner error is an outcome: nothing is to be
+/// written.
+fn understand<S: Source>(
+    archive: &Archive,
+    source: &S,
+    hashed: Hashed,
+    study: Option<&StudyUid>,
+    by: &str,
+) -> Result<Result<Understood, Pending>, ArchiveError> {
+    let read = match part10::read(source, &archive.core.limits) {
+        Ok(read) => read,
+        Err(error) => return Ok(Err(unreadable(&error))),
+    };
+    let settled = |outcome: Outcome, read: &part10::Instance| Pending {
+        sop_class: Some(read.sop_class.clone()),
+        sop_instance: Some(read.path.instance.to_string()),
+        state: PendingState::Known(outcome),
+    };
+    if study.is_some_and(|study| *study != read.path.study) {
+        let why = "the Study Instance UID (0020,000D) is not the one in the request's URL".to_owned();
+        return Ok(Err(settled(Outcome::Failed { reason: reasons::STUDY_MISMATCH, why }, &read)));
+    }
+    let reservation = archive.core.reservations.take(&read.path.instance);
+    if let Some(outcome) = known(&archive.core.catalog.read()?, &read.path, hashed.digest)? {
+        return Ok(Err(settled(outcome, &read)));
+    }
+    let warnings = read.warnings.iter().map(ToString::to_string).collect();
+    let instance = Box::new(new_instance(read, hashed.digest, hashed.chunks, by));
+    Ok(Ok(Understood { instance, warnings, reservation }))
+}
+
+/// What a store comes to when the SOP Instance UID is there already.
+fn known(
+    snapshot: &Snapshot,
+    path: &InstancePath,
+    digest: Digest,
+) -> Result<Option<Outcome>, ArchiveError> {
+    let Some(existing) = snapshot.locate(&path.instance)? else { return Ok(None) };
+    let same = existing == *path && snapshot.instance(path)?.is_some_and(|row| row.digest == digest);
+    Ok(Some(if same { Outcome::AlreadyThere { path: existing } } else { conflict(path, &existing) }))
+}
+
+fn conflict(path: &InstancePath, existing: &InstancePath) -> Outcome {
+    let why = if existing == path {
+        "another instance with this SOP Instance UID and other bytes is stored; delete it first to replace it".to_owned()
+    } else {
+        format!("the SOP Instance UID (0008,0018) is in use by {existing}")
+    };
+    Outcome::Failed { reason: reasons::DUPLICATE_SOP_INSTANCE, why }
+}
+
+/// What the catalog keeps of a file; its place and stamp are still to come.
+pub(super) fn new_instance(
+    read: part10::Instance,
+    digest: Digest,
+    chunks: Chunks,
+    by: &str,
+) -> NewInstance {
+    let part10::Instance { form, transfer_syntax, sop_class, path, mut dataset, frames, .. } = read;
+    // Viewers take the stored transfer syntax from here (PS3.18 section
+    // 10.4.1.1.2 note 3): group 0002 has no place in metadata.
+    dataset.put_text(AVAILABLE_TRANSFER_SYNTAX, VR::UI, &transfer_syntax);
+    let mut metadata = Vec::with_capacity(8 * 1024);
+    json::write(&dataset, &mut metadata);
+    let parts = attributes::split(&dataset);
+    let mut bulk = Vec::new();
+    gather_bulk(&dataset, &mut bulk);
+    NewInstance {
+        path,
+        stamp: Stamp::default(),
+        place: Place { pack: PackId(0), offset: 0, length: 0 },
+        digest,
+        chunks,
+        form: match form {
+            part10::Form::Complete => Form::Complete,
+            part10::Form::NoPreamble => Form::NoPreamble,
+            part10::Form::NoMeta => Form::NoMeta,
+        },
+        transfer_syntax,
+        sop_class,
+        frames,
+        bulk,
+        study: parts.study,
+        series: parts.series,
+        summary: parts.instance,
+        metadata,
+        by: by.to_owned(),
+    }
+}
+
+/// The values left in the file, at any depth (the scanner bounds it).
+fn gather_bulk(set: &DataSet, found: &mut Vec<Bulk>) {
+    for (_, element) in set.iter() {
+        match &element.value {
+            Value::Bulk(bulk) => found.push(bulk.clone()),
+            Value::Items(items) => items.iter().for_each(|item| gather_bulk(item, found)),
+            Value::Empty
+            | Value::Text(_)
+            | Value::Names(_)
+            | Value::Signed(_)
+            | Value::Unsigned(_)
+            | Value::Float(_)
+            | Value::Double(_)
+            | Value::Tags(_)
+            | Value::Inline(_) => {}
+        }
+    }
+}
+
+fn committed(outcome: catalog::Outcome, path: InstancePath, warnings: Vec<String>) -> Outcome {
+    match outcome {
+        catalog::Outcome::Stored { .. } => Outcome::Stored { path, warnings },
+        catalog::Outcome::AlreadyThere => Outcome::AlreadyThere { path },
+        catalog::Outcome::Conflict { existing } => conflict(&path, &existing),
+        catalog::Outcome::Superseded
+        | catalog::Outcome::Deleted { .. }
+        | catalog::Outcome::Moved
+        | catalog::Outcome::NotFound
+        | catalog::Outcome::Noted => Outcome::Failed {
+            reason: reasons::PROCESSING_FAILURE,
+            why: "the instance was deleted while it was being stored; store it again".to_owned(),
+        },
+    }
+}
+
+fn unreadable(error: &ReadError) -> Pending {
+    let (sop_class, sop_instance) = error.identity();
+    Pending {
+        sop_class,
+        sop_instance,
+        state: PendingState::Known(Outcome::Failed { reason: error.reason(), why: error.to_string() }),
+    }
+}
+
+fn join(mut chunks: Vec<Bytes>) -> Bytes {
+    if chunks.len() == 1 {
+        return chunks.pop().unwrap_or_default();
+    }
+    let mut whole = Vec::with_capacity(chunks.iter().map(Bytes::len).sum());
+    chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+    whole.into()
+}

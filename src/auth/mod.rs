@@ -1,0 +1,42 @@
+//! Who may do what: a caller becomes a [`Permit`], and every transaction of
+//! the archive asks for one, so that forgetting to authorise does not compile.
+//!
+//! Authentication is off in this version; Hilum then listens on loopback only
+//! (see [`crate::config::Config::check`]), and every caller is the local one.
+
+/// The right to act on the archive. Only this module makes one.
+#[derive(Debug, Clone)]
+pub struct Permit {
+    caller: Caller,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Caller {
+    /// Somebody who reached the loopback interface of this machine.
+    Local,
+    /// The operator, by a command on this machine.
+    Operator,
+}
+
+impl Permit {
+    /// The permit of every request while authentication is off.
+    #[must_use]
+    pub fn local() -> Self {
+        Self { caller: Caller::Local }
+    }
+
+    /// The permit of a command that the operator runs on this machine.
+    #[must_use]
+    pub fn operator() -> Self {
+        Self { caller: Caller::Operator }
+    }
+
+    /// The caller's name, as the feed keeps it.
+    #[must_use]
+    pub fn caller(&self) -> &'static str {
+        match self.caller {
+            Caller::Local => "local",
+            Caller::Operator => "operator",
+        }
+    }
+}

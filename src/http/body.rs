@@ -1,0 +1,276 @@
+//! Answers: bodies that stream out of the archive, with what RFC 9110 says of
+//! them (length, ranges, entity tags, conditional requests, content codings).
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    body::SizedStream,
+    http::{
+        StatusCode,
+        header::{self, HeaderName},
+    },
+};
+use bytes::Bytes;
+use futures_util::stream;
+
+use super::{
+    Problem, State,
+    encoding::{self, Coding, Compressed},
+    multipart::{self, Layout, PartHead, Slice},
+    range::{self, ETag, Wanted},
+};
+use crate::archive::{Metadata, Pieces};
+
+/// The media type of DICOM JSON, exactly: clients compare the whole value.
+pub const DICOM_JSON: &str = "application/dicom+json";
+
+/// The values of a header.
+pub fn values<'r>(request: &'r HttpRequest, name: &HeaderName) -> impl Iterator<Item = &'r str> + use<'r> {
+    request.headers().get_all(name).filter_map(|value| value.to_str().ok())
+}
+
+/// A `Warning` header (QRY-30).
+pub fn warning(base_url: &str, text: &str) -> String {
+    let text: String = text
+        .chars()
+        .map(|c| match c {
+            '"' => '\'',
+            ' '..='~' => c,
+            _ => '?',
+        })
+        .collect();
+    format!("299 {base_url} \"{text}\"")
+}
+
+/// A JSON body that is in memory, compressed if the client likes that.
+pub fn json(request: &HttpRequest, mut response: HttpResponseBuilder, body: Vec<u8>) -> HttpResponse {
+    let coding = encoding::choose(values(request, &header::ACCEPT_ENCODING), Some(body.len() as u64));
+    response.content_type(DICOM_JSON).insert_header((header::VARY, "Accept, Accept-Encoding, Origin"));
+    let body = Bytes::from(body);
+    match (encoding::compress(coding, body.clone()), coding.name()) {
+        (Ok(compressed), Some(name)) => {
+            response.insert_header((header::CONTENT_ENCODING, name)).body(compressed)
+        }
+        _ => response.body(body),
+    }
+}
+
+/// One part of an answer, or the only one.
+pub struct Part {
+    pub content_type: String,
+    pub location: Option<String>,
+    pub pieces: Pieces,
+}
+
+/// What is sent for a resource.
+pub struct Representation {
+    content_type: String,
+    location: Option<String>,
+    pieces: Pieces,
+    etag: ETag,
+    /// Some of what was asked for is left out: 206 and why.
+    partial: Option<String>,
+}
+
+impl Representation {
+    /// A single part. `identity` names the stored bytes it is made from.
+    pub fn single(part: Part, identity: &blake3::Hasher) -> Self {
+        let etag = tag(identity, &part.content_type, "");
+        let Part { content_type, location, pieces } = part;
+        Self { content_type, location, pieces, etag, partial: None }
+    }
+
+    /// A multipart body. Its boundary follows from its entity tag, so that a
+    /// later Range request meets the same bytes (MPR-5).
+    pub fn multipart(state: &State, root: &str, parts: Vec<Part>, base_url: &str, identity: &blake3::Hasher) -> Self {
+        let etag = tag(identity, root, base_url);
+        let boundary = multipart::boundary(&state.boundary_key, &etag.to_string());
+        let layout = Layout::of(
+            &boundary,
+            parts.iter().map(|part| PartHead {
+                content_type: &part.content_type,
+                content_location: part.location.as_deref(),
+                length: part.pieces.length(),
+            }),
+        );
+        let mut data: Vec<Option<Pieces>> = parts.into_iter().map(|part| Some(part.pieces)).collect();
+        let mut pieces = Pieces::new();
+        for slice in layout.slices(0..layout.content_length()) {
+            match slice {
+                Slice::Bytes(bytes) => pieces.push_bytes(bytes),
+                Slice::Part { index, .. } => {
+                    if let Some(part) = data.get_mut(index).and_then(Option::take) {
+                        pieces.append(part);
+                    }
+                }
+            }
+        }
+        let content_type = multipart::content_type(root, &boundary);
+        Self { content_type, location: None, pieces, etag, partial: None }
+    }
+
+    pub fn partial(mut self, why: Option<String>) -> Self {
+        self.partial = why;
+        self
+    }
+
+    /// The answer to this request: whole, a range, or not modified.
+    ///
+    /// # Errors
+    /// When the first bytes cannot be read.
+    pub async fn send(
+        self,
+        state: &actix_web::web::Data<State>,
+        request: &HttpRequest,
+        base_url: &str,
+    ) -> Result<HttpResponse, Problem> {
+        let mut response = HttpResponse::Ok();
+        response
+            .insert_header((header::ETAG, self.etag.to_string()))
+            .insert_header((header::CACHE_CONTROL, "private, no-cache"))
+            .insert_header((header::VARY, "Accept, Origin"));
+        if range::none_match(values(request, &header::IF_NONE_MATCH), &self.etag) {
+            return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
+        }
+        response.insert_header((header::ACCEPT_RANGES, "bytes"));
+        if let Some(location) = &self.location {
+            response.insert_header((header::CONTENT_LOCATION, location.as_str()));
+        }
+        if let Some(why) = &self.partial {
+            response.status(StatusCode::PARTIAL_CONTENT);
+            response.insert_header((header::WARNING, warning(base_url, why)));
+        }
+        let length = self.pieces.length();
+        let header_value = values(request, &header::RANGE).next();
+        let conditional = range::if_range_holds(values(request, &header::IF_RANGE).next(), &self.etag, None);
+        let wanted = if self.partial.is_none() && conditional {
+            range::wanted(header_value, length)
+        } else {
+            Wanted::Whole
+        };
+        let pieces = match wanted {
+            Wanted::Whole => self.pieces,
+            Wanted::Part(part) => {
+                response.status(StatusCode::PARTIAL_CONTENT);
+                response.insert_header((header::CONTENT_RANGE, range::content_range(&part, length)));
+                self.pieces.slice(part)
+            }
+            Wanted::Unsatisfiable => {
+                response.insert_header((header::CONTENT_RANGE, range::unsatisfied_range(length)));
+                return Ok(response.status(StatusCode::RANGE_NOT_SATISFIABLE).finish());
+            }
+        };
+        response.content_type(self.content_type);
+        if request.method() == actix_web::http::Method::HEAD {
+            let empty = stream::empty::<Result<Bytes, Problem>>();
+            return Ok(response.body(SizedStream::new(pieces.length(), empty)));
+        }
+        stream_out(state, response, pieces).await
+    }
+}
+
+/// Sends pieces. The first read happens before the status is sent, so that
+/// damage there is still an error of its own.
+async fn stream_out(
+    state: &actix_web::web::Data<State>,
+    mut response: HttpResponseBuilder,
+    pieces: Pieces,
+) -> Result<HttpResponse, Problem> {
+    let length = pieces.length();
+    let (first, rest) = state.archive.read(pieces).await?;
+    let first = first.unwrap_or_default();
+    if rest.length() == 0 {
+        return Ok(response.body(first));
+    }
+    let state = state.clone();
+    let body = stream::unfold((Some(first), Some(rest)), move |(ready, rest)| {
+        let state = state.clone();
+        async move {
+            if let Some(bytes) = ready {
+                return Some((Ok(bytes), (None, rest)));
+            }
+            match state.archive.read(rest?).await {
+                Ok((Some(bytes), rest)) => Some((Ok(bytes), (None, Some(rest)))),
+                Ok((None, _)) => None,
+                Err(error) => {
+                    // The status is sent: all that is left is to break off, so
+                    // that the client sees that it did not get the whole.
+                    tracing::error!(%error, "an answer was broken off");
+                    Some((Err(Problem::from(error)), (None, None)))
+                }
+            }
+        }
+    });
+    Ok(response.body(SizedStream::new(length, Box::pin(body))))
+}
+
+/// Sends an array of metadata, compressed if the client likes that.
+///
+/// # Errors
+/// When the first chunk cannot be read.
+pub async fn metadata(
+    state: &actix_web::web::Data<State>,
+    request: &HttpRequest,
+    metadata: Metadata,
+    base_url: &str,
+) -> Result<HttpResponse, Problem> {
+    let mut response = HttpResponse::Ok();
+    let mut identity = blake3::Hasher::new();
+    identity.update(&metadata.version.to_le_bytes());
+    identity.update(request.path().as_bytes());
+    let etag = ETag::weak(&short(&identity, base_url));
+    response
+        .content_type(DICOM_JSON)
+        .insert_header((header::ETAG, etag.to_string()))
+        .insert_header((header::CACHE_CONTROL, "private, no-cache"))
+        .insert_header((header::VARY, "Accept, Accept-Encoding, Origin"));
+    if range::none_match(values(request, &header::IF_NONE_MATCH), &etag) {
+        return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
+    }
+    let (first, rest) = state.archive.read_metadata(metadata).await?;
+    let first = first.unwrap_or_default();
+    if rest.is_done() {
+        return Ok(json(request, response, first.to_vec()));
+    }
+    let state = state.clone();
+    let chunks = Box::pin(stream::unfold((Some(first), Some(rest)), move |(ready, rest)| {
+        let state = state.clone();
+        async move {
+            if let Some(bytes) = ready {
+                return Some((Ok(bytes), (None, rest)));
+            }
+            match state.archive.read_metadata(rest?).await {
+                Ok((Some(bytes), rest)) => Some((Ok(bytes), (None, Some(rest)))),
+                Ok((None, _)) => None,
+                Err(error) => {
+                    tracing::error!(%error, "metadata were broken off");
+                    Some((Err(std::io::Error::other("broken off")), (None, None)))
+                }
+            }
+        }
+    }));
+    match encoding::choose(values(request, &header::ACCEPT_ENCODING), None) {
+        Coding::Identity => Ok(response.streaming(chunks)),
+        coding => match Compressed::new(coding, chunks) {
+            Ok(compressed) => {
+                response.insert_header((header::CONTENT_ENCODING, coding.name().unwrap_or_default()));
+                Ok(response.streaming(compressed))
+            }
+            Err(_) => Err(Problem::busy()),
+        },
+    }
+}
+
+fn tag(identity: &blake3::Hasher, content_type: &str, base_url: &str) -> ETag {
+    let mut hasher = identity.clone();
+    hasher.update(content_type.as_bytes());
+    ETag::strong(&short(&hasher, base_url))
+}
+
+fn short(identity: &blake3::Hasher, base_url: &str) -> String {
+    let mut hasher = identity.clone();
+    hasher.update(&[0]);
+    hasher.update(base_url.as_bytes());
+    let mut text = hasher.finalize().to_hex().to_string();
+    text.truncate(32);
+    text
+}

@@ -1,0 +1,47 @@
+//! What a supervisor asks: is the process alive, can it serve, how is it doing.
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Problem, State};
+
+#[derive(Serialize, ToSchema)]
+pub struct Health {
+    /// `ok`
+    status: &'static str,
+    version: &'static str,
+}
+
+#[utoipa::path(
+    get, path = "/healthz", tag = "Operation", operation_id = "healthz",
+    summary = "The process is alive",
+    responses((status = 200, description = "Alive", body = Health))
+)]
+pub async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+}
+
+#[utoipa::path(
+    get, path = "/readyz", tag = "Operation", operation_id = "readyz",
+    summary = "The archive can be read and written",
+    responses(
+        (status = 200, description = "Ready", body = Health),
+        (status = 503, description = "Not ready", content_type = "application/problem+json", body = super::openapi::ProblemBody)
+    )
+)]
+pub async fn readyz(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    state.archive.check(&state.permit(&request)).await?;
+    Ok(HttpResponse::Ok().json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") }))
+}
+
+#[utoipa::path(
+    get, path = "/metrics", tag = "Operation", operation_id = "metrics",
+    summary = "Metrics in the text format of Prometheus",
+    responses((status = 200, description = "Metrics", body = String, content_type = "text/plain; version=0.0.4"))
+)]
+pub async fn metrics(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    state.archive.record_stats(&state.permit(&request)).await?;
+    state.metrics.run_upkeep();
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(state.metrics.render()))
+}

@@ -1,0 +1,133 @@
+//! What happens around every request: an id, a line in the log, the metrics,
+//! the problem's body with the id in it, and the headers that let pages of
+//! other origins use the answers.
+
+use std::time::Instant;
+
+use actix_cors::Cors;
+use actix_web::{
+    Error, HttpMessage,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{self, HeaderName, HeaderValue},
+    middleware::Next,
+};
+
+use super::Problem;
+use crate::config::Config;
+
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of a request: the caller's, if it is a plain one, or our own.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub String);
+
+/// Wraps every request.
+///
+/// # Errors
+/// Those of the services, none of its own.
+pub async fn observe(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let id = request_id(&request);
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let method = request.method().to_string();
+    let path = request.path().to_owned();
+    let mut response = next.call(request).await?.map_into_boxed_body();
+
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
+    if let Some(problem) = &problem {
+        let headers = response.headers().clone();
+        let mut answer = problem.response(Some(&id));
+        // What inner layers put on, such as CORS, stays on.
+        for (name, value) in &headers {
+            if !answer.headers().contains_key(name) && name != header::CONTENT_LENGTH {
+                answer.headers_mut().append(name.clone(), value.clone());
+            }
+        }
+        response = response.into_response(answer);
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    add_security_headers(&mut response);
+    let status = response.status().as_u16();
+    let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let seconds = started.elapsed().as_secs_f64();
+    metrics::histogram!("hilum_http_request_seconds", "method" => method.clone(), "route" => route)
+        .record(seconds);
+    metrics::counter!("hilum_http_requests_total", "status" => status.to_string()).increment(1);
+    log(&method, &path, status, seconds, &id, problem.as_ref());
+    Ok(response)
+}
+
+/// One line a request. The path holds UIDs; the query may hold names and is
+/// left out.
+fn log(method: &str, path: &str, status: u16, seconds: f64, id: &str, problem: Option<&Problem>) {
+    let milliseconds = (seconds * 1e6).round() / 1e3;
+    match problem.map(|problem| (problem.code(), problem.cause())) {
+        Some((code, Some(cause))) => {
+            tracing::error!(request_id = id, method, path, status, milliseconds, code, cause, "failed");
+        }
+        Some((code, None)) => {
+            tracing::info!(request_id = id, method, path, status, milliseconds, code, "refused");
+        }
+        None => tracing::info!(request_id = id, method, path, status, milliseconds, "served"),
+    }
+}
+
+fn request_id(request: &ServiceRequest) -> String {
+    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let plain = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    given.filter(plain).map_or_else(new_id, str::to_owned)
+}
+
+/// 16 hex digits, different for every request of this process and others.
+fn new_id() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    static KEY: std::sync::OnceLock<RandomState> = std::sync::OnceLock::new();
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    format!("{:016x}", KEY.get_or_init(RandomState::new).hash_one(number))
+}
+
+fn add_security_headers(response: &mut ServiceResponse<BoxBody>) {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Viewers with cross-origin isolation load images from us.
+    headers.insert(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("cross-origin"),
+    );
+}
+
+/// Cross-origin use for the configured origins (IOP-20); none: no header.
+#[must_use]
+pub fn cors(config: &Config) -> Cors {
+    let mut cors = Cors::default()
+        .allowed_methods(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+        .allow_any_header()
+        .expose_headers([
+            "Warning",
+            "Content-Range",
+            "Accept-Ranges",
+            "Location",
+            "Content-Location",
+            "ETag",
+            "WWW-Authenticate",
+            "X-Total-Count",
+            "X-Request-Id",
+            "Retry-After",
+        ])
+        .max_age(3600)
+        .block_on_origin_mismatch(false);
+    for origin in &config.cors.origins {
+        cors = if origin == "*" { cors.allow_any_origin().send_wildcard() } else { cors.allowed_origin(origin) };
+    }
+    cors
+}

@@ -1,0 +1,270 @@
+//! The OpenAPI document: made from the handlers' own annotations, served at
+//! `/openapi.json`, committed as `openapi/openapi.json`. Here stand the parts
+//! that many of them share: parameters and groups of responses.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpResponse, http::header};
+use serde::Serialize;
+use utoipa::{
+    IntoParams, IntoResponses, OpenApi, ToSchema,
+    openapi::{
+        ContentBuilder, KnownFormat, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, SchemaFormat, Type,
+    },
+};
+
+use super::{capabilities, delete, health, qido, stow, wado};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Hilum",
+        description = "An imaging archive that speaks only DICOMweb (DICOM PS3.18).",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    tags(
+        (name = "Store", description = "STOW-RS, PS3.18 section 10.5"),
+        (name = "Search", description = "QIDO-RS, PS3.18 section 10.6"),
+        (name = "Retrieve", description = "WADO-RS, PS3.18 section 10.4"),
+        (name = "Delete", description = "Deletion of studies, series and instances"),
+        (name = "Capabilities", description = "PS3.18 section 8.9"),
+        (name = "Operation", description = "Health, readiness and metrics")
+    ),
+    paths(
+        stow::studies, stow::study,
+        qido::studies, qido::series, qido::instances,
+        qido::series_of_study, qido::instances_of_study, qido::instances_of_series,
+        wado::study, wado::series, wado::instance,
+        wado::study_metadata, wado::series_metadata, wado::instance_metadata,
+        wado::frames, wado::bulkdata,
+        wado::study_bulkdata, wado::series_bulkdata, wado::instance_bulkdata,
+        delete::study, delete::series, delete::instance,
+        capabilities::describe,
+        health::healthz, health::readyz, health::metrics,
+    ),
+    components(schemas(ProblemBody, health::Health))
+)]
+pub struct Document;
+
+/// The document as it is committed and served: indented, with a final line end.
+#[must_use]
+pub fn text() -> String {
+    let mut text = Document::openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// `GET /openapi.json`
+pub async fn document() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(text())
+}
+
+/// `GET /docs`: the pages stand one level down.
+pub async fn to_docs() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/index.html")).finish()
+}
+
+/// What is wrong and how to mend it (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "the shape of the problem, for the document")]
+pub struct ProblemBody {
+    /// A URN that ends with the code.
+    r#type: String,
+    title: String,
+    status: u16,
+    /// Stable, for programs.
+    code: String,
+    /// For people.
+    detail: String,
+    /// The parameter at fault, if it is one.
+    parameter: Option<String>,
+    /// Under which the server's log says more.
+    request_id: Option<String>,
+}
+
+/// A study of the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "described, and read from the path by name")]
+pub struct StudyPath {
+    /// Study Instance UID
+    study: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "described, and read from the path by name")]
+pub struct SeriesPath {
+    /// Study Instance UID
+    study: String,
+    /// Series Instance UID
+    series: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "described, and read from the path by name")]
+pub struct InstancePath {
+    /// Study Instance UID
+    study: String,
+    /// Series Instance UID
+    series: String,
+    /// SOP Instance UID
+    instance: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "described, and read from the path by name")]
+pub struct FramesPath {
+    /// Study Instance UID
+    study: String,
+    /// Series Instance UID
+    series: String,
+    /// SOP Instance UID
+    instance: String,
+    /// Frame numbers from 1 on, separated by commas
+    frames: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "described, and read from the path by name")]
+pub struct BulkPath {
+    /// Study Instance UID
+    study: String,
+    /// Series Instance UID
+    series: String,
+    /// SOP Instance UID
+    instance: String,
+    /// The end of a BulkDataURI of the metadata, such as `7FE00010`
+    bulkdata: String,
+}
+
+/// Beside these, any attribute is a match key: its keyword or its tag in eight
+/// hex digits, such as `PatientName=DOE*` or `00080020=20240101-20241231`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "described, and read from the query by name")]
+pub struct SearchParams {
+    /// Patient's Name: wildcards, in any case and without accents
+    #[param(rename = "PatientName")]
+    patient_name: Option<String>,
+    /// Patient ID
+    #[param(rename = "PatientID")]
+    patient_id: Option<String>,
+    /// Study Date or a range of dates
+    #[param(rename = "StudyDate", example = "20240101-20241231")]
+    study_date: Option<String>,
+    /// Accession Number
+    #[param(rename = "AccessionNumber")]
+    accession_number: Option<String>,
+    /// A modality that the study has
+    #[param(rename = "ModalitiesInStudy")]
+    modalities_in_study: Option<String>,
+    /// Attributes to return beside the default ones, or `all`
+    includefield: Option<String>,
+    /// Match names by the beginnings of their parts
+    fuzzymatching: Option<bool>,
+    /// Attributes to order by, `-` before one for descending
+    orderby: Option<String>,
+    /// Results at most
+    limit: Option<u32>,
+    /// Results to leave out at the start
+    offset: Option<u32>,
+}
+
+/// One row of a table of responses: status, description, media types.
+type Row = (&'static str, &'static str, &'static [&'static str]);
+
+const PROBLEM: &[&str] = &["application/problem+json"];
+const BAD_REQUEST: Row = ("400", "A parameter, a UID or the body cannot be understood", PROBLEM);
+const NOT_FOUND: Row = ("404", "Never seen here", PROBLEM);
+const GONE: Row = ("410", "Deleted", PROBLEM);
+const NOT_ACCEPTABLE: Row = ("406", "No acceptable representation", PROBLEM);
+const NOT_MODIFIED: Row = ("304", "What the client has is still right", &[]);
+const RANGE: Row = ("416", "The range lies outside", &[]);
+const INTERNAL: Row = ("500", "The server failed, or stored bytes are damaged", PROBLEM);
+const BUSY: Row = ("503", "Busy; try again after Retry-After seconds", PROBLEM);
+
+fn table(rows: &[Row]) -> BTreeMap<String, RefOr<Response>> {
+    rows.iter()
+        .map(|(status, description, media)| {
+            let mut response = ResponseBuilder::new().description(*description);
+            for media in *media {
+                let schema = match *media {
+                    "application/problem+json" => RefOr::Ref(Ref::from_schema_name("ProblemBody")),
+                    "application/dicom+json" => {
+                        RefOr::T(ObjectBuilder::new().description(Some("PS3.18 Annex F")).build().into())
+                    }
+                    _ => RefOr::T(
+                        ObjectBuilder::new()
+                            .schema_type(Type::String)
+                            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+                            .build()
+                            .into(),
+                    ),
+                };
+                response = response.content(*media, ContentBuilder::new().schema(Some(schema)).build());
+            }
+            ((*status).to_owned(), RefOr::T(response.build()))
+        })
+        .collect()
+}
+
+macro_rules! responses {
+    ($($(#[$doc:meta])* $name:ident: [$($row:expr),* $(,)?];)*) => {$(
+        $(#[$doc])*
+        pub struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                table(&[$($row),*])
+            }
+        }
+    )*};
+}
+
+responses! {
+    /// What a search answers.
+    SearchResponses: [
+        ("200", "The results; Warning says when there are more, X-Total-Count how many in all", &["application/dicom+json"]),
+        ("204", "No result, when the server is configured so", &[]),
+        BAD_REQUEST, NOT_ACCEPTABLE, INTERNAL, BUSY,
+    ];
+    /// What a store answers: the Store Instances Response Module (Annex I).
+    StoreResponses: [
+        ("200", "All instances are stored", &["application/dicom+json"]),
+        ("202", "Some are not stored, or stored with warnings", &["application/dicom+json"]),
+        ("409", "None is stored; the body says why", &["application/dicom+json"]),
+        BAD_REQUEST, NOT_ACCEPTABLE,
+        ("413", "Larger than the configured limit", PROBLEM),
+        ("415", "The body is of a type that cannot be stored", PROBLEM),
+        INTERNAL, BUSY,
+        ("507", "The disk is full", PROBLEM),
+    ];
+    /// What the retrieval of whole files answers.
+    FileResponses: [
+        ("200", "The files", &["multipart/related; type=\"application/dicom\"", "application/dicom"]),
+        ("206", "A range, or what of it has an acceptable form", &["multipart/related; type=\"application/dicom\"", "application/dicom"]),
+        NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, RANGE, INTERNAL, BUSY,
+    ];
+    /// What the retrieval of metadata answers.
+    MetadataResponses: [
+        ("200", "One data set for each instance", &["application/dicom+json"]),
+        NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, INTERNAL, BUSY,
+    ];
+    /// What the retrieval of frames and bulk data answers.
+    BulkResponses: [
+        ("200", "The bytes", &["multipart/related; type=\"application/octet-stream\"", "application/octet-stream"]),
+        ("206", "A range, or what of it has an acceptable form", &["multipart/related; type=\"application/octet-stream\"", "application/octet-stream"]),
+        NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, RANGE, INTERNAL, BUSY,
+    ];
+    /// What a deletion answers.
+    DeleteResponses: [
+        ("204", "Deleted", &[]),
+        BAD_REQUEST, NOT_FOUND,
+        ("405", "Deleting is switched off", PROBLEM),
+        GONE, INTERNAL, BUSY,
+    ];
+}

@@ -1,0 +1,274 @@
+//! The only mapping of errors to HTTP: `application/problem+json` (RFC 9457)
+//! with a stable `code`, the parameter at fault where there is one, what is
+//! wrong and how to mend it. An internal error shows only its request id; what
+//! happened stands in the log under the same id.
+
+use std::fmt;
+
+use actix_web::{
+    HttpResponse, HttpResponseBuilder, ResponseError,
+    http::{StatusCode, header},
+};
+use serde::Serialize;
+
+use super::{
+    multipart::MultipartError,
+    negotiate::NegotiateError,
+};
+use crate::{
+    archive::ArchiveError,
+    dicom::{query::QueryError, uid::UidError},
+};
+
+/// Seconds after which a busy server may be asked again.
+const RETRY_AFTER_SECONDS: u32 = 2;
+
+/// An answer that is not what was asked for.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    /// What is wrong, and how to mend it. Never a patient's value.
+    detail: String,
+    parameter: Option<String>,
+    allow: Option<&'static str>,
+    /// For the log only.
+    cause: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+}
+
+impl Problem {
+    fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { status, code, title, detail: detail.into(), parameter: None, allow: None, cause: None }
+    }
+
+    fn parameter(mut self, name: impl Into<String>) -> Self {
+        self.parameter = Some(name.into());
+        self
+    }
+
+    /// A parameter of the query or the path that cannot be understood.
+    pub fn invalid_parameter(name: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is invalid", detail).parameter(name)
+    }
+
+    /// A UID in the path that is none.
+    pub fn invalid_uid(name: &str, error: UidError) -> Self {
+        let detail = format!("{error}; a UID has 1 to 64 digits and dots");
+        Self::new(StatusCode::BAD_REQUEST, "invalid-uid", "A UID is malformed", detail).parameter(name)
+    }
+
+    pub fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("there is no such {what}"))
+    }
+
+    /// No route has this path.
+    pub fn no_such_route() -> Self {
+        let detail = "no resource has this path; GET /openapi.json lists them all";
+        Self::new(StatusCode::NOT_FOUND, "no-such-resource", "No such resource", detail)
+    }
+
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let detail = format!("this resource allows {allow}");
+        let mut problem =
+            Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail);
+        problem.allow = Some(allow);
+        problem
+    }
+
+    pub fn delete_disabled() -> Self {
+        let detail = "deleting is switched off; set delete_enabled = true in the configuration";
+        let mut problem =
+            Self::new(StatusCode::METHOD_NOT_ALLOWED, "delete-disabled", "Deleting is disabled", detail);
+        problem.allow = Some("GET, HEAD, OPTIONS");
+        problem
+    }
+
+    pub fn not_acceptable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", "No acceptable representation", detail)
+    }
+
+    pub fn unsupported_media_type(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "The body has a media type that cannot be stored",
+            detail,
+        )
+    }
+
+    pub fn malformed_body(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed-body", "The body cannot be understood", detail)
+    }
+
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large", detail)
+    }
+
+    pub fn busy() -> Self {
+        let detail = format!("too much is under way; try again in {RETRY_AFTER_SECONDS} seconds");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server is busy", detail)
+    }
+
+    pub fn disk_full() -> Self {
+        let detail = "the disk of the archive is full; nothing of the failed instances was stored";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", "There is no room left", detail)
+    }
+
+    pub fn bad_host() -> Self {
+        let detail = "the Host header is missing or malformed, and answers need it for absolute URLs; \
+                      send one, or set public_url in the configuration";
+        Self::new(StatusCode::BAD_REQUEST, "bad-host", "The Host header is malformed", detail)
+    }
+
+    fn internal(code: &'static str, title: &'static str, detail: &str, cause: impl fmt::Display) -> Self {
+        let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, title, detail);
+        problem.cause = Some(cause.to_string());
+        problem
+    }
+
+    /// What only the log may know.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The response, with the id of the request if it is known.
+    #[must_use]
+    pub fn response(&self, request_id: Option<&str>) -> HttpResponse {
+        let body = Body {
+            r#type: format!("urn:hilum:problem:{}", self.code),
+            title: self.title,
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            parameter: self.parameter.as_deref(),
+            request_id,
+        };
+        let mut response = HttpResponseBuilder::new(self.status);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        if let Some(allow) = self.allow {
+            response.insert_header((header::ALLOW, allow));
+        }
+        response
+            .content_type("application/problem+json")
+            .body(serde_json::to_vec(&body).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.response(None)
+    }
+}
+
+impl From<ArchiveError> for Problem {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::NotFound(what) => Self::not_found(what),
+            ArchiveError::Gone(what) => {
+                Self::new(StatusCode::GONE, "gone", "Deleted", format!("the {what} has been deleted"))
+            }
+            ArchiveError::NotRepresentable(why) => Self::not_acceptable(why),
+            ArchiveError::Busy => Self::busy(),
+            ArchiveError::Full => Self::disk_full(),
+            ArchiveError::Stopping => {
+                let detail = "the server is about to stop; try again when it is back";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The server is stopping", detail)
+            }
+            ArchiveError::Damaged(why) => Self::internal(
+                "damaged",
+                "Stored bytes are damaged",
+                "the stored bytes of this instance are not what was stored and are not served; \
+                 `hilum verify` tells the extent",
+                why,
+            ),
+            error @ (ArchiveError::Unreadable(_)
+            | ArchiveError::Packs(_)
+            | ArchiveError::Catalog(_)
+            | ArchiveError::Index(_)
+            | ArchiveError::Io(_)
+            | ArchiveError::Again(_)) => Self::internal(
+                "internal",
+                "Internal error",
+                "the server failed; its log says more under this request id",
+                chain(&error),
+            ),
+        }
+    }
+}
+
+impl From<NegotiateError> for Problem {
+    fn from(error: NegotiateError) -> Self {
+        match error {
+            NegotiateError::Parameter | NegotiateError::ParameterOfType => {
+                Self::invalid_parameter("accept", error.to_string())
+            }
+            NegotiateError::Mixed => Self::invalid_parameter("Accept", error.to_string()),
+            NegotiateError::NotAcceptable => Self::not_acceptable(
+                "nothing that Accept names can be given here; GET /openapi.json lists the media types of each resource",
+            ),
+        }
+    }
+}
+
+impl From<MultipartError> for Problem {
+    fn from(error: MultipartError) -> Self {
+        Self::malformed_body(error.to_string())
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        Self::invalid_parameter(error.parameter(), error.to_string())
+    }
+}
+
+/// An error with all its sources.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,70 @@
+//! The whole route table. A straight recipe: one line a method of a resource,
+//! the section of PS3.18 above each group. Whatever else is asked of a resource
+//! is 405 with `Allow`, and a path that is none is 404.
+
+use actix_web::{
+    HttpRequest, HttpResponse, Route, guard,
+    web::{self, ServiceConfig},
+};
+use utoipa::OpenApi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::{
+    Problem, capabilities, delete, health,
+    openapi::{self, Document},
+    qido, stow, wado,
+};
+
+/// GET, and HEAD as its mirror.
+fn read() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+/// What is left of a resource when none of its methods fits.
+fn others(allow: &'static str) -> Route {
+    web::route().to(move |request: HttpRequest| async move {
+        if request.method() == actix_web::http::Method::OPTIONS {
+            return Ok(HttpResponse::NoContent().insert_header((actix_web::http::header::ALLOW, allow)).finish());
+        }
+        Err::<HttpResponse, Problem>(Problem::method_not_allowed(allow))
+    })
+}
+
+const READ: &str = "GET, HEAD, OPTIONS";
+const READ_DELETE: &str = "GET, HEAD, DELETE, OPTIONS";
+const READ_STORE: &str = "GET, HEAD, POST, OPTIONS";
+const ALL: &str = "GET, HEAD, POST, DELETE, OPTIONS";
+
+#[rustfmt::skip]
+pub fn routes(app: &mut ServiceConfig) {
+    let resource = web::resource::<&str>;
+    app
+    // 8.9, 10.2 Capabilities
+    .service(resource("/dicomweb").route(web::method(actix_web::http::Method::OPTIONS).to(capabilities::describe)).route(read().to(capabilities::describe)).default_service(others("GET, HEAD, OPTIONS")))
+    // 10.4 Retrieve, 10.5 Store, 10.6 Search
+    .service(resource("/dicomweb/studies").route(read().to(qido::studies)).route(web::post().to(stow::studies)).default_service(others(READ_STORE)))
+    .service(resource("/dicomweb/series").route(read().to(qido::series)).default_service(others(READ)))
+    .service(resource("/dicomweb/instances").route(read().to(qido::instances)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}").route(read().to(wado::study)).route(web::post().to(stow::study)).route(web::delete().to(delete::study)).default_service(others(ALL)))
+    .service(resource("/dicomweb/studies/{study}/metadata").route(read().to(wado::study_metadata)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/bulkdata").route(read().to(wado::study_bulkdata)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series").route(read().to(qido::series_of_study)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/instances").route(read().to(qido::instances_of_study)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}").route(read().to(wado::series)).route(web::delete().to(delete::series)).default_service(others(READ_DELETE)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/metadata").route(read().to(wado::series_metadata)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/bulkdata").route(read().to(wado::series_bulkdata)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances").route(read().to(qido::instances_of_series)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}").route(read().to(wado::instance)).route(web::delete().to(delete::instance)).default_service(others(READ_DELETE)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/metadata").route(read().to(wado::instance_metadata)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/bulkdata").route(read().to(wado::instance_bulkdata)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/bulkdata/{bulkdata}").route(read().to(wado::bulkdata)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/frames/{frames}").route(read().to(wado::frames)).default_service(others(READ)))
+    // Operation
+    .service(resource("/healthz").route(read().to(health::healthz)).default_service(others(READ)))
+    .service(resource("/readyz").route(read().to(health::readyz)).default_service(others(READ)))
+    .service(resource("/metrics").route(read().to(health::metrics)).default_service(others(READ)))
+    .service(resource("/openapi.json").route(read().to(openapi::document)).default_service(others(READ)))
+    .service(resource("/docs").route(read().to(openapi::to_docs)))
+    .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", Document::openapi()).config(Config::from("/openapi.json")))
+    .default_service(web::route().to(|| async { Err::<HttpResponse, Problem>(Problem::no_such_route()) }));
+}

@@ -1,0 +1,83 @@
+//! What every handler shares.
+
+use std::{net::IpAddr, sync::Arc};
+
+use actix_web::HttpRequest;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
+
+use super::{
+    Problem,
+    base_url::{Asked, BaseUrl, ConfiguredError, Network},
+    negotiate::{Accept, NegotiateError},
+};
+use crate::{archive::Archive, auth::Permit, config::Config};
+
+/// Where the DICOMweb services stand under the server's root.
+pub const SERVICE_ROOT: &str = super::base_url::SERVICE_PATH;
+
+pub struct State {
+    pub archive: Arc<Archive>,
+    pub config: Config,
+    pub metrics: PrometheusHandle,
+    /// Store requests that may be served at the same time.
+    pub uploads: Semaphore,
+    /// From which the boundaries of multipart answers are made.
+    pub boundary_key: [u8; 32],
+    base_url: BaseUrl,
+}
+
+impl State {
+    /// # Errors
+    /// When `public_url` or a trusted proxy of the configuration is malformed.
+    pub fn new(
+        archive: Arc<Archive>,
+        config: Config,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, ConfiguredError> {
+        let trusted = config.trusted_proxies.iter().map(|network| Network::parse(&network.to_string()));
+        let base_url = BaseUrl::new(config.public_url.as_deref(), trusted.collect::<Result<_, _>>()?)?;
+        let uploads = Semaphore::new(config.limits.uploads_max);
+        let boundary_key = archive.key();
+        Ok(Self { archive, config, metrics, uploads, boundary_key, base_url })
+    }
+
+    /// Who asks. While authentication is off everybody who reaches the
+    /// loopback interface may do everything.
+    #[allow(clippy::unused_self)]
+    #[must_use]
+    pub fn permit(&self, _request: &HttpRequest) -> Permit {
+        Permit::local()
+    }
+
+    /// The absolute URL of the DICOMweb services, as the client reaches them.
+    ///
+    /// # Errors
+    /// When the Host header is missing or malformed.
+    pub fn base_url(&self, request: &HttpRequest) -> Result<String, Problem> {
+        let header = |name: &str| -> Vec<&str> {
+            let values = request.headers().get_all(name).filter_map(|value| value.to_str().ok());
+            // HTTP/2 has no Host header but an :authority.
+            let authority = (name == "host").then(|| request.uri().authority()).flatten();
+            values.chain(authority.map(actix_web::http::uri::Authority::as_str)).collect()
+        };
+        let asked = Asked {
+            peer: request.peer_addr().map(|address| address.ip()).map(IpAddr::from),
+            tls: request.app_config().secure(),
+            header: &header,
+        };
+        self.base_url.of(&asked).map_err(|_| Problem::bad_host())
+    }
+}
+
+impl Accept {
+    /// What the client of this request can take.
+    ///
+    /// # Errors
+    /// As [`Accept::read`].
+    pub fn of(request: &HttpRequest, strict: bool) -> Result<Self, NegotiateError> {
+        let headers = super::body::values(request, &actix_web::http::header::ACCEPT);
+        let params: Vec<String> = super::params::query_values(request, "accept");
+        Self::read(headers, params.iter().map(String::as_str), strict)
+    }
+}

@@ -1,0 +1,118 @@
+//! Composes the server: the archive, the actix app with its middleware, the
+//! listening socket, the graceful stop.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use actix_web::{App, HttpServer, dev::ServerHandle, middleware::NormalizePath, web};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::{
+    archive::{self, Archive},
+    config::Config,
+    dicom::part10,
+    http::{self, State},
+    storage::{catalog, index, packs},
+};
+
+/// A server that listens and has yet to be run to its end.
+pub struct Server {
+    running: actix_web::dev::Server,
+    /// Where it listens; the port is a real one even if 0 was asked for.
+    pub address: SocketAddr,
+    archive: Arc<Archive>,
+}
+
+impl Server {
+    /// Opens the archive and begins to listen. Needs an actix runtime.
+    ///
+    /// # Errors
+    /// When the configuration must not run, the archive cannot be opened or
+    /// the address is taken.
+    pub fn start(config: &Config) -> anyhow::Result<Self> {
+        config.check()?;
+        let metrics = metrics_recorder();
+        let archive = Archive::open(&config.data, &archive_options(config))?;
+        let listener = std::net::TcpListener::bind(config.listen)?;
+        let address = listener.local_addr()?;
+        let state = web::Data::new(State::new(Arc::clone(&archive), config.clone(), metrics));
+        let workers = if config.workers == 0 { cores() } else { config.workers };
+        let running = HttpServer::new(move || {
+            App::new()
+                .app_data(state.clone())
+                .wrap(actix_web::middleware::from_fn(http::observe))
+                .wrap(http::cors(&state.config))
+                .wrap(NormalizePath::trim())
+                .configure(http::routes)
+        })
+        .workers(workers)
+        .backlog(4096)
+        .max_connections(25_000)
+        .keep_alive(Duration::from_secs(75))
+        .client_request_timeout(Duration::from_secs(10))
+        .shutdown_timeout(config.stop_seconds_max)
+        .listen(listener)?
+        .run();
+        Ok(Self { running, address, archive })
+    }
+
+    /// A handle that can stop it.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        self.running.handle()
+    }
+
+    /// Serves until SIGTERM or SIGINT; then no new requests, uploads in flight
+    /// finish or are cut off, and the last commit is durable on return.
+    ///
+    /// # Errors
+    /// When the runtime fails.
+    pub async fn run(self) -> anyhow::Result<()> {
+        self.running.await?;
+        tracing::info!("no request is in flight any more; closing the archive");
+        drop(self.archive);
+        Ok(())
+    }
+}
+
+/// The sizes of the archive as the configuration has them.
+#[must_use]
+pub fn archive_options(config: &Config) -> archive::Options {
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    archive::Options {
+        packs: packs::Options {
+            pack_bytes_max: config.store.pack_bytes_max,
+            streams_max: config.store.streams_max,
+            ..packs::Options::default()
+        },
+        catalog: catalog::Options { cache_bytes: size(config.catalog.cache_bytes) },
+        index: index::Options { writer_bytes: size(config.index.writer_bytes) },
+        parse: part10::Limits {
+            header_bytes_max: config.limits.dataset_bytes_max,
+            inflated_bytes_max: config.limits.inflated_bytes_max,
+            ..part10::Limits::default()
+        },
+        small_bytes_max: size(config.store.small_bytes_max),
+        upload_memory_bytes_max: config.limits.upload_memory_bytes_max,
+        queue_max: config.limits.queue_max,
+        pool_running_max: cores() * 4,
+        pool_waiting_max: 4096,
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// The recorder of this process; a second server in it (tests) shares it.
+fn metrics_recorder() -> PrometheusHandle {
+    static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let recorder = PrometheusBuilder::new().build_recorder();
+            let handle = recorder.handle();
+            // Fails only if the process has a recorder of its own.
+            let _ = metrics::set_global_recorder(recorder);
+            handle
+        })
+        .clone()
+}
