@@ -5,9 +5,13 @@
 pub mod dataset;
 pub mod fold;
 pub mod frames;
+pub mod part10;
 pub mod query;
 pub mod source;
+pub mod text;
+pub mod transcode;
 pub mod uid;
+pub mod vr;
 
 pub use dataset::{Bulk, DataSet, Element, PersonName, Value};
 pub use dicom_core::{Tag, VR};
