@@ -10,7 +10,13 @@ pub mod json;
 pub mod query;
 pub mod source;
 pub mod transfer_syntax;
+pub mod part10;
+pub mod query;
+pub mod source;
+pub mod text;
+pub mod transcode;
 pub mod uid;
+pub mod vr;
 
 pub use dataset::{Bulk, DataSet, Element, PersonName, Value};
 pub use dicom_core::{Tag, VR};
