@@ -400,6 +400,27 @@ impl Snapshot {
     }
 }
 
+#[cfg(test)]
+impl Snapshot {
+    /// Rows in the table of parts.
+    pub(super) fn parts(&self) -> Result<u64, CatalogError> {
+        Ok(self.table(tables::PARTS)?.len()?)
+    }
+
+    /// Name, rows, bytes of keys and values, bytes around them.
+    pub(super) fn sizes(&self) -> Result<Vec<(String, u64, u64, u64)>, CatalogError> {
+        let mut sizes = Vec::new();
+        for handle in self.read.list_tables()? {
+            let name = redb::TableHandle::name(&handle).to_owned();
+            let table = self.read.open_untyped_table(handle)?;
+            let stats = table.stats()?;
+            let around = stats.metadata_bytes() + stats.fragmented_bytes();
+            sizes.push((name, table.len()?, stats.stored_bytes(), around));
+        }
+        Ok(sizes)
+    }
+}
+
 /// The keys of a series' instances after one of them, which need not be there.
 fn after_in_series(series_id: u64, after: Option<&InstanceUid>) -> Range<Vec<u8>> {
     let mut range = keys::of_series(series_id);
