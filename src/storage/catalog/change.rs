@@ -38,7 +38,9 @@ pub enum Change {
         rule: Rule,
     },
     /// Deletes what is older than the stamp. The stamp is that of the
-    /// tombstones in the packs, one for each instance.
+    /// tombstones in the packs, one for each instance there is. An instance
+    /// named here counts as deleted from now on even if it was never there: the
+    /// pack with it may come later.
     Delete {
         target: Target,
         stamp: Stamp,
