@@ -3,6 +3,7 @@
 
 pub mod index;
 pub mod packs;
+pub mod catalog;
 pub mod place;
 
 pub use place::{CHUNK_BYTES, Chunks, Digest, PackId, Place, Stamp};

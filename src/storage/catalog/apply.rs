@@ -1,0 +1,435 @@
+//! One transaction: changes in, rows out. Owns the rules of stamps and of
+//! duplicates (PS3.18 section 10.5.3); what studies and series make of it is in
+//! [`super::series`].
+//!
+//! The rule of stamps: of all versions of a SOP Instance UID the one with the
+//! newest stamp counts, and it is there unless a newer deletion names its path.
+//! Nothing in this depends on the order in which they become known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use redb::{ReadableTable, WriteTransaction};
+
+use super::change::{Applied, Change, NewInstance, Outcome, Rule, Target};
+use super::instance::{Draft, Head};
+use super::metadata::{Encoder, decompress_dictionary, dictionary_of};
+use super::rows::{FeedKind, FeedRow, PackRow, SopRow, State};
+use super::series::Rollup;
+use super::tables::{Tables, decode, encode};
+use super::{CatalogError, Resplit, keys};
+use crate::dicom::{InstancePath, InstanceUid, SeriesPath, StudyUid};
+use crate::storage::{PackId, Place, Stamp};
+
+pub(super) fn apply(
+    write: &WriteTransaction,
+    changes: &[Change],
+    encoder: &mut Encoder,
+    resplit: &Resplit,
+) -> Result<Applied, CatalogError> {
+    let mut batch = Batch::begin(Tables::open(write)?, encoder)?;
+    let outcomes = changes.iter().map(|change| batch.change(change)).collect::<Result<_, _>>()?;
+    batch.finish(resplit, outcomes)
+}
+
+/// A transaction in the making.
+pub(super) struct Batch<'t, 'e> {
+    pub tables: Tables<'t>,
+    pub state: State,
+    pub encoder: &'e mut Encoder,
+    rollup: Rollup,
+    packs: BTreeMap<PackId, PackRow>,
+    changed: BTreeSet<StudyUid>,
+}
+
+/// An instance that is there.
+struct Present {
+    path: InstancePath,
+    series_id: u64,
+    head: Head,
+}
+
+impl<'t, 'e> Batch<'t, 'e> {
+    fn begin(tables: Tables<'t>, encoder: &'e mut Encoder) -> Result<Self, CatalogError> {
+        let state = match tables.meta.get("state")? {
+            Some(state) => decode("meta", b"state", state.value())?,
+            None => State::default(),
+        };
+        Ok(Self {
+            tables,
+            state,
+            encoder,
+            rollup: Rollup::default(),
+            packs: BTreeMap::new(),
+            changed: BTreeSet::new(),
+        })
+    }
+
+    fn finish(mut self, resplit: &Resplit, outcomes: Vec<Outcome>) -> Result<Applied, CatalogError> {
+        let rollup = std::mem::take(&mut self.rollup);
+        rollup.write(&mut self, resplit)?;
+        for (pack, row) in &self.packs {
+            self.tables.packs.insert(pack.0, encode("packs", row)?.as_slice())?;
+        }
+        self.tables.meta.insert("state", encode("meta", &self.state)?.as_slice())?;
+        Ok(Applied { outcomes, changed: self.changed.into_iter().collect(), seq: self.state.seq })
+    }
+
+    fn change(&mut self, change: &Change) -> Result<Outcome, CatalogError> {
+        match change {
+            Change::Store { instance, rule } => self.store(instance, *rule),
+            Change::Delete { target, stamp, by } => self.delete(target, *stamp, by),
+            Change::Move { path, stamp, place } => self.relocate(path, *stamp, *place),
+            Change::PackApplied { pack, until } => {
+                let row = self.pack(*pack)?;
+                row.applied = row.applied.max(*until);
+                Ok(Outcome::Noted)
+            }
+            Change::PackSealed { pack } => {
+                self.pack(*pack)?.sealed = true;
+                Ok(Outcome::Noted)
+            }
+            Change::PackRemoved { pack } => {
+                self.packs.remove(pack);
+                self.tables.packs.remove(pack.0)?;
+                Ok(Outcome::Noted)
+            }
+        }
+    }
+
+    // -- store
+
+    fn store(&mut self, new: &NewInstance, rule: Rule) -> Result<Outcome, CatalogError> {
+        let uid = &new.path.instance;
+        let sop = self.sop(uid)?;
+        let present = match sop {
+            Some(SopRow { series: Some(series_id), .. }) => Some(self.present(series_id, uid)?),
+            _ => None,
+        };
+        if let Some(present) = &present {
+            let same = present.path == new.path && present.head.digest == new.digest;
+            match rule {
+                Rule::Reject | Rule::Replace if same => return Ok(Outcome::AlreadyThere),
+                Rule::Reject => return Ok(Outcome::Conflict { existing: present.path.clone() }),
+                Rule::Replay if present.head.stamp == new.stamp => return self.same_again(present, new),
+                Rule::Replace | Rule::Replay => {}
+            }
+        }
+        let newest_seen = sop.map_or(Stamp(0), |sop| Stamp(sop.stamp));
+        if sop.is_some() && new.stamp <= newest_seen {
+            self.bury(new)?;
+            return Ok(Outcome::Superseded);
+        }
+        let replaced = present.as_ref().map(|present| present.head.place);
+        let kind = match &present {
+            Some(present) if present.path == new.path => FeedKind::Replaced,
+            Some(_) | None => FeedKind::Stored,
+        };
+        let deleted = self.tables.tombstones.get(keys::path_key(&new.path).as_slice())?;
+        let deleted = deleted.is_some_and(|stamp| stamp.value() > new.stamp.0);
+        if let Some(present) = &present {
+            self.take_away(present)?;
+            // Under the same path the entry of the new one says enough.
+            if deleted || kind == FeedKind::Stored {
+                self.feed(FeedKind::Deleted, &present.path, present.series_id, new.stamp, &new.by)?;
+            }
+        }
+        if deleted {
+            self.put_sop(uid, SopRow { stamp: new.stamp.0, series: None })?;
+            self.bury(new)?;
+            return Ok(Outcome::Superseded);
+        }
+        let seq = self.put(new, kind)?;
+        Ok(Outcome::Stored { seq, replaced })
+    }
+
+    /// A version that is there comes from a pack once more: from the same
+    /// place, or from a copy, of which the last one counts.
+    fn same_again(&mut self, present: &Present, new: &NewInstance) -> Result<Outcome, CatalogError> {
+        let order = |place: &Place| (place.pack, place.offset);
+        if order(&new.place) > order(&present.head.place) {
+            self.place_anew(present, new.place)?;
+            return Ok(Outcome::Moved);
+        }
+        if new.place != present.head.place {
+            self.bury(new)?;
+        }
+        Ok(Outcome::AlreadyThere)
+    }
+
+    /// Writes the rows of an instance that is not there.
+    fn put(&mut self, new: &NewInstance, kind: FeedKind) -> Result<u64, CatalogError> {
+        let series_path = new.path.series_path();
+        let series_id = self.with_rollup(|rollup, batch| rollup.add(batch, &series_path, new))?;
+        let seq = self.feed(kind, &new.path, series_id, new.stamp, &new.by)?;
+        let metadata = self.compress(series_id, &new.path, &new.metadata)?;
+        let written = Draft {
+            seq,
+            stamp: new.stamp,
+            place: new.place,
+            digest: new.digest,
+            chunks: &new.chunks,
+            form: new.form,
+            transfer_syntax: &new.transfer_syntax,
+            sop_class: &new.sop_class,
+            frames: &new.frames,
+            bulk: &new.bulk,
+            summary: &new.summary,
+            metadata: &metadata,
+        }
+        .write()?;
+        let uid = &new.path.instance;
+        self.tables
+            .instances
+            .insert(keys::instance_key(series_id, uid).as_slice(), written.row.as_slice())?;
+        for (kind, block, bytes) in written.parts {
+            self.tables.parts.insert((seq, kind, block), bytes.as_slice())?;
+        }
+        self.put_sop(uid, SopRow { stamp: new.stamp.0, series: Some(series_id) })?;
+        let pack = self.pack(new.place.pack)?;
+        pack.live_files += 1;
+        pack.live_bytes += new.place.length;
+        self.state.bytes += new.place.length;
+        Ok(seq)
+    }
+
+    fn compress(
+        &mut self,
+        series_id: u64,
+        path: &InstancePath,
+        json: &[u8],
+    ) -> Result<Vec<u8>, CatalogError> {
+        let failed = |why| CatalogError::Metadata { key: path.to_string(), verb: "compressed", why };
+        let prepared = match self.encoder.prepared(series_id) {
+            Some(prepared) => prepared,
+            None => {
+                let stored = self.tables.dictionaries.get(series_id)?;
+                let stored = stored.map(|stored| decompress_dictionary(stored.value()));
+                let dictionary = match stored.transpose().map_err(failed)? {
+                    Some(dictionary) => dictionary,
+                    None => {
+                        let dictionary = dictionary_of(json);
+                        let stored = self.encoder.compress_dictionary(dictionary).map_err(failed)?;
+                        self.tables.dictionaries.insert(series_id, stored.as_slice())?;
+                        dictionary.to_vec()
+                    }
+                };
+                self.encoder.prepare(series_id, &dictionary).map_err(failed)?
+            }
+        };
+        self.encoder.compress(json, &prepared).map_err(failed)
+    }
+
+    // -- delete
+
+    fn delete(&mut self, target: &Target, stamp: Stamp, by: &str) -> Result<Outcome, CatalogError> {
+        let mut instances = Vec::new();
+        match target {
+            Target::Instance(path) => self.delete_instance(path, stamp, by, &mut instances)?,
+            Target::Series(path) => self.delete_series(path, stamp, by, &mut instances)?,
+            Target::Study(uid) => {
+                for path in self.with_rollup(|rollup, batch| rollup.series_of(batch, uid))? {
+                    self.delete_series(&path, stamp, by, &mut instances)?;
+                }
+            }
+        }
+        Ok(if instances.is_empty() { Outcome::NotFound } else { Outcome::Deleted { instances } })
+    }
+
+    fn delete_series(
+        &mut self,
+        path: &SeriesPath,
+        stamp: Stamp,
+        by: &str,
+        deleted: &mut Vec<InstancePath>,
+    ) -> Result<(), CatalogError> {
+        let Some(series_id) = self.with_rollup(|rollup, batch| rollup.id_of(batch, path))? else {
+            return Ok(());
+        };
+        let range = keys::of_series(series_id);
+        let mut old = Vec::new();
+        for row in self.tables.instances.range(range.start.as_slice()..range.end.as_slice())? {
+            let (key, row) = row?;
+            if Head::read(key.value(), row.value())?.0.stamp < stamp {
+                old.push(read_uid(key.value())?);
+            }
+        }
+        for instance in old {
+            let path = InstancePath { study: path.study.clone(), series: path.series.clone(), instance };
+            self.delete_instance(&path, stamp, by, deleted)?;
+        }
+        Ok(())
+    }
+
+    /// The tombstone is noted even if nothing is there: what it is for may come
+    /// from a pack later.
+    fn delete_instance(
+        &mut self,
+        path: &InstancePath,
+        stamp: Stamp,
+        by: &str,
+        deleted: &mut Vec<InstancePath>,
+    ) -> Result<(), CatalogError> {
+        let key = keys::path_key(path);
+        let known = self.tables.tombstones.get(key.as_slice())?.map_or(0, |stamp| stamp.value());
+        if stamp.0 > known {
+            self.tables.tombstones.insert(key.as_slice(), stamp.0)?;
+        }
+        let Some(SopRow { stamp: stored, series: Some(series_id) }) = self.sop(&path.instance)? else {
+            return Ok(());
+        };
+        if stored >= stamp.0 {
+            return Ok(());
+        }
+        let present = self.present(series_id, &path.instance)?;
+        if present.path != *path {
+            return Ok(());
+        }
+        self.take_away(&present)?;
+        self.feed(FeedKind::Deleted, path, series_id, stamp, by)?;
+        self.put_sop(&path.instance, SopRow { stamp: stored, series: None })?;
+        deleted.push(path.clone());
+        Ok(())
+    }
+
+    /// Removes the rows of an instance but for that of its SOP Instance UID.
+    fn take_away(&mut self, present: &Present) -> Result<(), CatalogError> {
+        let Present { path, series_id, head } = present;
+        self.tables.instances.remove(keys::instance_key(*series_id, &path.instance).as_slice())?;
+        if head.has_parts() {
+            self.tables.parts.retain_in((head.seq, 0, 0)..(head.seq + 1, 0, 0), |_, _| false)?;
+        }
+        self.with_rollup(|rollup, batch| rollup.remove(batch, &path.series_path(), &path.instance, head))?;
+        self.die(head.place)?;
+        self.state.bytes = self.state.bytes.saturating_sub(head.place.length);
+        Ok(())
+    }
+
+    // -- packs
+
+    fn relocate(&mut self, path: &InstancePath, stamp: Stamp, place: Place) -> Result<Outcome, CatalogError> {
+        let Some(SopRow { series: Some(series_id), .. }) = self.sop(&path.instance)? else {
+            return Ok(Outcome::NotFound);
+        };
+        let present = self.present(series_id, &path.instance)?;
+        if present.path != *path || present.head.stamp != stamp {
+            return Ok(Outcome::NotFound);
+        }
+        if present.head.place != place {
+            self.place_anew(&present, place)?;
+        }
+        Ok(Outcome::Moved)
+    }
+
+    fn place_anew(&mut self, present: &Present, place: Place) -> Result<(), CatalogError> {
+        let key = keys::instance_key(present.series_id, &present.path.instance);
+        let row = {
+            let Some(row) = self.tables.instances.get(key.as_slice())? else {
+                return Err(CatalogError::Missing { table: "instances", key: present.path.to_string() });
+            };
+            let (head, rest) = Head::read(&key, row.value())?;
+            let mut row = encode("instances", &Head { place, ..head })?;
+            row.extend_from_slice(rest);
+            row
+        };
+        self.tables.instances.insert(key.as_slice(), row.as_slice())?;
+        self.die(present.head.place)?;
+        let pack = self.pack(place.pack)?;
+        pack.live_files += 1;
+        pack.live_bytes += place.length;
+        Ok(())
+    }
+
+    /// A row no longer points to these bytes.
+    fn die(&mut self, place: Place) -> Result<(), CatalogError> {
+        let pack = self.pack(place.pack)?;
+        pack.live_files = pack.live_files.saturating_sub(1);
+        pack.live_bytes = pack.live_bytes.saturating_sub(place.length);
+        pack.dead_bytes += place.length;
+        Ok(())
+    }
+
+    /// A file in a pack no row will point to; counted once, however often its
+    /// pack is replayed.
+    fn bury(&mut self, new: &NewInstance) -> Result<(), CatalogError> {
+        let pack = self.pack(new.place.pack)?;
+        if new.place.offset >= pack.applied {
+            pack.dead_bytes += new.place.length;
+        }
+        Ok(())
+    }
+
+    fn pack(&mut self, pack: PackId) -> Result<&mut PackRow, CatalogError> {
+        use std::collections::btree_map::Entry;
+        match self.packs.entry(pack) {
+            Entry::Occupied(row) => Ok(row.into_mut()),
+            Entry::Vacant(empty) => {
+                let row = match self.tables.packs.get(pack.0)? {
+                    Some(row) => decode("packs", pack.to_string().as_bytes(), row.value())?,
+                    None => PackRow::default(),
+                };
+                Ok(empty.insert(row))
+            }
+        }
+    }
+
+    // -- rows
+
+    fn sop(&self, uid: &InstanceUid) -> Result<Option<SopRow>, CatalogError> {
+        let key = uid.as_str().as_bytes();
+        self.tables.sops.get(key)?.map(|row| decode("sops", key, row.value())).transpose()
+    }
+
+    fn put_sop(&mut self, uid: &InstanceUid, row: SopRow) -> Result<(), CatalogError> {
+        self.tables.sops.insert(uid.as_str().as_bytes(), encode("sops", &row)?.as_slice())?;
+        Ok(())
+    }
+
+    fn present(&self, series_id: u64, uid: &InstanceUid) -> Result<Present, CatalogError> {
+        let key = keys::instance_key(series_id, uid);
+        let missing = |table| CatalogError::Missing { table, key: uid.to_string() };
+        let row = self.tables.instances.get(key.as_slice())?.ok_or_else(|| missing("instances"))?;
+        let (head, _) = Head::read(&key, row.value())?;
+        let series = self.tables.series_ids.get(series_id)?.ok_or_else(|| missing("series_ids"))?;
+        let SeriesPath { study, series } =
+            keys::parse_series(series.value()).ok_or_else(|| missing("series_ids"))?;
+        Ok(Present { path: InstancePath { study, series, instance: uid.clone() }, series_id, head })
+    }
+
+    fn feed(
+        &mut self,
+        kind: FeedKind,
+        path: &InstancePath,
+        series: u64,
+        stamp: Stamp,
+        by: &str,
+    ) -> Result<u64, CatalogError> {
+        self.state.seq += 1;
+        let seq = self.state.seq;
+        let row = FeedRow { kind, series, instance: path.instance.as_str(), stamp: stamp.0, by };
+        self.tables.feed.insert(seq, encode("feed", &row)?.as_slice())?;
+        self.rollup.touch(&path.series_path(), seq);
+        if !self.changed.contains(&path.study) {
+            self.changed.insert(path.study.clone());
+        }
+        Ok(seq)
+    }
+
+    /// The rollup works on the tables of the batch it is a part of.
+    fn with_rollup<T>(
+        &mut self,
+        work: impl FnOnce(&mut Rollup, &mut Self) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let mut rollup = std::mem::take(&mut self.rollup);
+        let done = work(&mut rollup, self);
+        self.rollup = rollup;
+        done
+    }
+}
+
+pub(super) fn read_uid(key: &[u8]) -> Result<InstanceUid, CatalogError> {
+    keys::parse_instance(key).ok_or_else(|| CatalogError::Row {
+        table: "instances",
+        key: keys::show(key.get(8..).unwrap_or_default()),
+        source: postcard::Error::DeserializeBadUtf8,
+    })
+}

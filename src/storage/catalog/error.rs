@@ -1,0 +1,111 @@
+//! What can go wrong in the catalog, as meanings. Owns the translation of
+//! redb's errors; no redb type leaves this folder except as a source. UIDs and
+//! paths may stand in a message, values of patients never do.
+
+use std::path::PathBuf;
+
+/// Why the catalog could not do as told.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    #[error("the catalog {} is open in another process", path.display())]
+    AlreadyOpen { path: PathBuf },
+    #[error("the catalog {} has format {found}, and this version of hilum knows formats up to {known}: use a newer hilum, or rebuild the catalog from the packs", path.display())]
+    TooNew { path: PathBuf, found: u32, known: u32 },
+    #[error("the catalog {} cannot be opened", path.display())]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: Box<redb::Error>,
+    },
+    /// The database failed while writing and was opened again as it was at the
+    /// last checkpoint: what was applied since is to be replayed from the packs.
+    #[error("the catalog failed and went back to its last checkpoint")]
+    Lost {
+        #[source]
+        source: Box<redb::Error>,
+    },
+    /// The database failed and cannot be opened again; the next write tries it
+    /// once more.
+    #[error("the catalog failed and is closed")]
+    Closed,
+    #[error("the catalog failed")]
+    Storage {
+        #[source]
+        source: Box<redb::Error>,
+    },
+    #[error("the row {key} of {table} in the catalog does not decode")]
+    Row {
+        table: &'static str,
+        key: String,
+        #[source]
+        source: postcard::Error,
+    },
+    #[error("the catalog contradicts itself: {table} lacks {key}")]
+    Missing { table: &'static str, key: String },
+    #[error("the metadata of {key} cannot be {verb}: {why}")]
+    Metadata { key: String, verb: &'static str, why: &'static str },
+}
+
+impl CatalogError {
+    /// The disk has no room left.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Open { source, .. } | Self::Lost { source } | Self::Storage { source } => {
+                matches!(&**source, redb::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull)
+            }
+            Self::AlreadyOpen { .. }
+            | Self::TooNew { .. }
+            | Self::Closed
+            | Self::Row { .. }
+            | Self::Missing { .. }
+            | Self::Metadata { .. } => false,
+        }
+    }
+
+    /// redb refuses all further writes after such an error.
+    pub(super) fn is_latched(&self) -> bool {
+        match self {
+            Self::Storage { source } => matches!(
+                **source,
+                redb::Error::Io(_)
+                    | redb::Error::PreviousIo
+                    | redb::Error::DatabaseClosed
+                    | redb::Error::LockPoisoned(_)
+            ),
+            Self::Closed => true,
+            Self::AlreadyOpen { .. }
+            | Self::TooNew { .. }
+            | Self::Open { .. }
+            | Self::Lost { .. }
+            | Self::Row { .. }
+            | Self::Missing { .. }
+            | Self::Metadata { .. } => false,
+        }
+    }
+
+    pub(super) fn open(path: &std::path::Path, error: redb::DatabaseError) -> Self {
+        let path = path.to_owned();
+        match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => Self::AlreadyOpen { path },
+            error => Self::Open { path, source: Box::new(error.into()) },
+        }
+    }
+}
+
+macro_rules! from_redb {
+    ($($error:ty),*) => {$(
+        impl From<$error> for CatalogError {
+            fn from(error: $error) -> Self {
+                Self::Storage { source: Box::new(error.into()) }
+            }
+        }
+    )*};
+}
+from_redb!(
+    redb::StorageError,
+    redb::TableError,
+    redb::TransactionError,
+    redb::CommitError,
+    redb::SetDurabilityError
+);

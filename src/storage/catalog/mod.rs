@@ -1,0 +1,212 @@
+//! The catalog: one row an instance, with all that a read needs to know before
+//! it touches a pack. Owns the redb database and its layout; knows no pack file
+//! and no index. The rows can be made again from the packs alone.
+//!
+//! Invariants: one transaction applies a list of [`Change`]s whole or not at
+//! all; every change that can be seen appends to the feed; stamps decide, so
+//! changes may be applied again and in any order ([`Rule::Replay`]).
+
+mod apply;
+mod change;
+mod error;
+mod instance;
+mod keys;
+mod metadata;
+mod rows;
+mod series;
+mod snapshot;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use redb::{Database, DatabaseError, ReadableDatabase};
+
+pub use change::{Applied, Change, Durability, NewInstance, Outcome, Rule, Target};
+pub use error::CatalogError;
+pub use instance::{Form, Frames, InstanceRow};
+pub use rows::{FeedEntry, FeedKind, PackRow, SeriesRow, StudyRow, Totals};
+pub use snapshot::Snapshot;
+
+use crate::dicom::{DataSet, InstancePath};
+use metadata::Encoder;
+
+/// Splits the metadata of an instance, as it was stored, into its attributes
+/// of the Study and of the Series level again. Needed when the newest instance
+/// of a study is deleted and the next newest speaks for the study.
+pub type Resplit = Box<dyn Fn(&[u8]) -> Option<(DataSet, DataSet)> + Send + Sync>;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Memory for pages of the database.
+    pub cache_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { cache_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
+
+/// The catalog. Reads go on beside a write; writes wait for each other.
+pub struct Catalog {
+    path: PathBuf,
+    opener: Opener,
+    resplit: Resplit,
+    /// None after a failure from which it could not be opened again.
+    database: RwLock<Option<Database>>,
+    writer: Mutex<Writer>,
+}
+
+struct Writer {
+    encoder: Encoder,
+    /// Something was committed that a loss of power would take back.
+    pending: bool,
+}
+
+impl Catalog {
+    /// Opens the catalog, or begins an empty one.
+    ///
+    /// # Errors
+    /// Another process has it, it is of a newer format, or the file fails.
+    pub fn open(path: &Path, options: Options, resplit: Resplit) -> Result<Self, CatalogError> {
+        let file = path.to_owned();
+        let opener = move || Database::builder().set_cache_size(options.cache_bytes).create(&file);
+        Self::open_with(path, Box::new(opener), resplit)
+    }
+
+    fn open_with(path: &Path, opener: Opener, resplit: Resplit) -> Result<Self, CatalogError> {
+        let database = opener().map_err(|error| CatalogError::open(path, error))?;
+        let found = tables::format_of(&database.begin_read()?)?;
+        match found {
+            Some(found) if found > tables::FORMAT => {
+                return Err(CatalogError::TooNew { path: path.to_owned(), found, known: tables::FORMAT });
+            }
+            Some(_) => {}
+            None => begin(&database)?,
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            opener,
+            resplit,
+            database: RwLock::new(Some(database)),
+            writer: Mutex::new(Writer { encoder: Encoder::new(), pending: false }),
+        })
+    }
+
+    /// Applies changes in their order, all of them in one transaction.
+    ///
+    /// # Errors
+    /// Nothing was applied. After [`CatalogError::Lost`] what was applied since
+    /// the last durable transaction is gone too, and the packs are to be
+    /// replayed from where [`Snapshot::pack`] says.
+    pub fn apply(&self, changes: &[Change], durability: Durability) -> Result<Applied, CatalogError> {
+        self.write(|database, writer| {
+            let mut write = database.begin_write()?;
+            set_durability(&mut write, durability)?;
+            let applied = apply::apply(&write, changes, &mut writer.encoder, &self.resplit)?;
+            write.commit()?;
+            writer.pending = durability == Durability::Fast;
+            Ok(applied)
+        })
+    }
+
+    /// Makes everything applied so far durable.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn checkpoint(&self) -> Result<(), CatalogError> {
+        self.write(|database, writer| {
+            if writer.pending {
+                let mut write = database.begin_write()?;
+                set_durability(&mut write, Durability::Durable)?;
+                write.commit()?;
+                writer.pending = false;
+            }
+            Ok(())
+        })
+    }
+
+    /// The catalog as it is now. It must not be kept over network writes: the
+    /// file grows as long as it is held.
+    ///
+    /// # Errors
+    /// The database failed before.
+    pub fn read(&self) -> Result<Snapshot, CatalogError> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or(CatalogError::Closed)?;
+        Ok(Snapshot::new(database.begin_read()?))
+    }
+
+    fn write<T>(
+        &self,
+        work: impl FnOnce(&Database, &mut Writer) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = {
+            let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+            match database.as_ref() {
+                Some(database) => work(database, &mut writer),
+                None => Err(CatalogError::Closed),
+            }
+        };
+        done.map_err(|error| {
+            // Dictionaries and numbers of what was rolled back are not true.
+            writer.encoder.clear();
+            if error.is_latched() { self.reopen(&mut writer, error) } else { error }
+        })
+    }
+
+    /// redb takes no more writes after a failed one until it is opened again.
+    fn reopen(&self, writer: &mut Writer, error: CatalogError) -> CatalogError {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // The lock on the file goes with the old one.
+        *database = None;
+        writer.pending = false;
+        match (self.opener)() {
+            Ok(opened) => {
+                *database = Some(opened);
+                match error {
+                    CatalogError::Storage { source } => CatalogError::Lost { source },
+                    error => {
+                        CatalogError::Lost { source: Box::new(redb::Error::Io(std::io::Error::other(error))) }
+                    }
+                }
+            }
+            Err(_) => error,
+        }
+    }
+}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Catalog").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Writes the format and all tables, so that reads find them.
+fn begin(database: &Database) -> Result<(), CatalogError> {
+    let mut write = database.begin_write()?;
+    set_durability(&mut write, Durability::Durable)?;
+    {
+        let mut tables = tables::Tables::open(&write)?;
+        tables.meta.insert("format", tables::FORMAT.to_le_bytes().as_slice())?;
+    }
+    write.commit()?;
+    Ok(())
+}
+
+fn set_durability(write: &mut redb::WriteTransaction, durability: Durability) -> Result<(), CatalogError> {
+    match durability {
+        Durability::Fast => write.set_durability(redb::Durability::None)?,
+        // Saves the allocator's state too, so that an open after a crash does
+        // not walk the whole file.
+        Durability::Durable => write.set_quick_repair(true),
+    }
+    Ok(())
+}
