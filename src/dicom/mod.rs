@@ -2,9 +2,11 @@
 //! file system, no network. Every parser here is bounded (by the length of its
 //! input, a nesting depth, a number of elements) and never panics.
 
+pub mod attributes;
 pub mod dataset;
 pub mod fold;
 pub mod frames;
+pub mod json;
 pub mod query;
 pub mod source;
 pub mod uid;

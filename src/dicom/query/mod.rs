@@ -4,11 +4,22 @@
 //! is the one predicate that decides what matches. The index only narrows the
 //! candidates down by the same tests.
 
+mod matching;
 mod moment;
+mod names;
+mod parse;
+mod pattern;
+mod project;
+mod range;
+mod values;
 
 use dicom_core::{Tag, VR};
 
+pub use matching::{matches, matches_key};
 pub use moment::{normal_date, normal_datetime, normal_time};
+pub use names::{name_tokens, normal_name};
+pub use parse::{Options, QueryError, Reason, parse};
+pub use project::{Projection, project};
 
 /// The level of the information model an attribute belongs to, from the root
 /// down. Patient attributes are searched on the Study level (Study Root).

@@ -1,0 +1,458 @@
+//! The parameters of a search request as a [`Query`] (PS3.18 sections 8.3.4 and
+//! 10.6.1.2). What is unknown is left out with a warning; what is known and
+//! wrong is an error. Values never appear in either, names of parameters do.
+
+use std::collections::BTreeMap;
+
+use dicom_core::{Tag, VR};
+
+use super::values::{self, Flags, Tests, decode};
+use super::{Include, Key, Level, Order, Query, Resource, Test, moment, range};
+use crate::dicom::attributes::{self, PATH_DEPTH_MAX};
+
+/// Warnings in one answer.
+const WARNINGS_MAX: usize = 10;
+
+/// Characters of a parameter's name that are repeated to the client.
+const NAME_MAX: usize = 64;
+
+/// Attributes to order by.
+const ORDER_MAX: usize = 8;
+
+/// Parameters that are others' business.
+const OTHERS: [&str; 3] = ["accept", "charset", "access_token"];
+
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// An attribute that cannot be matched is an error instead of a warning:
+    /// for archives in which a search that finds too much is worse than none.
+    pub strict: bool,
+    /// Bytes of the query string.
+    pub length_max: usize,
+    /// Attributes to match, those of items included.
+    pub keys_max: usize,
+    /// Values of one attribute; fields of an `includefield`.
+    pub values_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { strict: false, length_max: 256 * 1024, keys_max: 100, values_max: 2000 }
+    }
+}
+
+/// A parameter that makes no search, and how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the parameter {parameter} {reason}")]
+pub struct QueryError {
+    pub parameter: String,
+    pub reason: Reason,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    #[error("list is longer than the {0} bytes allowed")]
+    TooLong(usize),
+    #[error("has more than the {0} values allowed")]
+    TooMany(usize),
+    #[error("makes more than the {0} attributes to match that are allowed")]
+    TooManyKeys(usize),
+    #[error("is not percent-encoded UTF-8")]
+    Encoding,
+    #[error("must be true or false")]
+    Flag,
+    #[error("must be a whole number, 0 or more")]
+    Count,
+    #[error("is given more than once and takes one value")]
+    Twice,
+    #[error("has no value in its list")]
+    NoValue,
+    #[error("is of a kind that takes no wildcards")]
+    Wildcard,
+    #[error("must be a UID or a list of UIDs: digits and dots, at most 64, no wildcards")]
+    Uid,
+    #[error("must be a number, without wildcards")]
+    Number,
+    #[error("must be a tag of 8 hexadecimal digits")]
+    TagValue,
+    #[error(
+        "must be a date (YYYYMMDD), a time (HHMMSS) or both, as its attribute is, or a range of two joined by '-'"
+    )]
+    Moment,
+    #[error("must be an offset from UTC such as %2B0100")]
+    Zone,
+    #[error("is a sequence or binary: match the attributes of its items (Sequence.Attribute) instead")]
+    NoMatching,
+    #[error(
+        "must list attributes of the level searched for or above, each with a '-' before it for descending order"
+    )]
+    Order,
+    #[error("is no attribute that this archive knows")]
+    Unknown,
+    #[error("is an attribute that cannot be matched on this resource")]
+    WrongLevel,
+    #[error("is a private attribute: give its private creator too (such as 00091001=...&00090010=CREATOR)")]
+    NoCreator,
+}
+
+/// Reads the query string of a search, still percent-encoded.
+///
+/// # Errors
+/// The first parameter that is wrong.
+pub fn parse(resource: Resource, raw_query: &str, options: &Options) -> Result<Query, QueryError> {
+    if raw_query.len() > options.length_max {
+        return Err(QueryError {
+            parameter: "query".to_owned(),
+            reason: Reason::TooLong(options.length_max),
+        });
+    }
+    let mut parser = Parser {
+        options,
+        query: Query::new(resource),
+        flags: Flags { values_max: options.values_max, ..Flags::default() },
+        creators: BTreeMap::new(),
+        keys: 0,
+        ranges: Vec::new(),
+    };
+    let mut wanted = Wanted::default();
+    let mut include = Vec::new();
+    let mut order = Vec::new();
+    let mut given = Vec::new();
+    for pair in raw_query.split('&').filter(|pair| !pair.is_empty()) {
+        let (raw_name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = decode(raw_name).map_err(|reason| at(raw_name, reason))?;
+        match name.as_str() {
+            "includefield" => include.push(value),
+            "orderby" => order.push(value),
+            "limit" | "offset" | "fuzzymatching" | "emptyvaluematching" | "multiplevaluematching" => {
+                if given.contains(&name) {
+                    return Err(at(&name, Reason::Twice));
+                }
+                parser.setting(&name, value).map_err(|reason| at(&name, reason))?;
+                given.push(name);
+            }
+            other if OTHERS.contains(&other) => {}
+            other => match attributes::by_path(other) {
+                Some(path) => wanted.add(&path, other, value),
+                None => parser.unknown(other)?,
+            },
+        }
+    }
+    parser.attributes(wanted)?;
+    parser.include(&include).map_err(|reason| at("includefield", reason))?;
+    parser.order(&order).map_err(|reason| at("orderby", reason))?;
+    Ok(parser.query)
+}
+
+fn at(name: &str, reason: Reason) -> QueryError {
+    QueryError { parameter: printable(name), reason }
+}
+
+/// A name of a parameter as it may stand in a header or a log. A name that no
+/// attribute could have might be anything, even a misplaced value.
+fn printable(name: &str) -> String {
+    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.chars().all(|c| plain(&c)) && name.len() <= NAME_MAX {
+        name.to_owned()
+    } else {
+        "(unprintable)".to_owned()
+    }
+}
+
+/// Parameters by the attributes they name, those of one sequence together.
+#[derive(Default)]
+struct Wanted<'a> {
+    entries: BTreeMap<Tag, Entry<'a>>,
+}
+
+struct Entry<'a> {
+    /// As the client wrote it.
+    name: String,
+    values: Vec<&'a str>,
+    items: Wanted<'a>,
+}
+
+impl<'a> Wanted<'a> {
+    fn add(&mut self, path: &[Tag], name: &str, value: &'a str) {
+        let Some((first, rest)) = path.split_first() else { return };
+        let entry = self.entries.entry(*first).or_insert_with(|| Entry {
+            name: name.to_owned(),
+            values: Vec::new(),
+            items: Wanted::default(),
+        });
+        if rest.is_empty() {
+            entry.values.push(value);
+        } else {
+            entry.items.add(rest, name, value);
+        }
+    }
+
+    fn merge(&mut self, tag: Tag, other: Entry<'a>) {
+        match self.entries.get_mut(&tag) {
+            Some(entry) => entry.values.extend(other.values),
+            None => drop(self.entries.insert(tag, other)),
+        }
+    }
+
+    fn creators(&self, found: &mut BTreeMap<Tag, String>) -> Result<(), QueryError> {
+        for (tag, entry) in &self.entries {
+            if let (true, Some(value)) = (attributes::is_private_creator(*tag), entry.values.first()) {
+                let creator = decode(value).map_err(|reason| at(&entry.name, reason))?;
+                found.insert(*tag, creator.trim().to_owned());
+            }
+            entry.items.creators(found)?;
+        }
+        Ok(())
+    }
+}
+
+impl Entry<'_> {
+    /// Only named, not matched.
+    fn is_return_key(&self) -> bool {
+        self.values.iter().all(|value| value.is_empty()) && self.items.entries.is_empty()
+    }
+}
+
+struct Parser<'a> {
+    options: &'a Options,
+    query: Query,
+    flags: Flags,
+    /// Private creators, by the tag the client numbers them with.
+    creators: BTreeMap<Tag, String>,
+    keys: usize,
+    /// Attributes of the list of keys in hand that were given as ranges.
+    ranges: Vec<Tag>,
+}
+
+impl Parser<'_> {
+    fn setting(&mut self, name: &str, raw: &str) -> Result<(), Reason> {
+        let value = decode(raw)?;
+        let flag = || match value.as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(Reason::Flag),
+        };
+        let count = || {
+            if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(Reason::Count);
+            }
+            // More than a machine can count is as much as there is.
+            Ok(value.parse().unwrap_or(usize::MAX))
+        };
+        match name {
+            "limit" => self.query.limit = Some(count()?),
+            "offset" => self.query.offset = count()?,
+            "fuzzymatching" => {
+                self.flags.fuzzy = flag()?;
+                self.query.fuzzy = self.flags.fuzzy;
+            }
+            "emptyvaluematching" => self.flags.empty = flag()?,
+            _ => self.flags.multiple = flag()?,
+        }
+        Ok(())
+    }
+
+    /// Something that this resource does not match: a warning, or an error.
+    fn refuse(&mut self, name: &str, reason: Reason) -> Result<(), QueryError> {
+        let error = at(name, reason);
+        if self.options.strict {
+            return Err(error);
+        }
+        self.warn(format!("{error}. It has been ignored."));
+        Ok(())
+    }
+
+    fn warn(&mut self, mut warning: String) {
+        if let Some(first) = warning.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        if self.query.warnings.len() < WARNINGS_MAX && !self.query.warnings.contains(&warning) {
+            self.query.warnings.push(warning);
+        }
+    }
+
+    fn unknown(&mut self, name: &str) -> Result<(), QueryError> {
+        // A keyword begins with a capital, a tag has 8 digits.
+        let like_keyword = name.starts_with(|c: char| c.is_ascii_uppercase());
+        let like_tag = name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if like_keyword || like_tag || name.contains('.') {
+            return self.refuse(name, Reason::Unknown);
+        }
+        self.warn(format!("the parameter {} is not known. It has been ignored.", printable(name)));
+        Ok(())
+    }
+
+    fn attributes(&mut self, mut wanted: Wanted<'_>) -> Result<(), QueryError> {
+        wanted.creators(&mut self.creators)?;
+        wanted.entries.remove(&attributes::SPECIFIC_CHARACTER_SET);
+        if let Some(entry) = wanted.entries.remove(&attributes::TIMEZONE_OFFSET) {
+            self.zone(&entry).map_err(|reason| at(&entry.name, reason))?;
+        }
+        // Clients ask studies for the modality of their series.
+        if self.query.target == Level::Study
+            && let Some(entry) = wanted.entries.remove(&attributes::MODALITY)
+        {
+            wanted.merge(attributes::MODALITIES_IN_STUDY, entry);
+        }
+        let mut allowed = Vec::new();
+        for (tag, entry) in wanted.entries {
+            if attributes::is_private_creator(tag) {
+                continue;
+            }
+            match self.level_of(tag) {
+                Ok(level) => allowed.push((tag, level, entry)),
+                Err(level) if entry.is_return_key() => {
+                    if level < self.query.target {
+                        self.query.include.fields.push(vec![tag]);
+                    }
+                }
+                Err(_) => self.refuse(&entry.name, Reason::WrongLevel)?,
+            }
+        }
+        let mut keys = Vec::new();
+        for (tag, level, entry) in allowed {
+            self.add_keys(tag, level, entry, 1, &mut keys)?;
+        }
+        range::combine(&mut keys, &self.ranges);
+        self.query.keys = keys;
+        Ok(())
+    }
+
+    /// The level at which an attribute is matched; an error where it may not be.
+    fn level_of(&self, tag: Tag) -> Result<Level, Level> {
+        let (top, target) = (self.query.resource.top(), self.query.target);
+        let level = if attributes::of_every_level(tag) { target } else { attributes::level(tag) };
+        let unique = matches!(tag, attributes::STUDY_INSTANCE_UID | attributes::SERIES_INSTANCE_UID);
+        if level <= target && (level >= top || unique) { Ok(level) } else { Err(level) }
+    }
+
+    fn zone(&mut self, entry: &Entry<'_>) -> Result<(), Reason> {
+        for raw in entry.values.iter().filter(|raw| !raw.is_empty()) {
+            // A raw `+` has become a space.
+            let value = decode(raw)?;
+            let value = match value.strip_prefix(' ') {
+                Some(digits) => format!("+{digits}"),
+                None => value,
+            };
+            let zone = moment::zone(value.trim_end()).ok_or(Reason::Zone)?;
+            if self.flags.zone.replace(zone).is_some_and(|before| before != zone) {
+                return Err(Reason::Twice);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_keys(
+        &mut self,
+        tag: Tag,
+        level: Level,
+        entry: Entry<'_>,
+        depth: usize,
+        keys: &mut Vec<Key>,
+    ) -> Result<(), QueryError> {
+        if attributes::is_private_creator(tag) {
+            return Ok(());
+        }
+        let mut creator = None;
+        if attributes::is_private(tag) {
+            creator = self.creators.get(&creator_tag(tag)).filter(|creator| !creator.is_empty()).cloned();
+            if creator.is_none() {
+                return self.refuse(&entry.name, Reason::NoCreator);
+            }
+        }
+        self.keys += 1;
+        if self.keys > self.options.keys_max {
+            return Err(at(&entry.name, Reason::TooManyKeys(self.options.keys_max)));
+        }
+        let vr = if entry.items.entries.is_empty() { attributes::vr(tag) } else { VR::SQ };
+        let Tests { tests, is_range } =
+            values::tests(tag, vr, &entry.values, &self.flags).map_err(|reason| at(&entry.name, reason))?;
+        if is_range {
+            self.ranges.push(tag);
+        }
+        for test in tests {
+            let test = match test {
+                Test::Any if !entry.items.entries.is_empty() => continue,
+                test => test,
+            };
+            keys.push(Key { tag, vr, level, creator: creator.clone(), test });
+        }
+        if !entry.items.entries.is_empty() && depth < PATH_DEPTH_MAX {
+            let outer = std::mem::take(&mut self.ranges);
+            let mut items = Vec::new();
+            for (tag, entry) in entry.items.entries {
+                self.add_keys(tag, level, entry, depth + 1, &mut items)?;
+            }
+            range::combine(&mut items, &self.ranges);
+            self.ranges = outer;
+            keys.push(Key { tag, vr: VR::SQ, level, creator, test: Test::Item(items) });
+        }
+        Ok(())
+    }
+
+    fn include(&mut self, raw: &[&str]) -> Result<(), Reason> {
+        let mut include =
+            Include { fields: std::mem::take(&mut self.query.include.fields), ..Include::default() };
+        for value in raw {
+            for name in decode(value)?.split(',').map(str::trim) {
+                if name == "all" {
+                    include.all = true;
+                } else if let Some(path) = attributes::by_path(name) {
+                    self.include_creators(&path, &mut include);
+                    include.fields.push(path);
+                    if include.fields.len() > self.options.values_max {
+                        return Err(Reason::TooMany(self.options.values_max));
+                    }
+                }
+                // What is not known is left out.
+            }
+        }
+        include.fields.sort();
+        include.fields.dedup();
+        self.query.include = include;
+        Ok(())
+    }
+
+    fn include_creators(&self, path: &[Tag], include: &mut Include) {
+        for tag in path {
+            let at = creator_tag(*tag);
+            let known = include.creators.iter().any(|(tag, _)| *tag == at);
+            if let (true, false, Some(creator)) =
+                (attributes::is_private(*tag), known, self.creators.get(&at))
+            {
+                include.creators.push((at, creator.clone()));
+            }
+        }
+    }
+
+    fn order(&mut self, raw: &[&str]) -> Result<(), Reason> {
+        for value in raw {
+            for name in decode(value)?.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+                let (name, descending) = match name.strip_prefix('-') {
+                    Some(name) => (name, true),
+                    None => (name, false),
+                };
+                let tag = attributes::by_name(name).ok_or(Reason::Order)?;
+                let level = match attributes::level(tag) {
+                    _ if attributes::of_every_level(tag) => self.query.target,
+                    level => level,
+                };
+                let full = self.query.order.len() >= ORDER_MAX;
+                if level > self.query.target
+                    || full
+                    || attributes::vr(tag) == VR::SQ
+                    || attributes::is_private(tag)
+                {
+                    return Err(Reason::Order);
+                }
+                self.query.order.push(Order { tag, level, descending });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the creator of a private attribute stands, in the same numbering.
+pub(super) fn creator_tag(tag: Tag) -> Tag {
+    Tag(tag.group(), tag.element() >> 8)
+}
