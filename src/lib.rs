@@ -28,8 +28,11 @@
     allow(clippy::cast_possible_truncation, clippy::needless_pass_by_value, clippy::unnecessary_wraps)
 )]
 
+pub mod archive;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod dicom;
 pub mod http;
+pub mod server;
 pub mod storage;

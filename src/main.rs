@@ -1,3 +1,15 @@
-//! The `hilum` binary.
+//! The `hilum` binary: arguments to a command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match hilum::cli::run(hilum::cli::Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("hilum: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -34,7 +34,7 @@ impl Server {
         let archive = Archive::open(&config.data, &archive_options(config))?;
         let listener = std::net::TcpListener::bind(config.listen)?;
         let address = listener.local_addr()?;
-        let state = web::Data::new(State::new(Arc::clone(&archive), config.clone(), metrics));
+        let state = web::Data::new(State::new(Arc::clone(&archive), config.clone(), metrics)?);
         let workers = if config.workers == 0 { cores() } else { config.workers };
         let running = HttpServer::new(move || {
             App::new()
@@ -85,7 +85,7 @@ pub fn archive_options(config: &Config) -> archive::Options {
             ..packs::Options::default()
         },
         catalog: catalog::Options { cache_bytes: size(config.catalog.cache_bytes) },
-        index: index::Options { writer_bytes: size(config.index.writer_bytes) },
+        index: index::Options { writer_bytes: size(config.index.writer_bytes), ..index::Options::default() },
         parse: part10::Limits {
             header_bytes_max: config.limits.dataset_bytes_max,
             inflated_bytes_max: config.limits.inflated_bytes_max,

@@ -49,7 +49,7 @@ impl From<PackError> for ArchiveError {
     fn from(error: PackError) -> Self {
         match error {
             PackError::Full { .. } => Self::Full,
-            PackError::Busy => Self::Busy,
+            PackError::Busy { .. } => Self::Busy,
             PackError::Damaged { .. } => Self::Damaged(error.to_string()),
             other => Self::Packs(other),
         }

@@ -184,7 +184,12 @@ fn put(core: &Core, snapshot: &Snapshot, study: &StudyUid) -> Result<(), Archive
     let series = view
         .series
         .iter()
-        .map(|series| SeriesDoc { id: series.id, set: &series.set, instances: series.instances })
+        .map(|series| SeriesDoc {
+            id: series.id,
+            set: &series.set,
+            sop_classes: series.sop_classes.iter().map(String::as_str).collect(),
+            instances: series.instances,
+        })
         .collect();
     core.index.put(&StudyDoc { id: view.id, set: &view.set, series })?;
     Ok(())

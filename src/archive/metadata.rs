@@ -78,6 +78,12 @@ fn open(core: Arc<Core>, scope: &Scope, base_url: String) -> Result<Metadata, Ar
 }
 
 impl Metadata {
+    /// Everything was read.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
     /// The next bytes of the array; `None` at the end.
     fn next(&mut self) -> Result<Option<Bytes>, ArchiveError> {
         if self.done {

@@ -33,10 +33,11 @@ use std::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    dicom::{StudyUid, part10},
+    auth::Permit,
+    dicom::{StudyUid, attributes, json, part10},
     storage::{
-        catalog::{self, Catalog, Change, Durability, Outcome, Target},
-        index::{self, Index},
+        catalog::{self, Catalog, CatalogError, Change, Durability, Outcome, Target},
+        index::{self, Index, Opened},
         packs::{self, Packs},
     },
 };
@@ -112,9 +113,47 @@ impl Archive {
     /// When another process has it, a part of it is of a newer version, or the
     /// disk fails.
     pub fn open(data: &Path, options: &Options) -> Result<Arc<Self>, ArchiveError> {
+        let (archive, recovered) = Self::open_and_recover(data, options)?;
+        if recovered.damaged > 0 || recovered.not_understood > 0 {
+            tracing::error!(?recovered, "not all of the packs could be recovered; run `hilum verify`");
+        }
+        Ok(archive)
+    }
+
+    /// As [`Archive::open`], but does not begin one where there is none.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no archive; as [`Archive::open`].
+    pub fn open_existing(data: &Path, options: &Options) -> Result<Arc<Self>, ArchiveError> {
+        if !Packs::exist(&Layout::packs(data)) {
+            return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
+        }
+        Self::open(data, options)
+    }
+
+    /// Makes the catalog anew from the packs alone, and the index from it. The
+    /// catalog that was there is set aside.
+    ///
+    /// # Errors
+    /// As [`Archive::open_existing`].
+    pub fn rebuild(_permit: &Permit, data: &Path, options: &Options) -> Result<Recovered, ArchiveError> {
+        if !Packs::exist(&Layout::packs(data)) {
+            return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
+        }
+        let catalog = Layout::catalog(data);
+        // Opened once, so that one in use by a server is not pulled away.
+        drop(open_catalog(&catalog, options.catalog)?);
+        catalog::set_aside(&catalog, "replaced").map_err(ArchiveError::Io)?;
+        index::discard(&Layout::index(data)).map_err(ArchiveError::Io)?;
+        let (archive, recovered) = Self::open_and_recover(data, options)?;
+        drop(archive);
+        Ok(recovered)
+    }
+
+    fn open_and_recover(data: &Path, options: &Options) -> Result<(Arc<Self>, Recovered), ArchiveError> {
         let packs = Packs::open(&Layout::packs(data), options.packs)?;
         let catalog = open_catalog(&Layout::catalog(data), options.catalog)?;
-        let (index, state) = Index::open(&Layout::index(data), options.index)?;
+        let (index, index_is_new) = open_index(&Layout::index(data), &options.index)?;
         let core = Arc::new(Core {
             packs,
             catalog,
@@ -125,10 +164,10 @@ impl Archive {
             indexer: indexer::Signal::default(),
             reservations: Reservations::default(),
         });
-        recover::recover(&core, matches!(state, index::State::Rebuild))?;
+        let recovered = recover::recover(&core, index_is_new)?;
         let indexer = Indexer::start(Arc::clone(&core)).map_err(ArchiveError::Io)?;
         let committer = Committer::start(Arc::clone(&core), options.queue_max).map_err(ArchiveError::Io)?;
-        Ok(Arc::new(Self {
+        let archive = Arc::new(Self {
             committer,
             _indexer: indexer,
             core,
@@ -138,7 +177,45 @@ impl Archive {
             )),
             lanes: Arc::new(Semaphore::new(options.packs.streams_max)),
             small_bytes_max: options.small_bytes_max,
-        }))
+        });
+        Ok((archive, recovered))
+    }
+
+    /// A secret of this archive, the same at every start.
+    #[must_use]
+    pub fn key(&self) -> [u8; 32] {
+        self.core.packs.key()
+    }
+}
+
+/// Opens the catalog; one that is damaged is set aside and made anew from the
+/// packs.
+fn open_catalog(path: &Path, options: catalog::Options) -> Result<Catalog, ArchiveError> {
+    // When the newest instance of a study is deleted, the next newest speaks
+    // for the study: by its metadata, as its file did when it came.
+    let resplit = |metadata: &[u8]| {
+        let set = json::read(metadata, json::Limits::default()).ok()?;
+        let parts = attributes::split(&set);
+        Some((parts.study, parts.series))
+    };
+    match Catalog::open(path, options, Box::new(resplit)) {
+        Err(error @ CatalogError::Open { .. }) => {
+            tracing::error!(%error, "the catalog is set aside and made anew from the packs");
+            catalog::set_aside(path, "damaged").map_err(ArchiveError::Io)?;
+            Ok(Catalog::open(path, options, Box::new(resplit))?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// Opens the index; true when it is an empty one to be filled from the catalog.
+fn open_index(path: &Path, options: &index::Options) -> Result<(Index, bool), ArchiveError> {
+    match Index::open(path, options.clone())? {
+        Opened::Ready(index) => Ok((index, false)),
+        Opened::Rebuild(reason) => {
+            tracing::info!(reason, "the index is made anew from the catalog");
+            Ok((Index::create(path, options.clone())?, true))
+        }
     }
 }
 

@@ -29,6 +29,7 @@ pub struct StudyView {
 pub struct SeriesView {
     pub id: u64,
     pub set: DataSet,
+    pub sop_classes: Vec<String>,
     pub instances: u64,
 }
 
@@ -133,7 +134,12 @@ pub fn view_of(snapshot: &Snapshot, study: &StudyUid) -> Result<Option<StudyView
     let series = snapshot
         .series_of(study)?
         .iter()
-        .map(|series| SeriesView { id: series.id, set: series.computed(), instances: series.instances })
+        .map(|series| SeriesView {
+            id: series.id,
+            set: series.computed(),
+            sop_classes: series.sop_classes.keys().cloned().collect(),
+            instances: series.instances,
+        })
         .collect();
     Ok(Some(StudyView { id: row.id, set: row.computed(), series }))
 }

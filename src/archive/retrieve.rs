@@ -38,7 +38,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    fn target(&self) -> Target {
+    pub(super) fn target(&self) -> Target {
         match self {
             Self::Study(study) => Target::Study(study.clone()),
             Self::Series(series) => Target::Series(series.clone()),
@@ -229,11 +229,11 @@ impl Core {
             return Ok(pieces);
         }
         let source = self.packs.source(&row.place)?;
-        let (plan, inflated) = match form {
-            FileForm::AsStored => (transcode::complete(&source, &self.limits)?, None),
+        let plan = match form {
+            FileForm::AsStored => transcode::complete(&source, &self.limits)?,
             FileForm::ExplicitLittleEndian => transcode::explicit_little_endian(&source, &self.limits)?,
         };
-        let inflated = inflated.map(Arc::new);
+        let inflated = plan.inflated.map(Arc::new);
         for segment in plan.segments {
             match (segment, &inflated) {
                 (Segment::Bytes(bytes), _) => pieces.push_bytes(bytes),
@@ -283,7 +283,7 @@ impl Core {
         }
         let media_type = if path == ENCAPSULATED_DOCUMENT {
             let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-            let set = json::read(&metadata).map_err(|error| ArchiveError::Damaged(error.to_string()))?;
+            let set = json::read(&metadata, json::Limits::default()).map_err(|error| ArchiveError::Damaged(error.to_string()))?;
             set.first_text(MIME_TYPE_OF_DOCUMENT).map(str::to_owned)
         } else {
             None
@@ -299,7 +299,7 @@ impl Core {
     /// Bytes of the words in which big endian pixel data is swapped.
     fn pixel_width(&self, snapshot: &Snapshot, row: &InstanceRow) -> Result<u8, ArchiveError> {
         let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-        let set = json::read(&metadata).map_err(|error| ArchiveError::Damaged(error.to_string()))?;
+        let set = json::read(&metadata, json::Limits::default()).map_err(|error| ArchiveError::Damaged(error.to_string()))?;
         let words = set.get(Tag(0x7FE0, 0x0010)).is_some_and(|element| element.vr != dicom_core::VR::OB);
         Ok(match set.first_int(BITS_ALLOCATED) {
             Some(64) => 8,

@@ -273,9 +273,9 @@ impl Search<'_> {
     fn instance_set(&self, snapshot: &Snapshot, row: &InstanceRow, whole: bool) -> Result<DataSet, ArchiveError> {
         let mut set = if whole {
             let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-            json::read(&metadata).map_err(|error| ArchiveError::Damaged(error.to_string()))?
+            json::read(&metadata, json::Limits::default()).map_err(|error| ArchiveError::Damaged(error.to_string()))?
         } else {
-            row.summary.clone()
+            row.summary()?
         };
         set.put_text(AVAILABLE_TRANSFER_SYNTAX, VR::UI, &row.transfer_syntax);
         set.put_text(AVAILABILITY, VR::CS, "ONLINE");

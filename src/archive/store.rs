@@ -18,7 +18,7 @@ use crate::{
     auth::Permit,
     dicom::{
         Bulk, DataSet, InstancePath, StudyUid, Tag, VR, Value, attributes, json,
-        part10::{self, ReadError},
+        part10::{self, ReadError, Warning},
         reasons,
         source::Source,
     },
@@ -355,7 +355,9 @@ pub(super) fn new_instance(
     chunks: Chunks,
     by: &str,
 ) -> NewInstance {
-    let part10::Instance { form, transfer_syntax, sop_class, path, mut dataset, frames, .. } = read;
+    let part10::Instance { form, transfer_syntax, sop_class, path, mut dataset, frames, warnings, .. } = read;
+    // A data set that is not encoded as its envelope says needs a new one.
+    let misdeclared = warnings.iter().any(|warning| matches!(warning, Warning::Encoding { .. }));
     // Viewers take the stored transfer syntax from here (PS3.18 section
     // 10.4.1.1.2 note 3): group 0002 has no place in metadata.
     dataset.put_text(AVAILABLE_TRANSFER_SYNTAX, VR::UI, &transfer_syntax);
@@ -371,6 +373,7 @@ pub(super) fn new_instance(
         digest,
         chunks,
         form: match form {
+            _ if misdeclared => Form::NoMeta,
             part10::Form::Complete => Form::Complete,
             part10::Form::NoPreamble => Form::NoPreamble,
             part10::Form::NoMeta => Form::NoMeta,
@@ -423,12 +426,22 @@ fn committed(outcome: catalog::Outcome, path: InstancePath, warnings: Vec<String
 }
 
 fn unreadable(error: &ReadError) -> Pending {
-    let (sop_class, sop_instance) = error.identity();
-    Pending {
-        sop_class,
-        sop_instance,
-        state: PendingState::Known(Outcome::Failed { reason: error.reason(), why: error.to_string() }),
-    }
+    let reason = match error {
+        ReadError::MissingUid { .. } | ReadError::BadUid { .. } => reasons::DATA_SET_MISMATCH,
+        ReadError::UnsupportedTransferSyntax => reasons::TRANSFER_SYNTAX_NOT_SUPPORTED,
+        ReadError::Io(_) => reasons::PROCESSING_FAILURE,
+        ReadError::NotDicom
+        | ReadError::Truncated { .. }
+        | ReadError::Deflate { .. }
+        | ReadError::Overrun { .. }
+        | ReadError::Structure { .. }
+        | ReadError::TooDeep { .. }
+        | ReadError::Limit { .. }
+        | ReadError::InflatedTooLarge { .. }
+        | ReadError::Compressed => reasons::CANNOT_UNDERSTAND,
+    };
+    let outcome = Outcome::Failed { reason, why: error.to_string() };
+    Pending { sop_class: None, sop_instance: None, state: PendingState::Known(outcome) }
 }
 
 fn join(mut chunks: Vec<Bytes>) -> Bytes {

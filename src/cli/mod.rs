@@ -3,3 +3,109 @@
 //! the archive itself.
 
 pub mod import;
+mod import_command;
+mod logging;
+mod rebuild;
+mod serve;
+mod stats;
+mod verify;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Overrides};
+
+/// An imaging archive that speaks only DICOMweb.
+#[derive(Debug, Parser)]
+#[command(name = "hilum", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve {
+        #[command(flatten)]
+        common: Common,
+        /// Address and port to listen on.
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen: Option<SocketAddr>,
+    },
+    /// Import files, folders, zip files and DICOM media.
+    Import(import_command::Arguments),
+    /// Make the catalog anew from the packs, and the index from the catalog.
+    Rebuild {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Read every stored byte and check packs, catalog and index against each other.
+    Verify {
+        #[command(flatten)]
+        common: Common,
+        /// Print the report as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print how much the archive holds.
+    Stats {
+        #[command(flatten)]
+        common: Common,
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the effective configuration, with comments.
+    Config {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+/// What all commands on an archive take.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// The folder of the archive.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// A TOML file with the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl Common {
+    /// The configuration for a command.
+    ///
+    /// # Errors
+    /// When the file or a variable cannot be understood.
+    pub(crate) fn load(&self, listen: Option<SocketAddr>) -> anyhow::Result<Config> {
+        let overrides = Overrides { data: self.data.clone(), listen };
+        Ok(Config::load(self.config.as_deref(), overrides)?)
+    }
+}
+
+/// Runs the command of the arguments.
+///
+/// # Errors
+/// What kept the command from doing its work.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Serve { common, listen } => serve::run(&common.load(listen)?),
+        Command::Import(arguments) => import_command::run(&arguments),
+        Command::Rebuild { common } => rebuild::run(&common.load(None)?),
+        Command::Verify { common, json } => verify::run(&common.load(None)?, json),
+        Command::Stats { common, json } => stats::run(&common.load(None)?, json),
+        Command::Config { common } => {
+            print!("{}", common.load(None)?.to_commented_toml());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Openapi => {
+            print!("{}", crate::http::openapi::text());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -7,14 +7,13 @@ pub mod dataset;
 pub mod fold;
 pub mod frames;
 pub mod json;
-pub mod query;
-pub mod source;
-pub mod transfer_syntax;
 pub mod part10;
 pub mod query;
+pub mod reasons;
 pub mod source;
 pub mod text;
 pub mod transcode;
+pub mod transfer_syntax;
 pub mod uid;
 pub mod vr;
 

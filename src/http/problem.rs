@@ -257,7 +257,7 @@ impl From<MultipartError> for Problem {
 
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
-        Self::invalid_parameter(error.parameter(), error.to_string())
+        Self::invalid_parameter(&error.parameter, error.to_string())
     }
 }
 

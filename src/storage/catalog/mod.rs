@@ -51,6 +51,17 @@ impl Default for Options {
     }
 }
 
+/// Moves a catalog out of the way, next to where it was, with a word in its
+/// name that says why.
+///
+/// # Errors
+/// The file cannot be renamed.
+pub fn set_aside(path: &Path, why: &str) -> std::io::Result<()> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| since.as_secs());
+    std::fs::rename(path, path.with_extension(format!("{why}-{seconds}.redb")))
+}
+
 type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
 
 /// The catalog. Reads go on beside a write; writes wait for each other.

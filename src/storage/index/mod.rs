@@ -233,7 +233,9 @@ impl Index {
     /// If the index failed: all since [`Self::committed_seq`] is lost.
     pub fn put(&self, study: &StudyDoc<'_>) -> Result<(), IndexError> {
         self.write(|writer| {
-            writer.delete_term(Term::from_field_u64(self.fields.study, study.id));
+            if let Some(uid) = study.set.first_text(tags::STUDY_INSTANCE_UID) {
+                writer.delete_term(self.study_term(uid));
+            }
             writer.add_document(self.study_document(study))?;
             for series in &study.series {
                 writer.add_document(self.series_document(study, series))?;
@@ -246,11 +248,18 @@ impl Index {
     ///
     /// # Errors
     /// If the index failed: all since [`Self::committed_seq`] is lost.
-    pub fn remove(&self, study_id: u64) -> Result<(), IndexError> {
+    pub fn remove(&self, study: &StudyUid) -> Result<(), IndexError> {
         self.write(|writer| {
-            writer.delete_term(Term::from_field_u64(self.fields.study, study_id));
+            writer.delete_term(self.study_term(study.as_str()));
             Ok(())
         })
+    }
+
+    /// What all documents of a study have in common. Not its id: a study that
+    /// was deleted and stored again has another.
+    fn study_term(&self, uid: &str) -> Term {
+        let term = terms::text(&terms::path_of(tags::STUDY_INSTANCE_UID), uid);
+        Term::from_field_text(self.fields.terms, &term)
     }
 
     /// Makes all that was put and removed visible, as the state of the feed
@@ -324,6 +333,14 @@ impl Index {
             }
         }
     }
+}
+
+/// Throws the index in a folder away; the next open says [`Opened::Rebuild`].
+///
+/// # Errors
+/// If the folder cannot be emptied.
+pub fn discard(folder: &Path) -> io::Result<()> {
+    if folder.exists() { empty(folder) } else { Ok(()) }
 }
 
 /// Why an index that is there was not opened.

@@ -157,6 +157,12 @@ impl Packs {
         })
     }
 
+    /// Whether there is a pack store in `dir`.
+    #[must_use]
+    pub fn exist(dir: &Path) -> bool {
+        dir.join("FORMAT").is_file()
+    }
+
     /// Opens the packs of a volume.
     ///
     /// # Errors
@@ -178,6 +184,12 @@ impl Packs {
                 pool: Mutex::default(),
             }),
         })
+    }
+
+    /// A secret that belongs to these packs for good.
+    #[must_use]
+    pub fn key(&self) -> [u8; 32] {
+        self.shared.volume.key()
     }
 
     /// All packs, in the order they were begun.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{Access, PackError, PackFile, Packs, Shared, Why};
 use crate::dicom::source::Source;
-use crate::storage::{CHUNK_BYTES, Chunks, Digest, PackId, Place};
+use crate::storage::{CHUNK_BYTES, Digest, PackId, Place};
 
 /// Bytes read at a time where a whole file is read.
 const PIECE_BYTES: u64 = 256 << 10;
@@ -20,11 +20,19 @@ impl Packs {
     /// Bytes `range` of the file at `place`. Whole chunks are read to check
     /// them, so a reader of a long range should ask for multiples of
     /// [`CHUNK_BYTES`], and for no more at a time than it will hold in memory.
+    /// `sums` are the checksums of the file's chunks from number `first_sum` on,
+    /// as many as the range needs.
     ///
     /// # Errors
     /// `Damaged` with the offset in the pack, `OutOfRange`, `Missing`, and what
     /// the disk says.
-    pub fn read(&self, place: &Place, range: Range<u64>, chunks: &Chunks) -> Result<Bytes, PackError> {
+    pub fn read(
+        &self,
+        place: &Place,
+        range: Range<u64>,
+        first_sum: u64,
+        sums: &[u32],
+    ) -> Result<Bytes, PackError> {
         let &Place { pack, offset, length } = place;
         let out = || PackError::OutOfRange { pack, start: range.start, end: range.end, length };
         if range.start > range.end || range.end > length {
@@ -42,7 +50,8 @@ impl Packs {
         let at = offset.checked_add(start).ok_or_else(out)?;
         file.read_exact_at(&mut buffer, at).map_err(|error| PackError::read(pack, at, error))?;
 
-        let sums = chunks.0.get(size(first)?..).unwrap_or_default();
+        let known = first.checked_sub(first_sum).and_then(|skip| usize::try_from(skip).ok());
+        let sums = known.and_then(|skip| sums.get(skip..)).unwrap_or_default();
         for (index, chunk) in buffer.chunks(size(CHUNK_BYTES)?).enumerate() {
             if sums.get(index) != Some(&crc32fast::hash(chunk)) {
                 let offset = at + index as u64 * CHUNK_BYTES;

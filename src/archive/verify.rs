@@ -1,0 +1,258 @@
+//! Verify: every stored byte against its digest, and packs, catalog and index
+//! against each other. It changes nothing.
+
+use std::{
+    collections::HashSet,
+    ops::ControlFlow,
+    sync::Arc,
+};
+
+use serde::Serialize;
+
+use super::{Archive, ArchiveError, Core};
+use crate::{
+    auth::Permit,
+    dicom::{
+        InstancePath, StudyUid,
+        query::{Query, Resource},
+    },
+    storage::{
+        PackId, Place,
+        catalog::{Snapshot, Target},
+        packs::{Damage, Replayed},
+    },
+};
+
+/// Rows read at once.
+const PAGE: usize = 512;
+/// Findings kept; more are only counted.
+const FINDINGS_MAX: usize = 10_000;
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "finding", rename_all = "kebab-case")]
+pub enum Finding {
+    /// Bytes of a pack are not what was written there.
+    Damaged { pack: u32, offset: u64, length: u64, instance: Option<String>, why: String },
+    /// A pack that the catalog knows of is not there, or cannot be read.
+    PackUnreadable { pack: u32, why: String },
+    /// The catalog has an instance whose bytes are not where it says.
+    BytesMissing { instance: String, pack: u32, offset: u64 },
+    /// A pack has an instance that the catalog should have and has not.
+    NotInCatalog { instance: String, pack: u32, offset: u64 },
+    /// The catalog's own numbers contradict each other.
+    Counts { what: String, says: u64, there_are: u64 },
+    /// A study is in the catalog and not in the index, or the other way round.
+    Index { what: String, catalog: u64, index: u64 },
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    pub packs: u64,
+    /// Files in packs whose bytes were read and are right, live or not.
+    pub files: u64,
+    pub bytes: u64,
+    /// Instances of the catalog whose bytes were read and are right.
+    pub instances: u64,
+    /// Findings in all.
+    pub found: u64,
+    /// The first of them.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Everything is as it should be.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.found == 0
+    }
+
+    fn add(&mut self, finding: Finding) {
+        self.found += 1;
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding);
+        }
+    }
+}
+
+impl Archive {
+    /// Reads everything and compares everything. Blocks for as long as reading
+    /// the archive takes; `progress` is told the bytes read so far.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read at all.
+    pub fn verify(
+        self: &Arc<Self>,
+        _permit: &Permit,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Report, ArchiveError> {
+        let mut report = Report::default();
+        let right = verify_packs(&self.core, &mut report, progress)?;
+        verify_rows(&self.core, &right, &mut report)?;
+        verify_index(&self.core, &mut report)?;
+        Ok(report)
+    }
+}
+
+/// Reads every pack; the places of the files whose bytes are right.
+fn verify_packs(
+    core: &Core,
+    report: &mut Report,
+    progress: &mut dyn FnMut(u64),
+) -> Result<HashSet<(PackId, u64)>, ArchiveError> {
+    let snapshot = core.catalog.read()?;
+    let mut right = HashSet::new();
+    let packs = core.packs.list();
+    let known: HashSet<PackId> = packs.iter().map(|info| info.pack).collect();
+    for info in packs {
+        report.packs += 1;
+        let mut failed = None;
+        let walked = core.packs.replay(info.pack, 0, &mut |found| {
+            match check_entry(&snapshot, info.pack, found, report) {
+                Ok(Some(place)) => {
+                    right.insert((place.pack, place.offset));
+                    progress(report.bytes);
+                    ControlFlow::Continue(())
+                }
+                Ok(None) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        match walked {
+            Ok(end) => end.tail.iter().for_each(|damage| report.add(damaged(info.pack, damage))),
+            Err(error) => report.add(Finding::PackUnreadable { pack: info.pack.0, why: error.to_string() }),
+        }
+    }
+    for (pack, row) in snapshot.packs()? {
+        if !known.contains(&pack) && row.live_files > 0 {
+            report.add(Finding::PackUnreadable { pack: pack.0, why: "the pack is not there".to_owned() });
+        }
+    }
+    Ok(right)
+}
+
+/// One entry of a pack; its place if it is a file whose bytes are right.
+fn check_entry(
+    snapshot: &Snapshot,
+    pack: PackId,
+    found: Replayed,
+    report: &mut Report,
+) -> Result<Option<Place>, ArchiveError> {
+    match found {
+        Replayed::File { path, stamp, place, .. } => {
+            report.files += 1;
+            report.bytes += place.length;
+            let known = snapshot.instance(&path)?.is_some_and(|row| row.stamp >= stamp);
+            // Deleted, or replaced under another path: not live, as it should be.
+            if !known && !is_superseded(snapshot, &path)? {
+                report.add(Finding::NotInCatalog {
+                    instance: path.to_string(),
+                    pack: pack.0,
+                    offset: place.offset,
+                });
+            }
+            Ok(Some(place))
+        }
+        Replayed::Tombstone { .. } => Ok(None),
+        Replayed::Damaged(damage) => {
+            report.add(damaged(pack, &damage));
+            Ok(None)
+        }
+    }
+}
+
+fn is_superseded(snapshot: &Snapshot, path: &InstancePath) -> Result<bool, ArchiveError> {
+    Ok(snapshot.tombstone(&Target::Instance(path.clone()))?.is_some() || snapshot.locate(&path.instance)?.is_some())
+}
+
+fn damaged(pack: PackId, damage: &Damage) -> Finding {
+    Finding::Damaged {
+        pack: pack.0,
+        offset: damage.offset,
+        length: damage.length,
+        instance: damage.instance.as_ref().map(|(path, _)| path.to_string()),
+        why: damage.why.to_string(),
+    }
+}
+
+/// Every row of the catalog: its bytes were found right, its counts hold.
+fn verify_rows(
+    core: &Core,
+    right: &HashSet<(PackId, u64)>,
+    report: &mut Report,
+) -> Result<(), ArchiveError> {
+    let snapshot = core.catalog.read()?;
+    let mut after = 0;
+    loop {
+        let studies = snapshot.studies(after, PAGE)?;
+        let Some(last) = studies.last() else { return Ok(()) };
+        after = last.id;
+        for study in &studies {
+            let found = verify_study(&snapshot, &study.uid, right, report)?;
+            count(report, &format!("instances of study {}", study.uid), study.instances, found);
+        }
+    }
+}
+
+fn verify_study(
+    snapshot: &Snapshot,
+    study: &StudyUid,
+    right: &HashSet<(PackId, u64)>,
+    report: &mut Report,
+) -> Result<u64, ArchiveError> {
+    let mut instances = 0;
+    for series in snapshot.series_of(study)? {
+        let mut found = 0;
+        let mut after = None;
+        loop {
+            let rows = snapshot.instances(&series.path, after.as_ref(), PAGE)?;
+            let Some(last) = rows.last() else { break };
+            after = Some(last.path.instance.clone());
+            for row in &rows {
+                found += 1;
+                if right.contains(&(row.place.pack, row.place.offset)) {
+                    report.instances += 1;
+                } else {
+                    report.add(Finding::BytesMissing {
+                        instance: row.path.to_string(),
+                        pack: row.place.pack.0,
+                        offset: row.place.offset,
+                    });
+                }
+            }
+        }
+        count(report, &format!("instances of series {}", series.path), series.instances, found);
+        instances += found;
+    }
+    Ok(instances)
+}
+
+fn count(report: &mut Report, what: &str, says: u64, there_are: u64) {
+    if says != there_are {
+        report.add(Finding::Counts { what: what.to_owned(), says, there_are });
+    }
+}
+
+/// The index holds as many studies, series and instances as the catalog.
+fn verify_index(core: &Core, report: &mut Report) -> Result<(), ArchiveError> {
+    let totals = core.catalog.read()?.totals()?;
+    let studies = core.index.search(&Query::new(Resource::Studies), 0, &|_| false)?;
+    let series = core.index.search(&Query::new(Resource::Series), 0, &|_| false)?;
+    for (what, catalog, index) in [
+        ("studies", totals.studies, studies.total),
+        ("series", totals.series, series.total),
+        ("instances", totals.instances, series.instances),
+    ] {
+        if catalog != index {
+            report.add(Finding::Index { what: what.to_owned(), catalog, index });
+        }
+    }
+    Ok(())
+}

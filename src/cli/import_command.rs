@@ -1,0 +1,119 @@
+//! The arguments of `hilum import`, and its way into the archive of a stopped
+//! server: [`super::import`] finds and reads, here files are stored.
+
+use std::{io::Read, path::PathBuf, process::ExitCode, sync::Arc};
+
+use bytes::Bytes;
+use clap::Args;
+
+use super::{
+    Common,
+    import::{self, Candidate, Content, Outcome, Server, Settings},
+    logging,
+};
+use crate::{
+    archive::{Archive, ArchiveError, Pending, StoreOutcome, Stored},
+    auth::Permit,
+    config::Config,
+    server::archive_options,
+};
+
+/// Bytes of a large file handed on at once.
+const READ_BYTES: usize = 1024 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Files, folders, zip files, DICOM media.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Store through a running server, for example http://127.0.0.1:8080.
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    url: Option<String>,
+    /// Files read at the same time; one for each core if not given.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Do not continue an interrupted import, and note nothing for a later one.
+    #[arg(long)]
+    no_journal: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let config = arguments.common.load(None)?;
+    logging::start_quiet(&config)?;
+    let settings = Settings {
+        paths: arguments.paths.clone(),
+        threads: arguments
+            .threads
+            .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, usize::from)),
+        small_bytes_max: config.store.small_bytes_max,
+        file_bytes_max: config.limits.part_bytes_max,
+        journal: None,
+    };
+    let report = match &arguments.url {
+        Some(url) => {
+            let server = Server::connect(url)?;
+            let journal = PathBuf::from(".hilum-import.journal");
+            let settings = Settings { journal: (!arguments.no_journal).then_some(journal), ..settings };
+            import::run(&settings, &|batch| server.store(batch))?
+        }
+        None => into_folder(&config, arguments, settings)?,
+    };
+    println!("{report}");
+    Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn into_folder(config: &Config, arguments: &Arguments, settings: Settings) -> anyhow::Result<import::Report> {
+    let archive = Archive::open(&config.data, &archive_options(config))?;
+    let journal = config.data.join("import.journal");
+    let settings = Settings { journal: (!arguments.no_journal).then_some(journal), ..settings };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let permit = Permit::operator();
+    let report = import::run(&settings, &|batch| runtime.block_on(store(&archive, &permit, batch)))?;
+    drop(runtime);
+    Ok(report)
+}
+
+/// Stores a batch; its instances share their commits.
+async fn store(archive: &Arc<Archive>, permit: &Permit, batch: Vec<Candidate>) -> Vec<Outcome> {
+    let mut pending = Vec::with_capacity(batch.len());
+    for candidate in batch {
+        pending.push(begin(archive, permit, candidate).await);
+    }
+    let mut outcomes = Vec::with_capacity(pending.len());
+    for begun in pending {
+        let stored = match begun {
+            Ok(pending) => pending.outcome().await,
+            Err(error) => Err(error),
+        };
+        outcomes.push(stored.map_or_else(|error| Outcome::Failed(error.to_string()), outcome_of));
+    }
+    outcomes
+}
+
+async fn begin(archive: &Arc<Archive>, permit: &Permit, candidate: Candidate) -> Result<Pending, ArchiveError> {
+    let mut incoming = archive.begin_store(permit);
+    match candidate.content {
+        Content::Bytes(bytes) => incoming.write(Bytes::from(bytes)).await?,
+        Content::File { mut file, .. } => loop {
+            // Blocks a thread of this command only.
+            let mut bytes = vec![0; READ_BYTES];
+            let count = file.read(&mut bytes).map_err(ArchiveError::Io)?;
+            if count == 0 {
+                break;
+            }
+            bytes.truncate(count);
+            incoming.write(bytes.into()).await?;
+        },
+    }
+    incoming.finish(None).await
+}
+
+fn outcome_of(stored: Stored) -> Outcome {
+    match stored.outcome {
+        StoreOutcome::Stored { .. } => Outcome::Stored,
+        StoreOutcome::AlreadyThere { .. } => Outcome::AlreadyThere,
+        StoreOutcome::Failed { why, .. } => Outcome::Failed(why),
+    }
+}

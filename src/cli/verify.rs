@@ -1,0 +1,29 @@
+//! `hilum verify`: a report, and exit status 0 only if all is as it should be.
+
+use std::process::ExitCode;
+
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+
+use super::logging;
+use crate::{archive::Archive, auth::Permit, config::Config, server::archive_options};
+
+pub(super) fn run(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
+    logging::start_quiet(config)?;
+    let archive = Archive::open_existing(&config.data, &archive_options(config))?;
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(ProgressStyle::with_template("{bytes} read, {bytes_per_sec}")?);
+    let report = archive.verify(&Permit::operator(), &mut |bytes| bar.set_position(bytes))?;
+    bar.finish_and_clear();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        for finding in &report.findings {
+            println!("{}", serde_json::to_string(finding)?);
+        }
+        println!("{:>12}  packs read", report.packs);
+        println!("{:>12}  files read, {}", report.files, HumanBytes(report.bytes));
+        println!("{:>12}  instances right", report.instances);
+        println!("{:>12}  findings", report.found);
+    }
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
