@@ -376,3 +376,169 @@ impl Read for PlanReader<'_> {
         Ok(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dicom::dataset::{DataSet, Element, Value};
+    use crate::dicom::part10::samples::{Sample, encapsulated, rich, rich_files};
+    use crate::dicom::part10::{EXPLICIT_BIG_ENDIAN, IMPLICIT_LITTLE_ENDIAN, read};
+
+    const JPEG: &str = "1.2.840.10008.1.2.4.50";
+
+    fn written(plan: &Plan, source: &dyn Source) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        plan.reader(source).read_to_end(&mut bytes).expect("memory");
+        assert_eq!(plan.length, bytes.len() as u64);
+        bytes
+    }
+
+    /// Values left in the file, brought into the data set, little endian.
+    fn inlined(set: DataSet, file: &dyn Source, big_endian: bool) -> DataSet {
+        let inline = |element: Element| match element.value {
+            Value::Bulk(bulk) => {
+                let mut bytes = vec![0; bulk.length as usize];
+                file.read_exact_at(&mut bytes, bulk.offset).expect("inside");
+                if big_endian {
+                    let width = usize::from(vr::word_bytes(element.vr));
+                    bytes.chunks_exact_mut(width).for_each(<[u8]>::reverse);
+                }
+                Element::new(element.vr, Value::Inline(bytes))
+            }
+            Value::Items(items) => {
+                let items = items.into_iter().map(|item| inlined(item, file, big_endian)).collect();
+                Element::new(element.vr, Value::Items(items))
+            }
+            value => Element::new(element.vr, value),
+        };
+        set.into_iter().map(|(tag, element)| (tag, inline(element))).collect()
+    }
+
+    fn content(file: &Vec<u8>) -> DataSet {
+        let limits = Limits::default();
+        let (parsed, inflated) = part10::parse_and_keep(file, &limits).expect("parses");
+        let source: &dyn Source = match &inflated {
+            Some(inflated) => inflated,
+            None => file,
+        };
+        inlined(parsed.dataset, source, parsed.encoding.big_endian)
+    }
+
+    #[test]
+    fn every_uncompressed_file_becomes_the_same_explicit_one() {
+        let expected = content(&rich_files()[1].1);
+        for (syntax, file) in rich_files() {
+            let plan = explicit_little_endian(&file, &Limits::default()).expect("plans");
+            let target = written(&plan, &file);
+            let instance = read(&target, &Limits::default()).expect("reads back");
+            assert_eq!(instance.form, Form::Complete);
+            assert_eq!(instance.transfer_syntax, EXPLICIT_LITTLE_ENDIAN);
+            assert_eq!(instance.warnings, []);
+            assert!(content(&target) == expected, "{syntax}");
+            assert!(content(&file) == expected, "{syntax}");
+        }
+    }
+
+    #[test]
+    fn what_is_right_is_not_touched() {
+        let (_, file) = &rich_files()[1];
+        let whole = [Segment::Copy { offset: 0, length: file.len() as u64 }];
+        assert_eq!(explicit_little_endian(file, &Limits::default()).expect("plans").segments, whole);
+        let jpeg = encapsulated(&[], &[&[1, 2]], None).file(JPEG);
+        assert_eq!(complete(&jpeg, &Limits::default()).expect("plans").segments.len(), 1);
+        assert!(matches!(explicit_little_endian(&jpeg, &Limits::default()), Err(ReadError::Compressed)));
+    }
+
+    #[test]
+    fn what_is_missing_is_added() {
+        for encoding in [part10::Encoding::IMPLICIT, part10::Encoding::EXPLICIT, part10::Encoding::BIG_ENDIAN]
+        {
+            let bare = rich(encoding).bytes;
+            let plan = complete(&bare, &Limits::default()).expect("plans");
+            let file = written(&plan, &bare);
+            let instance = read(&file, &Limits::default()).expect("reads back");
+            assert_eq!((instance.form, instance.warnings.as_slice()), (Form::Complete, &[][..]));
+            assert_eq!(file[instance.dataset_offset as usize..], bare);
+        }
+        let jpeg = encapsulated(&[], &[&[0xFF, 0xD8, 0xFF, 0xC0, 0, 2]], None).bytes;
+        assert_eq!(complete(&jpeg, &Limits::default()).expect("plans").transfer_syntax, JPEG);
+    }
+
+    #[test]
+    fn what_contradicts_its_syntax_is_put_right() {
+        for (declared, actual, expected) in [
+            (EXPLICIT_LITTLE_ENDIAN, part10::Encoding::IMPLICIT, EXPLICIT_LITTLE_ENDIAN),
+            (IMPLICIT_LITTLE_ENDIAN, part10::Encoding::EXPLICIT, EXPLICIT_LITTLE_ENDIAN),
+            (EXPLICIT_BIG_ENDIAN, part10::Encoding::EXPLICIT, EXPLICIT_LITTLE_ENDIAN),
+        ] {
+            let file = rich(actual).file(declared);
+            let plan = complete(&file, &Limits::default()).expect("plans");
+            assert_eq!(plan.transfer_syntax, expected);
+            let instance = read(&written(&plan, &file), &Limits::default()).expect("reads back");
+            assert_eq!(instance.warnings, []);
+        }
+    }
+
+    #[test]
+    fn long_values_are_ranges_and_words_are_swapped() {
+        let mut sample = Sample::new(part10::Encoding::BIG_ENDIAN);
+        sample.identity(|_| ()).image(20, 30, None, 32);
+        sample.header(tags::PIXEL_DATA, VR::OW, 2400);
+        for pixel in 0..600u32 {
+            sample.u32(pixel);
+        }
+        let file = sample.file(EXPLICIT_BIG_ENDIAN);
+        let plan = explicit_little_endian(&file, &Limits::default()).expect("plans");
+        let Some(Segment::Swap { offset, length: 2400, width: 4 }) = plan.segments.last() else {
+            panic!("{:?}", plan.segments.last())
+        };
+        assert_eq!(offset + 2400, file.len() as u64);
+        let target = written(&plan, &file);
+        let pixels: Vec<u8> = (0..600u32).flat_map(u32::to_le_bytes).collect();
+        assert!(target.ends_with(&pixels));
+        for start in [0, 131, target.len() - 2397, target.len() - 1, target.len(), target.len() + 9] {
+            let mut reader = plan.reader(&file);
+            reader.skip(start as u64);
+            let mut rest = Vec::new();
+            reader.read_to_end(&mut rest).expect("memory");
+            assert_eq!(rest, target.get(start..).unwrap_or_default());
+        }
+    }
+
+    #[test]
+    fn odd_and_overlong_values() {
+        let mut sample = Sample::new(part10::Encoding::IMPLICIT);
+        sample.identity(|_| ());
+        sample.raw(tags::IMAGE_COMMENTS, VR::LT, b"odd").raw(tags::TEXT_VALUE, VR::UT, b"abc");
+        sample.raw(Tag(0x0070, 0x0022), VR::FL, &vec![0; 70_000]);
+        let file = sample.file(IMPLICIT_LITTLE_ENDIAN);
+        let plan = explicit_little_endian(&file, &Limits::default()).expect("plans");
+        let target = written(&plan, &file);
+        assert!(content(&target) == content(&file));
+        assert_eq!(target.len() % 2, 0);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1500))]
+
+        /// What can be read can be written, and reads back alike.
+        #[test]
+        fn mutations_transcode_or_fail(
+            which in 0..3usize,
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let (_, mut file) = rich_files().swap_remove(which);
+            for (index, byte) in changes {
+                let at = 300 + index.index(file.len() - 300);
+                file[at] = byte;
+            }
+            let Ok(plan) = explicit_little_endian(&file, &Limits::default()) else { return Ok(()) };
+            let target = written(&plan, &file);
+            let again = part10::parse(&target, &Limits::default()).expect("what we write reads");
+            let first = part10::parse(&file, &Limits::default()).expect("it was read");
+            prop_assert_eq!(again.dataset.len(), first.dataset.len());
+        }
+    }
+}

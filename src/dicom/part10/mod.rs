@@ -19,6 +19,11 @@ mod value;
 pub(crate) mod walk;
 mod window;
 
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;
+
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
