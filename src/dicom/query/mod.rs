@@ -230,3 +230,6 @@ pub struct Include {
     /// creator element as the client numbers it, and its value.
     pub creators: Vec<(Tag, String)>,
 }
+
+#[cfg(test)]
+mod tests;

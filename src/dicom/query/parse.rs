@@ -51,7 +51,7 @@ pub struct QueryError {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    #[error("list is longer than the {0} bytes allowed")]
+    #[error("is longer than the {0} bytes allowed")]
     TooLong(usize),
     #[error("has more than the {0} values allowed")]
     TooMany(usize),
@@ -133,8 +133,8 @@ pub fn parse(resource: Resource, raw_query: &str, options: &Options) -> Result<Q
             }
             other if OTHERS.contains(&other) => {}
             other => match attributes::by_path(other) {
-                Some(path) => wanted.add(&path, other, value),
-                None => parser.unknown(other)?,
+                Some(path) if path.iter().all(is_of_data_sets) => wanted.add(&path, other, value),
+                Some(_) | None => parser.unknown(other)?,
             },
         }
     }
@@ -142,6 +142,11 @@ pub fn parse(resource: Resource, raw_query: &str, options: &Options) -> Result<Q
     parser.include(&include).map_err(|reason| at("includefield", reason))?;
     parser.order(&order).map_err(|reason| at("orderby", reason))?;
     Ok(parser.query)
+}
+
+/// Not of commands, not of the file meta group, no group length.
+fn is_of_data_sets(tag: &Tag) -> bool {
+    tag.group() > 0x0007 && tag.element() != 0 && tag.group() != 0xFFFE
 }
 
 fn at(name: &str, reason: Reason) -> QueryError {
