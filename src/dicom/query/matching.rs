@@ -135,7 +135,7 @@ fn joined(name: &PersonName) -> Cow<'_, str> {
 
 /// Is any of the values one of these numbers?
 fn any_number(value: &Value, numbers: &[f64]) -> bool {
-    let wanted = |stored: f64| numbers.iter().any(|number| *number == stored);
+    let wanted = |stored: f64| numbers.contains(&stored);
     match value {
         Value::Text(values) => values.iter().filter_map(|text| text.trim().parse().ok()).any(wanted),
         Value::Signed(values) => values.iter().any(|stored| wanted(*stored as f64)),

@@ -2,7 +2,7 @@
 
 use dicom_core::{Tag, VR};
 
-use super::parse::Reason;
+use super::error::Reason;
 use super::{NameTest, Pattern, Test, range};
 use crate::dicom::uid;
 
