@@ -192,7 +192,7 @@ impl Parser<'_> {
         }
         let mut keys = Vec::new();
         for (tag, level, entry) in allowed {
-            self.add_keys(tag, level, entry, 1, &mut keys)?;
+            self.add_keys(&[tag], level, entry, &mut keys)?;
         }
         range::combine(&mut keys, &self.ranges);
         self.query.keys = keys;
@@ -223,14 +223,15 @@ impl Parser<'_> {
         Ok(())
     }
 
+    /// The keys of the attribute at the end of `path`, into the list of its item.
     fn add_keys(
         &mut self,
-        tag: Tag,
+        path: &[Tag],
         level: Level,
         entry: Entry<'_>,
-        depth: usize,
         keys: &mut Vec<Key>,
     ) -> Result<(), QueryError> {
+        let Some(tag) = path.last().copied() else { return Ok(()) };
         if attributes::is_private_creator(tag) {
             return Ok(());
         }
@@ -252,21 +253,24 @@ impl Parser<'_> {
             self.ranges.push(tag);
         }
         for test in tests {
-            let test = match test {
-                Test::Any if !entry.items.entries.is_empty() => continue,
-                test => test,
-            };
-            keys.push(Key { tag, vr, level, creator: creator.clone(), test });
+            match test {
+                Test::Any if !entry.items.entries.is_empty() => {}
+                // Universal matching asks for no item to be there.
+                Test::Any if path.len() > 1 => self.query.include.fields.push(path.to_vec()),
+                test => keys.push(Key { tag, vr, level, creator: creator.clone(), test }),
+            }
         }
-        if !entry.items.entries.is_empty() && depth < PATH_DEPTH_MAX {
+        if !entry.items.entries.is_empty() && path.len() < PATH_DEPTH_MAX {
             let outer = std::mem::take(&mut self.ranges);
             let mut items = Vec::new();
-            for (tag, entry) in entry.items.entries {
-                self.add_keys(tag, level, entry, depth + 1, &mut items)?;
+            for (inner, entry) in entry.items.entries {
+                self.add_keys(&[path, &[inner]].concat(), level, entry, &mut items)?;
             }
             range::combine(&mut items, &self.ranges);
             self.ranges = outer;
-            keys.push(Key { tag, vr: VR::SQ, level, creator, test: Test::Item(items) });
+            if !items.is_empty() {
+                keys.push(Key { tag, vr: VR::SQ, level, creator, test: Test::Item(items) });
+            }
         }
         Ok(())
     }
@@ -279,7 +283,6 @@ impl Parser<'_> {
                 if name == "all" {
                     include.all = true;
                 } else if let Some(path) = attributes::by_path(name) {
-                    self.include_creators(&path, &mut include);
                     include.fields.push(path);
                     if include.fields.len() > self.options.values_max {
                         return Err(Reason::TooMany(self.options.values_max));
@@ -290,20 +293,15 @@ impl Parser<'_> {
         }
         include.fields.sort();
         include.fields.dedup();
-        self.query.include = include;
-        Ok(())
-    }
-
-    fn include_creators(&self, path: &[Tag], include: &mut Include) {
-        for tag in path {
+        for tag in include.fields.iter().flatten().filter(|tag| attributes::is_private(**tag)) {
             let at = creator_tag(*tag);
             let known = include.creators.iter().any(|(tag, _)| *tag == at);
-            if let (true, false, Some(creator)) =
-                (attributes::is_private(*tag), known, self.creators.get(&at))
-            {
+            if let (false, Some(creator)) = (known, self.creators.get(&at)) {
                 include.creators.push((at, creator.clone()));
             }
         }
+        self.query.include = include;
+        Ok(())
     }
 
     fn order(&mut self, raw: &[&str]) -> Result<(), Reason> {

@@ -180,6 +180,8 @@ fn items_match_one_by_one() {
         (format!("{sequence}.PatientID="), true),
         (format!("{sequence}.PatientID=3"), false),
         (format!("{sequence}=%22%22&emptyvaluematching=true"), false),
+        ("ProcedureCodeSequence.CodeValue=".to_owned(), true),
+        ("ProcedureCodeSequence.CodeValue=*&PatientID=P-1".to_owned(), true),
         ("ProcedureCodeSequence=%22%22&emptyvaluematching=true".to_owned(), true),
     ] {
         assert_eq!(found(&text, &study), expected, "{text}");
@@ -188,6 +190,10 @@ fn items_match_one_by_one() {
     let out = project(&query, &study, None, None);
     let items = out.items(tag(sequence));
     assert_eq!(items, [ids("2", "B")], "only what matched, of it what was asked for");
+    let query = super::tests::query(Resource::Studies, "00101002.PatientID=");
+    let out = project(&query, &study, None, None);
+    let items = out.items(tag(sequence));
+    assert_eq!(items, [set(&[("PatientID", "1")]), set(&[("PatientID", "2")])], "a return key");
 }
 
 #[test]
