@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice, Read};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::volume::{Access, Listed, PackFile, Volume};
@@ -42,6 +43,8 @@ struct Disk {
     torn: Vec<(PackId, u64, Vec<u8>)>,
     /// Which operations fail, counted from now on.
     faults: BTreeMap<u64, Fault>,
+    /// What cannot be read.
+    bad: Vec<(PackId, Range<u64>)>,
     /// All operations fail from here on.
     faults_from: Option<(u64, Fault)>,
     operations: u64,
@@ -104,7 +107,12 @@ impl Faulty {
         disk.faults_from = Some((disk.operations + after, fault));
     }
 
-    /// Nothing fails any more.
+    /// Every read that touches `range` of a pack fails, for ever.
+    pub fn refuse(&self, pack: PackId, range: Range<u64>) {
+        self.disk().bad.push((pack, range));
+    }
+
+    /// Nothing fails any more, but for what cannot be read.
     pub fn mend(&self) {
         let mut disk = self.disk();
         disk.faults.clear();
@@ -285,6 +293,13 @@ impl PackFile for FaultyFile {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.volume.read(|disk| {
             let image = found(disk.packs.get(&self.pack))?;
+            let end = offset.saturating_add(buffer.len() as u64);
+            let touches = |(pack, bad): &(PackId, Range<u64>)| {
+                *pack == self.pack && offset < bad.end && bad.start < end
+            };
+            if disk.bad.iter().any(touches) {
+                return Err(Fault::Broken.error());
+            }
             let bytes = image.bytes.get(at(offset)?..).and_then(|bytes| bytes.get(..buffer.len()));
             buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
             Ok(())

@@ -32,6 +32,7 @@ mod upload;
 mod volume;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,6 +71,12 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Packs {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Packs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Packs").field("options", &self.shared.options).finish_non_exhaustive()
+    }
 }
 
 /// What is known of a pack.

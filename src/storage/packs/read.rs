@@ -3,6 +3,7 @@
 //!
 //! Invariant: `read` returns no byte whose checksum it has not checked.
 
+use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -113,6 +114,12 @@ pub struct PackSource {
     file: Arc<dyn PackFile>,
     offset: u64,
     length: u64,
+}
+
+impl fmt::Debug for PackSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PackSource").field("length", &self.length).finish_non_exhaustive()
+    }
 }
 
 impl PackSource {

@@ -207,12 +207,14 @@ struct Window<'a> {
     end: u64,
     start: u64,
     bytes: Vec<u8>,
+    /// Up to here it is read in small pieces, as one of them was refused.
+    careful_until: u64,
     refusals: u32,
 }
 
 impl<'a> Window<'a> {
     fn new(file: &'a dyn PackFile, end: u64) -> Self {
-        Self { file, end, start: 0, bytes: Vec::new(), refusals: 0 }
+        Self { file, end, start: 0, bytes: Vec::new(), careful_until: 0, refusals: 0 }
     }
 
     /// The bytes from `at` on, at least one and at most `length`, fewer at the
@@ -259,6 +261,9 @@ impl<'a> Window<'a> {
         let mut last = None;
         for length in [WINDOW_BYTES, SECTOR_BYTES, BLOCK_BYTES as u64] {
             let length = length.min(left);
+            if length > SECTOR_BYTES && at < self.careful_until {
+                continue;
+            }
             if length == 0 {
                 return Ok(false);
             }
@@ -269,7 +274,10 @@ impl<'a> Window<'a> {
                     self.start = at;
                     return Ok(true);
                 }
-                Err(error) => last = Some(error),
+                Err(error) => {
+                    self.careful_until = self.careful_until.max(at + length);
+                    last = Some(error);
+                }
             }
         }
         self.bytes.clear();

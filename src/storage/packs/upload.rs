@@ -4,6 +4,7 @@
 //! Invariant: until the file is whole its record is zero, which is the end of
 //! the archive to tar and to a replay. A dropped upload is cut off again.
 
+use std::fmt;
 use std::io::IoSlice;
 use std::sync::Arc;
 
@@ -27,6 +28,15 @@ pub struct Upload {
     length: u64,
     unflushed: u64,
     slot: Slot,
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload")
+            .field("pack", &self.pack)
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One of the streams that are allowed.

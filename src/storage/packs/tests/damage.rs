@@ -28,6 +28,9 @@ fn a_torn_tail_at_every_byte() {
             continue;
         }
         packs.resume(pack, end).unwrap();
+        // What is left is a whole archive, of nothing if need be.
+        let left = if end == 0 { vec![0; 1024] } else { bytes[..end as usize].to_vec() };
+        assert_eq!(disk.bytes(pack).unwrap(), left);
         let torn: Vec<_> = disk.torn().into_iter().map(|(_, at, bytes)| (at, bytes)).collect();
         let cut = bytes[end as usize..length].to_vec();
         assert_eq!(torn, if cut.is_empty() { vec![] } else { vec![(end, cut)] });
@@ -67,6 +70,36 @@ fn damage_costs_what_it_lies_in() {
                 assert!(matches!(found, Err(PackError::Damaged { why: Why::Digest, .. })));
             }
         }
+    }
+}
+
+#[test]
+fn what_the_disk_refuses_is_passed_over() {
+    let batch: Vec<Item> = (0..6).map(|number| item(number, 900_000)).collect();
+    for refused in 0..6 {
+        let disk = Faulty::new();
+        let packs = on(disk.clone(), Options::default());
+        let places = append(&packs, &batch).unwrap();
+        let pack = places[0].pack;
+        let place = places[refused];
+        let at = if refused % 2 == 0 { place.entry_start() } else { place.offset + 300_000 };
+        disk.refuse(pack, at..at + 1);
+        let mut expected = batch.clone();
+        expected.remove(refused);
+        assert_eq!(items(&packs, pack, 0).0, expected);
+        let (seen, end) = replay(&packs, pack, 0);
+        let damages = seen.into_iter().filter_map(|seen| match seen {
+            Replayed::Damaged(damage) => Some(damage),
+            Replayed::File { .. } | Replayed::Tombstone { .. } => None,
+        });
+        let damages: Vec<Damage> = damages.chain(end.tail).collect();
+        assert_eq!(damages.len(), 1);
+        assert_eq!((damages[0].offset, damages[0].why), (place.entry_start(), Why::Unreadable));
+
+        // A disk that is gone is an error, and not a pack full of damage.
+        disk.refuse(pack, 0..u64::MAX);
+        let gone = packs.replay(pack, 0, &mut |_| ControlFlow::Continue(()));
+        assert!(matches!(gone, Err(PackError::Io { .. })));
     }
 }
 

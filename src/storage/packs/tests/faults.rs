@@ -63,6 +63,24 @@ fn a_full_disk_recovers() {
     assert_eq!(packs.list().len(), 2);
 }
 
+/// A process that died may have written what it had not flushed. Who replays it
+/// may rely on it, also if the power fails next.
+#[test]
+fn what_was_replayed_is_durable() {
+    let disk = Faulty::new();
+    let stored = [item(1, 5_000), tombstone(2), item(3, 100)];
+    let pack = append(&on(disk.clone(), Options::default()), &stored).unwrap()[0].pack;
+    let bytes = disk.bytes(pack).unwrap();
+    for seed in 0..20 {
+        let disk = Faulty::new();
+        let file = disk.create(pack).unwrap();
+        file.write_all_at(&mut [io::IoSlice::new(&bytes)], 0).unwrap();
+        let disk = disk.restart();
+        assert_eq!(items(&on(disk.clone(), Options::default()), pack, 0).0, stored);
+        assert_eq!(recover(&on(disk.crash(seed), Options::default())), stored);
+    }
+}
+
 /// After a failed flush Linux forgets what it could not write: a second flush
 /// of the same file would say all is well.
 #[test]

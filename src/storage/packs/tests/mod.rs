@@ -274,6 +274,15 @@ fn faulty_keeps_the_contract() {
 }
 
 #[test]
+fn a_batch_of_more_parts_than_one_write_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let packs = Packs::open(dir.path(), Options::default()).unwrap();
+    let batch: Vec<Item> = (0..1_500).map(|number| item(number, number as usize % 700)).collect();
+    let pack = append(&packs, &batch).unwrap()[0].pack;
+    assert_eq!(items(&packs, pack, 0).0, batch);
+}
+
+#[test]
 fn many_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let packs = Packs::open(dir.path(), small(500_000)).unwrap();
