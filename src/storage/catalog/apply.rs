@@ -110,7 +110,9 @@ impl<'t, 'e> Batch<'t, 'e> {
             match rule {
                 Rule::Reject | Rule::Replace if same => return Ok(Outcome::AlreadyThere),
                 Rule::Reject => return Ok(Outcome::Conflict { existing: present.path.clone() }),
-                Rule::Replay if present.head.stamp == new.stamp => return self.same_again(present, new),
+                Rule::Replay if same && present.head.stamp == new.stamp => {
+                    return self.same_again(present, new);
+                }
                 Rule::Replace | Rule::Replay => {}
             }
         }

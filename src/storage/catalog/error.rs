@@ -86,10 +86,10 @@ impl CatalogError {
 
     pub(super) fn open(path: &std::path::Path, error: redb::DatabaseError) -> Self {
         let path = path.to_owned();
-        match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => Self::AlreadyOpen { path },
-            error => Self::Open { path, source: Box::new(error.into()) },
+        if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
+            return Self::AlreadyOpen { path };
         }
+        Self::Open { path, source: Box::new(error.into()) }
     }
 }
 

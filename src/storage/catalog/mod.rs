@@ -182,12 +182,12 @@ impl Catalog {
         match (self.opener)() {
             Ok(opened) => {
                 *database = Some(opened);
-                match error {
-                    CatalogError::Storage { source } => CatalogError::Lost { source },
-                    error => {
-                        CatalogError::Lost { source: Box::new(redb::Error::Io(std::io::Error::other(error))) }
-                    }
-                }
+                let source = if let CatalogError::Storage { source } = error {
+                    source
+                } else {
+                    Box::new(redb::Error::Io(std::io::Error::other(error)))
+                };
+                CatalogError::Lost { source }
             }
             Err(_) => error,
         }

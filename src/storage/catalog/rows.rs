@@ -170,7 +170,10 @@ pub(super) struct FeedRow<'a> {
 
 /// Puts one more in a map of counts.
 pub(super) fn count(map: &mut BTreeMap<String, u64>, key: &str) {
-    *map.entry(key.to_owned()).or_default() += 1;
+    match map.get_mut(key) {
+        Some(number) => *number += 1,
+        None => _ = map.insert(key.to_owned(), 1),
+    }
 }
 
 /// Takes one away; what is at zero is gone.

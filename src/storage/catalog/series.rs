@@ -18,6 +18,7 @@ use super::rows::{self, SeriesRow, StudyRow};
 use super::tables::{decode, encode};
 use super::{CatalogError, Resplit, keys};
 use crate::dicom::{DataSet, InstanceUid, SeriesPath, StudyUid};
+use crate::storage::Stamp;
 
 /// The rows of series and studies that a transaction touches.
 #[derive(Default)]
@@ -53,7 +54,7 @@ impl Rollup {
         let row = &mut study.row;
         if row.instances == 0 || stamp > row.newest {
             row.newest = stamp;
-            row.attributes = new.study.clone();
+            assign(&mut row.attributes, &new.study);
         }
         study.stale &= row.instances > 0;
         row.first = if row.instances == 0 { stamp } else { row.first.min(stamp) };
@@ -66,7 +67,7 @@ impl Rollup {
         if row.instances == 0 || stamp > row.newest {
             row.newest = stamp;
             row.newest_instance = new.path.instance.clone();
-            row.attributes = new.series.clone();
+            assign(&mut row.attributes, &new.series);
         }
         series.stale &= row.instances > 0;
         row.first = if row.instances == 0 { stamp } else { row.first.min(stamp) };
@@ -157,8 +158,8 @@ impl Rollup {
             id: batch.state.studies,
             uid: uid.clone(),
             attributes: DataSet::new(),
-            newest: Default::default(),
-            first: Default::default(),
+            newest: Stamp::default(),
+            first: Stamp::default(),
             series: 0,
             instances: 0,
             bytes: 0,
@@ -190,8 +191,8 @@ impl Rollup {
             id: batch.state.series,
             path: path.clone(),
             attributes: DataSet::new(),
-            newest: Default::default(),
-            first: Default::default(),
+            newest: Stamp::default(),
+            first: Stamp::default(),
             instances: 0,
             bytes: 0,
             sop_classes: BTreeMap::new(),
@@ -338,6 +339,14 @@ fn split_again(
         tracing::warn!(series = %series.path, "the stored metadata of the newest instance does not split: the attributes stay those of the one before");
     }
     Ok(split)
+}
+
+/// Nearly always the instances of a series agree: to compare costs less than to
+/// copy.
+fn assign(attributes: &mut DataSet, new: &DataSet) {
+    if attributes != new {
+        attributes.clone_from(new);
+    }
 }
 
 fn uncount(modalities: &mut BTreeMap<String, u32>, modality: &str) {

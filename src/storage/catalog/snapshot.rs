@@ -135,7 +135,7 @@ impl Snapshot {
             Frames::Table { .. } => {
                 let index = index as usize;
                 let block = self.part(row, part::FRAMES, index / FRAMES_PER_BLOCK)?;
-                let spans: Vec<FrameSpan> = self.decode_part(row, &block)?;
+                let spans: Vec<FrameSpan> = decode_part(row, &block)?;
                 Ok(spans.get(index % FRAMES_PER_BLOCK).copied())
             }
         }
@@ -152,7 +152,7 @@ impl Snapshot {
         let (mut low, mut high) = (0, blocks);
         while low < high {
             let middle = low + (high - low) / 2;
-            let list: Vec<Bulk> = self.decode_part(row, &self.part(row, part::BULK, middle)?)?;
+            let list: Vec<Bulk> = decode_part(row, &self.part(row, part::BULK, middle)?)?;
             if list.last().is_none_or(|last| last.path.as_str() < path) {
                 low = middle + 1;
             } else if list.first().is_some_and(|first| first.path.as_str() > path) {
@@ -171,7 +171,7 @@ impl Snapshot {
             Listed::Blocks { blocks } => {
                 let mut all = Vec::new();
                 for block in 0..blocks as usize {
-                    let list: Vec<Bulk> = self.decode_part(row, &self.part(row, part::BULK, block)?)?;
+                    let list: Vec<Bulk> = decode_part(row, &self.part(row, part::BULK, block)?)?;
                     all.extend(list);
                 }
                 Ok(all)
@@ -363,14 +363,6 @@ impl Snapshot {
         part.ok_or_else(|| missing("parts", &row.path))
     }
 
-    fn decode_part<T: serde::de::DeserializeOwned>(
-        &self,
-        row: &InstanceRow,
-        part: &Value,
-    ) -> Result<T, CatalogError> {
-        postcard::from_bytes(part.value()).map_err(|source| damaged("parts", &row.path, source))
-    }
-
     fn decoder(&self, series_id: u64, path: &SeriesPath) -> Result<Decoder, CatalogError> {
         let dictionary = self.table(tables::DICTIONARIES)?.get(series_id)?;
         let dictionary = dictionary.ok_or_else(|| missing("dictionaries", path))?;
@@ -430,6 +422,10 @@ fn after_in_series(series_id: u64, after: Option<&InstanceUid>) -> Range<Vec<u8>
         range.start.push(0);
     }
     range
+}
+
+fn decode_part<T: serde::de::DeserializeOwned>(row: &InstanceRow, part: &Value) -> Result<T, CatalogError> {
+    postcard::from_bytes(part.value()).map_err(|source| damaged("parts", &row.path, source))
 }
 
 fn native_frame(offset: u64, frame_bits: u64, index: u64) -> Option<FrameSpan> {

@@ -71,7 +71,7 @@ fn speed_and_size() {
         let begun = Instant::now();
         for changes in all.chunks(batch) {
             fast(&catalog, changes);
-            if changes.len() == 1 && fast(&catalog, &[]).seq % 5000 == 0 {
+            if changes.len() == 1 && fast(&catalog, &[]).seq.is_multiple_of(5000) {
                 catalog.checkpoint().unwrap();
             }
         }

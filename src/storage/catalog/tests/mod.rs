@@ -1,6 +1,9 @@
 //! The catalog under test: instances made from three small numbers, and a view
 //! of all that can be read, to compare catalogs by.
 
+// Numbers in tests are small.
+#![allow(clippy::cast_possible_truncation)]
+
 mod crash;
 mod measure;
 mod model;

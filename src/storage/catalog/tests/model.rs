@@ -34,6 +34,8 @@ fn wishes() -> impl Strategy<Value = Vec<Wish>> {
     prop::collection::vec(wish, 1..40)
 }
 
+type Inside = Box<dyn Fn(&InstancePath) -> bool>;
+
 /// What the packs have in the end, and what is there.
 #[derive(Default)]
 struct Model {
@@ -44,7 +46,7 @@ struct Model {
 impl Model {
     /// The change a wish becomes, and the outcome it must have.
     fn act(&mut self, wish: &Wish, stamp: u64) -> Option<(Change, bool)> {
-        let (target, inside): (Target, Box<dyn Fn(&InstancePath) -> bool>) = match wish.clone() {
+        let (target, inside): (Target, Inside) = match wish.clone() {
             Wish::Store(path, rule) => {
                 let new = version(&path, stamp);
                 let stored = rule == Rule::Replace || !self.there.contains_key(&path.instance);
