@@ -19,7 +19,7 @@ use super::grams::{self, Need};
 use super::ladder::{self, Cover, Rungs, Stretch};
 use super::schema::Fields;
 use super::terms;
-use crate::dicom::query::{Key, Level, NameTest, Part, Pattern, Query, Range, Test};
+use crate::dicom::query::{Key, Level, NameTest, Pattern, Query, Range, Test};
 
 /// A search as questions.
 pub(super) struct Compiled {
@@ -136,7 +136,8 @@ impl<'a> Clauses<'a> {
                 Asked::All(values.iter().map(|value| self.term(&terms::text(path, value))).collect())
             }
             Test::Number(values) => {
-                Asked::All(vec![self.one_of(values.iter().map(|value| terms::number(path, *value)))])
+                let terms = |value: &f64| [terms::number(path, *value), terms::float(path, *value as f32)];
+                Asked::All(vec![self.one_of(values.iter().flat_map(terms))])
             }
             Test::Wildcard(patterns) => {
                 Asked::AnyOf(patterns.iter().map(|pattern| self.pattern(path, pattern)).collect())
@@ -158,8 +159,8 @@ impl<'a> Clauses<'a> {
 
     fn name(&mut self, path: &str, name: &NameTest) -> Asked {
         if !name.tokens.is_empty() {
-            // Which words a name has is for the one predicate to say.
-            self.exact = false;
+            // One name must have all of them, not two names together.
+            self.exact &= name.tokens.len() == 1;
             let words = name.tokens.iter().map(|token| terms::word(path, token));
             return Asked::All(words.map(|word| self.begins(self.fields.terms, &word)).collect());
         }
@@ -195,8 +196,8 @@ impl<'a> Clauses<'a> {
     }
 
     fn pattern(&mut self, path: &str, pattern: &Pattern) -> Box<dyn Question> {
-        if let Some(text) = literal(pattern) {
-            return self.term(&terms::text(path, &text));
+        if let Some(text) = pattern.as_literal() {
+            return self.term(&terms::text(path, text));
         }
         let plan = grams::plan(pattern);
         self.exact &= plan.exact;
@@ -214,6 +215,7 @@ impl<'a> Clauses<'a> {
             });
         }
         if questions.is_empty() {
+            self.exact = false;
             questions.push(self.term(&terms::present(path)));
         }
         all(questions)
@@ -308,16 +310,4 @@ fn any(mut questions: Vec<Box<dyn Question>>) -> Box<dyn Question> {
         return Box::new(EmptyQuery);
     }
     Box::new(BooleanQuery::union(questions))
-}
-
-/// The text of a pattern that has no wildcards.
-fn literal(pattern: &Pattern) -> Option<String> {
-    pattern
-        .parts
-        .iter()
-        .map(|part| match part {
-            Part::Literal(text) => Some(text.as_str()),
-            Part::Any | Part::One => None,
-        })
-        .collect()
 }

@@ -12,8 +12,6 @@
 mod clause;
 mod grams;
 mod ladder;
-#[cfg(test)]
-mod naive;
 mod order;
 mod schema;
 mod terms;
