@@ -9,8 +9,8 @@ use std::ops::Bound;
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
 use tantivy::query::{
-    BooleanQuery, EmptyQuery, InvertedIndexRangeQuery, Occur, PhraseQuery, Query as Question, TermQuery,
-    TermSetQuery,
+    BooleanQuery, EmptyQuery, InvertedIndexRangeQuery, Occur, PhraseQuery, Query as Question, RegexQuery,
+    TermQuery, TermSetQuery,
 };
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{Searcher, Term};
@@ -19,7 +19,11 @@ use super::grams::{self, Need};
 use super::ladder::{self, Cover, Rungs, Stretch};
 use super::schema::Fields;
 use super::terms;
-use crate::dicom::query::{Key, Level, NameTest, Pattern, Query, Range, Test};
+use crate::dicom::query::{Key, Level, NameTest, Part, Pattern, Query, Range, Test};
+
+/// Characters at the start of a pattern that make a walk over all values that
+/// begin so worth while.
+const WALK_AFTER: usize = 2;
 
 /// A search as questions.
 pub(super) struct Compiled {
@@ -200,6 +204,11 @@ impl<'a> Clauses<'a> {
             return self.term(&terms::text(path, text));
         }
         let plan = grams::plan(pattern);
+        if !plan.exact
+            && let Some(question) = self.walk(path, pattern)
+        {
+            return question;
+        }
         self.exact &= plan.exact;
         let grams = self.fields.grams;
         let mut questions: Vec<Box<dyn Question>> = Vec::new();
@@ -219,6 +228,27 @@ impl<'a> Clauses<'a> {
             questions.push(self.term(&terms::present(path)));
         }
         all(questions)
+    }
+
+    /// Walks the dictionary of whole values, where the pattern begins with
+    /// enough to keep that short: it is exact where trigrams are not. None
+    /// also if the automaton of the pattern becomes too large.
+    fn walk(&self, path: &str, pattern: &Pattern) -> Option<Box<dyn Question>> {
+        let Some(Part::Literal(beginning)) = pattern.parts.first() else { return None };
+        if beginning.chars().count() < WALK_AFTER {
+            return None;
+        }
+        let mut regex = "(?s)".to_owned();
+        escape(&terms::text(path, ""), &mut regex);
+        for part in &pattern.parts {
+            match part {
+                Part::Literal(text) => escape(text, &mut regex),
+                Part::Any => regex.push_str(".*"),
+                Part::One => regex.push('.'),
+            }
+        }
+        let question = RegexQuery::from_pattern(&regex, self.fields.terms).ok()?;
+        Some(Box::new(question))
     }
 
     fn range(&mut self, path: &str, rungs: Rungs, range: &Range) -> Box<dyn Question> {
@@ -275,6 +305,15 @@ impl<'a> Clauses<'a> {
         let from = Term::from_field_text(field, text);
         let to = Term::from_field_text(field, &format!("{text}{}", char::MAX));
         Box::new(InvertedIndexRangeQuery::new(Bound::Included(from), Bound::Included(to)))
+    }
+}
+
+fn escape(text: &str, regex: &mut String) {
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$#&-~".contains(c) {
+            regex.push('\\');
+        }
+        regex.push(c);
     }
 }
 

@@ -94,7 +94,7 @@ fn check(view: &View, model: &BTreeMap<u64, Study>, query: &Query, skip: &BTreeS
 /// A text of few different characters, so that much of it matches.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
-        30 => "[abA]{1,6}",
+        30 => "[abA.]{1,6}",
         5 => "[ab=\\^ 山é]{1,5}[ab]",
         1 => "[ab]{155,165}",
         1 => Just("a\u{2}b".to_owned()),
@@ -221,7 +221,7 @@ fn study() -> impl Strategy<Value = Study> {
 
 fn pattern() -> impl Strategy<Value = Pattern> {
     let part = prop_oneof![
-        4 => "[abA]{1,4}".prop_map(Part::Literal),
+        4 => "[abA.]{1,4}".prop_map(Part::Literal),
         1 => text().prop_map(Part::Literal),
         4 => Just(Part::Any),
         2 => Just(Part::One),
@@ -513,7 +513,7 @@ fn series_of_many_studies_are_joined() {
         put(&index, id, &a_study(if id % 2 == 0 { "even" } else { "odd" }));
     }
     index.commit(1).expect("a commit");
-    let mut query = Query::new(Resource::Series);
+    let mut query = Query::new(Resource::Instances);
     let pattern = Pattern { parts: vec![Part::Literal("even".into())] };
     let test = NameTest { any_group: Some(pattern), by_group: [None, None, None], tokens: vec![] };
     query.keys.push(Key::new(tags::PATIENT_NAME, VR::PN, Level::Study, Test::Name(test)));
