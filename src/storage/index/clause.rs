@@ -9,8 +9,8 @@ use std::ops::Bound;
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
 use tantivy::query::{
-    BooleanQuery, EmptyQuery, InvertedIndexRangeQuery, Occur, PhraseQuery, Query as Question, TermQuery,
-    TermSetQuery,
+    BooleanQuery, EmptyQuery, InvertedIndexRangeQuery, Occur, PhraseQuery, Query as Question, RegexQuery,
+    TermQuery, TermSetQuery,
 };
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{Searcher, Term};
@@ -20,6 +20,10 @@ use super::ladder::{self, Cover, Rungs, Stretch};
 use super::schema::Fields;
 use super::terms;
 use crate::dicom::query::{Key, Level, NameTest, Part, Pattern, Query, Range, Test};
+
+/// Characters at the start of a pattern that make a walk over all values that
+/// begin so worth while.
+const WALK_AFTER: usize = 2;
 
 /// A search as questions.
 pub(super) struct Compiled {
@@ -136,7 +140,8 @@ impl<'a> Clauses<'a> {
                 Asked::All(values.iter().map(|value| self.term(&terms::text(path, value))).collect())
             }
             Test::Number(values) => {
-                Asked::All(vec![self.one_of(values.iter().map(|value| terms::number(path, *value)))])
+                let terms = |value: &f64| [terms::number(path, *value), terms::float(path, *value as f32)];
+                Asked::All(vec![self.one_of(values.iter().flat_map(terms))])
             }
             Test::Wildcard(patterns) => {
                 Asked::AnyOf(patterns.iter().map(|pattern| self.pattern(path, pattern)).collect())
@@ -158,8 +163,8 @@ impl<'a> Clauses<'a> {
 
     fn name(&mut self, path: &str, name: &NameTest) -> Asked {
         if !name.tokens.is_empty() {
-            // Which words a name has is for the one predicate to say.
-            self.exact = false;
+            // One name must have all of them, not two names together.
+            self.exact &= name.tokens.len() == 1;
             let words = name.tokens.iter().map(|token| terms::word(path, token));
             return Asked::All(words.map(|word| self.begins(self.fields.terms, &word)).collect());
         }
@@ -195,10 +200,15 @@ impl<'a> Clauses<'a> {
     }
 
     fn pattern(&mut self, path: &str, pattern: &Pattern) -> Box<dyn Question> {
-        if let Some(text) = literal(pattern) {
-            return self.term(&terms::text(path, &text));
+        if let Some(text) = pattern.as_literal() {
+            return self.term(&terms::text(path, text));
         }
         let plan = grams::plan(pattern);
+        if !plan.exact
+            && let Some(question) = self.walk(path, pattern)
+        {
+            return question;
+        }
         self.exact &= plan.exact;
         let grams = self.fields.grams;
         let mut questions: Vec<Box<dyn Question>> = Vec::new();
@@ -214,9 +224,31 @@ impl<'a> Clauses<'a> {
             });
         }
         if questions.is_empty() {
+            self.exact = false;
             questions.push(self.term(&terms::present(path)));
         }
         all(questions)
+    }
+
+    /// Walks the dictionary of whole values, where the pattern begins with
+    /// enough to keep that short: it is exact where trigrams are not. None
+    /// also if the automaton of the pattern becomes too large.
+    fn walk(&self, path: &str, pattern: &Pattern) -> Option<Box<dyn Question>> {
+        let Some(Part::Literal(beginning)) = pattern.parts.first() else { return None };
+        if beginning.chars().count() < WALK_AFTER {
+            return None;
+        }
+        let mut regex = "(?s)".to_owned();
+        escape(&terms::text(path, ""), &mut regex);
+        for part in &pattern.parts {
+            match part {
+                Part::Literal(text) => escape(text, &mut regex),
+                Part::Any => regex.push_str(".*"),
+                Part::One => regex.push('.'),
+            }
+        }
+        let question = RegexQuery::from_pattern(&regex, self.fields.terms).ok()?;
+        Some(Box::new(question))
     }
 
     fn range(&mut self, path: &str, rungs: Rungs, range: &Range) -> Box<dyn Question> {
@@ -276,6 +308,15 @@ impl<'a> Clauses<'a> {
     }
 }
 
+fn escape(text: &str, regex: &mut String) {
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$#&-~".contains(c) {
+            regex.push('\\');
+        }
+        regex.push(c);
+    }
+}
+
 fn phrase_of(mut terms: Vec<(usize, Term)>) -> Box<dyn Question> {
     match terms.pop() {
         None => Box::new(EmptyQuery),
@@ -308,16 +349,4 @@ fn any(mut questions: Vec<Box<dyn Question>>) -> Box<dyn Question> {
         return Box::new(EmptyQuery);
     }
     Box::new(BooleanQuery::union(questions))
-}
-
-/// The text of a pattern that has no wildcards.
-fn literal(pattern: &Pattern) -> Option<String> {
-    pattern
-        .parts
-        .iter()
-        .map(|part| match part {
-            Part::Literal(text) => Some(text.as_str()),
-            Part::Any | Part::One => None,
-        })
-        .collect()
 }

@@ -152,22 +152,26 @@ fn plan_run(run: &[Option<char>], plan: &mut Plan) {
     if phrase.len() == PHRASE_MAX {
         plan.exact = false;
     }
-    if !phrase.is_empty() {
+    let in_phrase = !phrase.is_empty();
+    if in_phrase {
         plan.needs.push(Need::Phrase(phrase));
-        return;
     }
-    // No three characters in a row: the longest stretch of one or two.
-    let longest = run.split(Option::is_none).max_by_key(|literal| literal.len()).unwrap_or_default();
-    let text: String = literal_chars(longest);
-    if longest.is_empty() || text.chars().all(|c| matches!(c, START | END)) {
+    // Stretches too short for a trigram are the beginning of one. A character
+    // alone is asked for only where there is nothing better.
+    let short = |len| {
+        run.split(Option::is_none)
+            .filter(move |stretch| stretch.len() == len)
+            .map(|stretch| stretch.iter().copied().flatten().collect::<String>())
+            .filter(|text| !text.chars().all(|c| matches!(c, START | END)))
+    };
+    let before = plan.needs.len();
+    plan.needs.extend(short(2).map(Need::Begins));
+    if !in_phrase && plan.needs.len() == before {
+        plan.needs.extend(short(1).map(Need::Begins));
+    }
+    if !in_phrase && plan.needs.len() == before {
         plan.exact = false;
-    } else {
-        plan.needs.push(Need::Begins(text));
     }
-}
-
-fn literal_chars(literal: &[Option<char>]) -> String {
-    literal.iter().copied().flatten().collect()
 }
 
 #[cfg(test)]
@@ -223,5 +227,13 @@ mod tests {
     fn gaps_keep_their_distance() {
         let plan = plan(&pattern("*abc?def*"));
         assert_eq!(plan.needs, [Need::Phrase(vec![(0, "abc".into()), (4, "def".into())])]);
+    }
+
+    #[test]
+    fn short_stretches_narrow_down() {
+        let begins = |text: &str| Need::Begins(text.into());
+        assert_eq!(plan(&pattern("m?ri?*")).needs, [begins("\u{2}m"), begins("ri")]);
+        assert_eq!(plan(&pattern("*?a?*")).needs, [begins("a")]);
+        assert_eq!(plan(&pattern("m?ri?a")).needs, [begins("\u{2}m"), begins("ri"), begins("a\u{3}")]);
     }
 }

@@ -12,8 +12,6 @@
 mod clause;
 mod grams;
 mod ladder;
-#[cfg(test)]
-mod naive;
 mod order;
 mod schema;
 mod terms;
@@ -106,7 +104,7 @@ pub struct Hits {
     pub rows: Vec<Hit>,
     /// Rows there are: studies for a search of studies, else series.
     pub total: u64,
-    /// Instances in all of these.
+    /// Instances in all of these; counted in a search of instances only.
     pub instances: u64,
     /// Every row matches. Otherwise the rows are candidates, none that match
     /// is missing, and each must be checked.

@@ -9,7 +9,7 @@
 //! | `P?` | there is a value that is not empty |
 //! | `P=text` | a value, as it is; of PN a component group, folded |
 //! | `P~text` | a word of a PN, folded |
-//! | `P#number` | a value of a numeric VR |
+//! | `P#number` | a value of a numeric VR, `P#f` one of single precision |
 //! | `P@0digits` | a date or time, by rungs, see `ladder.rs` |
 //! | `P!` | there is more than could be indexed: always a candidate |
 //!
@@ -22,9 +22,11 @@ use tantivy::TantivyDocument;
 use super::grams::{END, SEPARATOR, START};
 use super::ladder::{self, Rungs};
 use super::schema::Fields;
+use crate::dicom::attributes;
 use crate::dicom::dataset::{DataSet, Element, PersonName, Value};
-use crate::dicom::fold::fold;
-use crate::dicom::query::{normal_date, normal_datetime, normal_time};
+use crate::dicom::query::{
+    Key, Level, Test, matches_key, name_tokens, normal_date, normal_datetime, normal_name, normal_time,
+};
 
 /// Every document of a study has this term.
 pub(super) const A_STUDY: &str = "study";
@@ -84,6 +86,12 @@ pub(super) fn number(path: &str, value: f64) -> String {
     format!("{path}#{value}")
 }
 
+/// Single precision is compared as such: the 0.1 of an FL is the 0.1 of a key.
+pub(super) fn float(path: &str, value: f32) -> String {
+    let value = if value == 0.0 { 0.0 } else { value };
+    format!("{path}#f{value}")
+}
+
 pub(super) fn rung(path: &str, rung: usize, digits: &str) -> String {
     format!("{path}@{rung}{digits}")
 }
@@ -98,9 +106,18 @@ pub(super) fn rungs(vr: VR) -> Option<Rungs> {
     }
 }
 
-/// Whether wildcards can be asked for (QRY-11).
+/// Whether wildcards can be asked for (QRY-11); of an attribute that the
+/// dictionary does not know they can.
 fn takes_wildcards(vr: VR) -> bool {
-    matches!(vr, VR::AE | VR::CS | VR::LO | VR::LT | VR::PN | VR::SH | VR::ST | VR::UC | VR::UR | VR::UT)
+    matches!(
+        vr,
+        VR::AE | VR::CS | VR::LO | VR::LT | VR::PN | VR::SH | VR::ST | VR::UC | VR::UN | VR::UR | VR::UT
+    )
+}
+
+/// Whether a key of this VR asks for numbers.
+fn is_number(vr: VR) -> bool {
+    matches!(vr, VR::DS | VR::IS | VR::FD | VR::FL | VR::SL | VR::SS | VR::SV | VR::UL | VR::US | VR::UV)
 }
 
 /// Adds the terms of data sets to a document.
@@ -125,7 +142,8 @@ impl Terms<'_> {
         for (tag, element) in set.iter().filter(|(tag, _)| tag.group() % 2 == 0) {
             let path = path_of(tag);
             let mut share = Share { values: VALUES_MAX, exceeded: false };
-            self.add_element(&path, element, 0, &mut share);
+            self.add_present(&path, tag, set);
+            self.add_element(&path, tag, element, 0, &mut share);
             if share.exceeded {
                 self.add(&overflow(&path));
             }
@@ -135,45 +153,59 @@ impl Terms<'_> {
         }
     }
 
-    fn add_element(&mut self, path: &str, element: &Element, depth: usize, share: &mut Share) {
+    fn add_present(&mut self, path: &str, tag: Tag, set: &DataSet) {
+        // The level is of no concern to the test.
+        let empty = Key::new(tag, attributes::vr(tag), Level::Study, Test::Empty);
+        if !matches_key(&empty, set) {
+            self.add(&present(path));
+        }
+    }
+
+    /// What a value is indexed as is a matter of the VR that a key has, which
+    /// is the dictionary's; a value of another shape is a candidate for all.
+    fn add_element(&mut self, path: &str, tag: Tag, element: &Element, depth: usize, share: &mut Share) {
+        let vr = attributes::vr(tag);
         match &element.value {
-            Value::Empty => return,
             Value::Text(values) => {
-                for value in values.iter().filter(|value| !value.is_empty()) {
-                    self.add_value(path, element.vr, value, share);
-                }
-                if values.iter().all(String::is_empty) {
-                    return;
+                for value in values {
+                    self.add_value(path, vr, value, share);
                 }
             }
-            Value::Names(names) => {
+            Value::Names(names) if vr == VR::PN => {
                 for group in names.iter().flat_map(groups) {
                     self.add_name(path, group, share);
                 }
-                if names.iter().flat_map(groups).next().is_none() {
-                    return;
-                }
             }
-            Value::Signed(values) => self.add_numbers(path, values.iter().map(|v| *v as f64), share),
-            Value::Unsigned(values) => self.add_numbers(path, values.iter().map(|v| *v as f64), share),
-            Value::Float(values) => self.add_numbers(path, values.iter().map(|v| f64::from(*v)), share),
-            Value::Double(values) => self.add_numbers(path, values.iter().copied(), share),
-            Value::Tags(values) => {
+            Value::Signed(values) if is_number(vr) => {
+                self.add_numbers(values.iter().map(|value| number(path, *value as f64)), share);
+            }
+            Value::Unsigned(values) if is_number(vr) => {
+                self.add_numbers(values.iter().map(|value| number(path, *value as f64)), share);
+            }
+            Value::Float(values) if is_number(vr) => {
+                self.add_numbers(values.iter().map(|value| float(path, *value)), share);
+            }
+            Value::Double(values) if is_number(vr) => {
+                self.add_numbers(values.iter().map(|value| number(path, *value)), share);
+            }
+            Value::Tags(values) if vr == VR::AT => {
                 for value in values {
-                    self.add_value(path, VR::AT, &format!("{value:08X}"), share);
+                    self.add_value(path, vr, &format!("{value:08X}"), share);
                 }
             }
             Value::Items(items) => {
                 for item in items {
                     self.add_item(path, item, depth + 1, share);
                 }
-                if items.is_empty() {
-                    return;
-                }
             }
-            Value::Inline(_) | Value::Bulk(_) => {}
+            Value::Names(_)
+            | Value::Signed(_)
+            | Value::Unsigned(_)
+            | Value::Float(_)
+            | Value::Double(_)
+            | Value::Tags(_) => share.exceeded = true,
+            Value::Empty | Value::Inline(_) | Value::Bulk(_) => {}
         }
-        self.add(&present(path));
     }
 
     fn add_item(&mut self, path: &str, item: &DataSet, depth: usize, share: &mut Share) {
@@ -182,12 +214,15 @@ impl Terms<'_> {
             return;
         }
         for (tag, element) in item.iter().filter(|(tag, _)| tag.group() % 2 == 0) {
-            self.add_element(&path_within(path, tag), element, depth, share);
+            let path = path_within(path, tag);
+            self.add_present(&path, tag, item);
+            self.add_element(&path, tag, element, depth, share);
         }
     }
 
     fn add_value(&mut self, path: &str, vr: VR, value: &str, share: &mut Share) {
-        if !share.take(value) {
+        let value = value.trim_matches([' ', '\0']);
+        if value.is_empty() || !share.take(value) {
             return;
         }
         let term = text(path, value);
@@ -195,16 +230,15 @@ impl Terms<'_> {
         if takes_wildcards(vr) {
             self.doc.add_text(self.fields.grams, &term);
         }
+        if is_number(vr)
+            && let Ok(value) = value.trim().parse()
+        {
+            self.add(&number(path, value));
+        }
         let normal = match vr {
             VR::DA => normal_date(value),
             VR::TM => normal_time(value),
             VR::DT => normal_datetime(value),
-            VR::IS | VR::DS => {
-                if let Ok(value) = value.trim().parse() {
-                    self.add(&number(path, value));
-                }
-                None
-            }
             _ => None,
         };
         if let Some((rungs, normal)) = rungs(vr).zip(normal) {
@@ -213,25 +247,24 @@ impl Terms<'_> {
     }
 
     fn add_name(&mut self, path: &str, group: &str, share: &mut Share) {
-        let folded = fold(group);
-        let folded = folded.trim_end_matches('^');
-        if !share.take(folded) {
+        let normal = normal_name(group);
+        if normal.is_empty() || !share.take(&normal) {
             return;
         }
-        let term = text(path, folded);
+        let term = text(path, &normal);
         self.add(&term);
         self.doc.add_text(self.fields.grams, &term);
-        for name in words(folded) {
-            self.add(&word(path, name));
+        for token in name_tokens(&normal) {
+            self.add(&word(path, token));
         }
     }
 
-    fn add_numbers(&mut self, path: &str, values: impl Iterator<Item = f64>, share: &mut Share) {
-        for value in values {
+    fn add_numbers(&mut self, terms: impl Iterator<Item = String>, share: &mut Share) {
+        for term in terms {
             if !share.take("") {
                 return;
             }
-            self.add(&number(path, value));
+            self.add(&term);
         }
     }
 
@@ -268,9 +301,4 @@ fn groups(name: &PersonName) -> impl Iterator<Item = &str> {
         .into_iter()
         .map(String::as_str)
         .filter(|g| !g.is_empty())
-}
-
-/// The words of a folded name.
-fn words(folded: &str) -> impl Iterator<Item = &str> {
-    folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }

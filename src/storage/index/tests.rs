@@ -7,10 +7,9 @@ use dicom_dictionary_std::tags;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::naive::matches;
 use super::*;
 use crate::dicom::dataset::{Element, PersonName, Value};
-use crate::dicom::query::{Key, NameTest, Order, Part, Pattern, Range, Resource, Test};
+use crate::dicom::query::{Key, NameTest, Order, Part, Pattern, Range, Resource, Test, matches};
 
 #[derive(Debug, Clone)]
 struct Series {
@@ -95,7 +94,7 @@ fn check(view: &View, model: &BTreeMap<u64, Study>, query: &Query, skip: &BTreeS
 /// A text of few different characters, so that much of it matches.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
-        30 => "[abA]{1,6}",
+        30 => "[abA.]{1,6}",
         5 => "[ab=\\^ 山é]{1,5}[ab]",
         1 => "[ab]{155,165}",
         1 => Just("a\u{2}b".to_owned()),
@@ -128,6 +127,11 @@ fn time() -> impl Strategy<Value = String> {
     ]
 }
 
+fn moment() -> impl Strategy<Value = String> {
+    let zone = select(vec!["", "", "+0500", "-1130"]);
+    (date(), time(), zone).prop_map(|(date, time, zone)| format!("{date}{time}{zone}"))
+}
+
 fn one(vr: VR, values: impl Strategy<Value = String>) -> impl Strategy<Value = Element> {
     values.prop_map(move |value| Element::new(vr, Value::Text(vec![value])))
 }
@@ -144,6 +148,20 @@ fn codes() -> impl Strategy<Value = Element> {
     });
     prop::collection::vec(item, 0..3).prop_map(|items| Element::new(VR::SQ, Value::Items(items)))
 }
+
+/// An attribute that is not what the dictionary says.
+fn odd() -> impl Strategy<Value = Element> {
+    prop_oneof![
+        10 => one(VR::LO, text()),
+        1 => name().prop_map(|name| Element::new(VR::PN, Value::Names(vec![name]))),
+        1 => (-1..2i64).prop_map(|n| Element::new(VR::SS, Value::Signed(vec![n]))),
+        1 => Just(Element::new(VR::UN, Value::Inline(b"aA".to_vec()))),
+        1 => Just(Element::new(VR::LO, Value::Text(vec!["\t".to_owned()]))),
+    ]
+}
+
+/// Nowhere in the dictionary.
+const UNKNOWN: Tag = Tag(0x0010, 0xFFF0);
 
 /// Puts each attribute in with a chance, or in one of ten empty.
 fn set_of(elements: Vec<(Tag, BoxedStrategy<Element>)>) -> impl Strategy<Value = DataSet> {
@@ -173,7 +191,17 @@ fn study() -> impl Strategy<Value = Study> {
         (tags::STUDY_DESCRIPTION, texts(VR::LO).boxed()),
         (tags::PROCEDURE_CODE_SEQUENCE, codes().boxed()),
         (tags::PATIENT_NAME, names.boxed()),
-        (tags::PATIENT_ID, one(VR::LO, text()).boxed()),
+        (tags::PATIENT_ID, odd().boxed()),
+        (UNKNOWN, odd().boxed()),
+        (
+            tags::EXAMINED_BODY_THICKNESS,
+            select(vec![0.1f32, 0.5, -0.0]).prop_map(|x| Element::new(VR::FL, Value::Float(vec![x]))).boxed(),
+        ),
+        (tags::ACQUISITION_DATE_TIME, one(VR::DT, moment()).boxed()),
+        (
+            tags::TIMEZONE_OFFSET_FROM_UTC,
+            one(VR::SH, select(vec!["+0200", "-1200", "+1400"]).prop_map(str::to_owned)).boxed(),
+        ),
         (tags::PATIENT_WEIGHT, one(VR::DS, weight).boxed()),
         (tags::STUDY_INSTANCE_UID, one(VR::UI, uid()).boxed()),
         (tags::NUMBER_OF_STUDY_RELATED_SERIES, count.boxed()),
@@ -193,7 +221,7 @@ fn study() -> impl Strategy<Value = Study> {
 
 fn pattern() -> impl Strategy<Value = Pattern> {
     let part = prop_oneof![
-        4 => "[abA]{1,4}".prop_map(Part::Literal),
+        4 => "[abA.]{1,4}".prop_map(Part::Literal),
         1 => text().prop_map(Part::Literal),
         4 => Just(Part::Any),
         2 => Just(Part::One),
@@ -261,12 +289,18 @@ fn key() -> impl Strategy<Value = Key> {
     let at = |tag, vr, level, test: BoxedStrategy<Test>| {
         test.prop_map(move |test| Key::new(tag, vr, level, test)).boxed()
     };
+    let floats = prop::collection::vec(select(vec![0.0, 0.1, 0.5, f64::from(0.1f32)]), 1..2)
+        .prop_map(Test::Number)
+        .boxed();
     let day_range = range((days(), days()), true).prop_map(Test::Range).boxed();
     let time_range = range((clocks(), clocks()), true).prop_map(Test::Range).boxed();
     let when = |time| whens.clone().prop_map(move |range| Test::DateTime { time, range }).boxed();
     prop_oneof![
         4 => at(tags::PATIENT_NAME, VR::PN, Study, name_test().prop_map(Test::Name).boxed()),
         4 => text_at(tags::PATIENT_ID, VR::LO, Study),
+        3 => text_at(UNKNOWN, VR::UN, Study),
+        1 => at(tags::EXAMINED_BODY_THICKNESS, VR::FL, Study, floats),
+        2 => at(tags::ACQUISITION_DATE_TIME, VR::DT, Study, whens.clone().prop_map(Test::Range).boxed()),
         2 => text_at(tags::STUDY_DESCRIPTION, VR::LO, Study),
         2 => text_at(tags::MODALITIES_IN_STUDY, VR::CS, Study),
         1 => text_at(tags::ACCESSION_NUMBER, VR::SH, Study),
@@ -479,7 +513,7 @@ fn series_of_many_studies_are_joined() {
         put(&index, id, &a_study(if id % 2 == 0 { "even" } else { "odd" }));
     }
     index.commit(1).expect("a commit");
-    let mut query = Query::new(Resource::Series);
+    let mut query = Query::new(Resource::Instances);
     let pattern = Pattern { parts: vec![Part::Literal("even".into())] };
     let test = NameTest { any_group: Some(pattern), by_group: [None, None, None], tokens: vec![] };
     query.keys.push(Key::new(tags::PATIENT_NAME, VR::PN, Level::Study, Test::Name(test)));

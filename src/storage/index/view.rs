@@ -11,7 +11,7 @@ use super::clause::{self, Compiled};
 use super::order::{PARTS_MAX, Plan, SortKeyWriter, rank};
 use super::schema::{Fields, INSTANCES, SERIES, STUDY};
 use super::{Hit, Hits, IndexError};
-use crate::dicom::query::Query;
+use crate::dicom::query::{Level, Query};
 
 /// Studies up to which series are found by the ids of their studies instead of
 /// looking at all series.
@@ -65,7 +65,9 @@ impl View {
                         continue;
                     }
                     hits.total += 1;
-                    hits.instances += columns.instances.first(doc).unwrap_or_default();
+                    if query.target == Level::Instance {
+                        hits.instances += columns.instances.first(doc).unwrap_or_default();
+                    }
                     top.offer(&columns, study, doc);
                 }
             })?;
