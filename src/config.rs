@@ -135,8 +135,8 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
 pub enum EmptyStatus {
-    Ok200,
-    NoContent204,
+    EmptyList,
+    NoContent,
 }
 
 impl TryFrom<u16> for EmptyStatus {
@@ -144,8 +144,8 @@ impl TryFrom<u16> for EmptyStatus {
 
     fn try_from(status: u16) -> Result<Self, String> {
         match status {
-            200 => Ok(Self::Ok200),
-            204 => Ok(Self::NoContent204),
+            200 => Ok(Self::EmptyList),
+            204 => Ok(Self::NoContent),
             _ => Err(format!("{status} is neither 200 nor 204")),
         }
     }
@@ -154,8 +154,8 @@ impl TryFrom<u16> for EmptyStatus {
 impl From<EmptyStatus> for u16 {
     fn from(status: EmptyStatus) -> u16 {
         match status {
-            EmptyStatus::Ok200 => 200,
-            EmptyStatus::NoContent204 => 204,
+            EmptyStatus::EmptyList => 200,
+            EmptyStatus::NoContent => 204,
         }
     }
 }
@@ -664,7 +664,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.public_url.as_deref(), Some("https://pacs.example.org/x"));
         assert_eq!(config.limits.part_bytes_max, 4097);
-        assert_eq!(config.search.empty_status, EmptyStatus::NoContent204);
+        assert_eq!(config.search.empty_status, EmptyStatus::NoContent);
         assert_eq!(from_file(&config.to_commented_toml()).unwrap(), config);
     }
 
