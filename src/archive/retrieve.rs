@@ -293,7 +293,8 @@ impl Core {
 
     fn inflate(&self, row: &InstanceRow) -> Result<Inflated, ArchiveError> {
         let source = self.packs.source(&row.place)?;
-        Ok(part10::inflate(&source, &self.limits)?)
+        let (_, inflated) = part10::parse_and_keep(&source, &self.limits)?;
+        inflated.ok_or_else(|| ArchiveError::Damaged(format!("{} is not deflated any more", row.path)))
     }
 
     /// Bytes of the words in which big endian pixel data is swapped.

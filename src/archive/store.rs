@@ -244,7 +244,7 @@ fn finish_in_memory(
 ) -> Result<Pending, ArchiveError> {
     let bytes = join(chunks);
     let hashed = Hasher::hash(&bytes);
-    let understood = match understand(archive, &bytes[..], hashed, study, by)? {
+    let understood = match understand(archive, &bytes.as_ref(), hashed, study, by)? {
         Ok(understood) => understood,
         Err(settled) => return Ok(settled),
     };
@@ -299,9 +299,9 @@ struct Understood {
 /// Parses a file, gathers what the catalog keeps of it, and looks whether its
 /// SOP Instance UID is free. The inner error is an outcome: nothing is to be
 /// written.
-fn understand<S: Source>(
+fn understand(
     archive: &Archive,
-    source: &S,
+    source: &dyn Source,
     hashed: Hashed,
     study: Option<&StudyUid>,
     by: &str,

@@ -110,7 +110,7 @@ async fn search(
     if remaining > 0 && offset < found.total {
         warnings.insert(0, format!("There are {remaining} additional results that can be requested"));
     }
-    let empty_as_204 = found.results.is_empty() && state.config.search.empty_status == EmptyStatus::X;
+    let empty_as_204 = found.results.is_empty() && state.config.search.empty_status == EmptyStatus::NoContent;
     let mut response = HttpResponse::build(if empty_as_204 { StatusCode::NO_CONTENT } else { StatusCode::OK });
     response.insert_header(("X-Total-Count", found.total));
     // An answer is true for the moment it was given.

@@ -2,8 +2,6 @@
 //! becomes an instance of its own fate, and the answer says what became of
 //! each. It is given when every stored instance is durable and visible.
 
-use std::sync::Arc;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header},

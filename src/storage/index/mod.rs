@@ -33,6 +33,7 @@ pub use order::{COLUMNS, Column, Kind, SortKey, order_of, sortable};
 pub use view::View;
 
 use crate::dicom::dataset::DataSet;
+use crate::dicom::StudyUid;
 use crate::dicom::query::{Level, Query};
 use schema::Fields;
 use terms::Terms;
