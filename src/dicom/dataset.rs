@@ -6,15 +6,15 @@
 //! inline are a [`Bulk`]: a place in the file.
 //! Private elements keep their real tag; their creator stands at (gggg,00xx).
 
-use std::collections::BTreeMap;
-
 use dicom_core::{Tag, VR};
 use serde::{Deserialize, Serialize};
 
 /// Attributes in ascending order of their tags.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DataSet {
-    elements: BTreeMap<Tag, Element>,
+    /// In ascending order, each tag once. Most data sets arrive in this order,
+    /// and many are items of a few elements: a list is smaller than a tree.
+    elements: Vec<(Tag, Element)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -105,16 +105,19 @@ impl DataSet {
 
     #[must_use]
     pub fn get(&self, tag: Tag) -> Option<&Element> {
-        self.elements.get(&tag)
+        self.position(tag).ok().map(|at| &self.elements[at].1)
     }
 
     pub fn get_mut(&mut self, tag: Tag) -> Option<&mut Element> {
-        self.elements.get_mut(&tag)
+        self.position(tag).ok().map(|at| &mut self.elements[at].1)
     }
 
     /// Sets an attribute; the last one set stays.
     pub fn put(&mut self, tag: Tag, element: Element) {
-        self.elements.insert(tag, element);
+        match self.position(tag) {
+            Ok(at) => self.elements[at].1 = element,
+            Err(at) => self.elements.insert(at, (tag, element)),
+        }
     }
 
     pub fn put_text(&mut self, tag: Tag, vr: VR, value: &str) {
@@ -122,7 +125,12 @@ impl DataSet {
     }
 
     pub fn remove(&mut self, tag: Tag) -> Option<Element> {
-        self.elements.remove(&tag)
+        self.position(tag).ok().map(|at| self.elements.remove(at).1)
+    }
+
+    /// Where a tag is, or would be.
+    fn position(&self, tag: Tag) -> Result<usize, usize> {
+        self.elements.binary_search_by_key(&tag, |(tag, _)| *tag)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Tag, &Element)> {
@@ -181,15 +189,25 @@ impl DataSet {
     }
 }
 
+/// In any order; the last of equal tags stays.
 impl FromIterator<(Tag, Element)> for DataSet {
     fn from_iter<I: IntoIterator<Item = (Tag, Element)>>(elements: I) -> Self {
-        Self { elements: elements.into_iter().collect() }
+        let mut elements: Vec<_> = elements.into_iter().collect();
+        let is_ordered = elements.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        if !is_ordered {
+            // Stable, so that the last of equals can be kept.
+            elements.sort_by_key(|(tag, _)| *tag);
+            elements.reverse();
+            elements.dedup_by_key(|(tag, _)| *tag);
+            elements.reverse();
+        }
+        Self { elements }
     }
 }
 
 impl IntoIterator for DataSet {
     type Item = (Tag, Element);
-    type IntoIter = std::collections::btree_map::IntoIter<Tag, Element>;
+    type IntoIter = std::vec::IntoIter<(Tag, Element)>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.elements.into_iter()
@@ -229,6 +247,22 @@ mod form {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn elements_are_in_order_and_the_last_stays() {
+        let element = |text: &str| Element::text(VR::SH, text);
+        let list = [(Tag(8, 2), "b"), (Tag(8, 1), "a"), (Tag(8, 2), "c"), (Tag(8, 3), "d")];
+        let mut put = DataSet::new();
+        list.iter().for_each(|(tag, text)| put.put(*tag, element(text)));
+        let collected: DataSet = list.iter().map(|(tag, text)| (*tag, element(text))).collect();
+        assert_eq!(put, collected);
+        let tags: Vec<_> = put.iter().map(|(tag, _)| tag).collect();
+        assert_eq!(tags, [Tag(8, 1), Tag(8, 2), Tag(8, 3)]);
+        assert_eq!(put.first_text(Tag(8, 2)), Some("c"));
+        assert_eq!(put.remove(Tag(8, 2)), Some(element("c")));
+        assert_eq!(put.get(Tag(8, 2)), None);
+        assert_eq!(put.len(), 2);
+    }
 
     #[test]
     fn the_storage_form_round_trips() {

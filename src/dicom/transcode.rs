@@ -416,7 +416,7 @@ mod tests {
         set.into_iter().map(|(tag, element)| (tag, inline(element))).collect()
     }
 
-    fn content(file: &Vec<u8>) -> DataSet {
+    fn content(file: &dyn Source) -> DataSet {
         let limits = Limits::default();
         let (parsed, inflated) = part10::parse_and_keep(file, &limits).expect("parses");
         let source: &dyn Source = match &inflated {
@@ -530,8 +530,10 @@ mod tests {
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         ) {
             let (_, mut file) = rich_files().swap_remove(which);
+            // Behind the first tag, by which the byte order is known.
+            let from = part10::parse(&file, &Limits::default()).expect("ours").dataset_offset as usize + 8;
             for (index, byte) in changes {
-                let at = 300 + index.index(file.len() - 300);
+                let at = from + index.index(file.len() - from);
                 file[at] = byte;
             }
             let Ok(plan) = explicit_little_endian(&file, &Limits::default()) else { return Ok(()) };

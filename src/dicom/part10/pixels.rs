@@ -222,7 +222,7 @@ impl Encapsulated<'_> {
         frames: Option<usize>,
     ) -> Result<Option<Vec<FrameSpan>>, ReadError> {
         let entries = table.length / 4;
-        let is_plausible = table.length % 4 == 0
+        let is_plausible = table.length.is_multiple_of(4)
             && entries <= self.data().len() as u64
             && frames.is_none_or(|frames| frames as u64 == entries);
         if !is_plausible {

@@ -13,7 +13,7 @@ use super::problem::{ReadError, Warning, Warnings};
 use super::syntax::Encoding;
 use super::value;
 use super::walk::{Context, Fragment, Header, Token, Walk};
-use crate::dicom::dataset::{Bulk, DataSet, Element, Value};
+use crate::dicom::dataset::{Bulk, DataSet, Element, PersonName, Value};
 use crate::dicom::source::Source;
 use crate::dicom::text::{Oddity, Repertoire};
 use crate::dicom::vr;
@@ -34,8 +34,15 @@ pub(crate) enum Pixels {
 
 /// A data set or a sequence that is not complete yet.
 enum Open {
-    Set { set: DataSet, repertoire: Repertoire },
-    Sequence { tag: Tag, items: Vec<DataSet> },
+    /// As they come; put in order once, at the end.
+    Set {
+        elements: Vec<(Tag, Element)>,
+        repertoire: Repertoire,
+    },
+    Sequence {
+        tag: Tag,
+        items: Vec<DataSet>,
+    },
 }
 
 struct Scan<'l> {
@@ -68,7 +75,7 @@ pub(crate) fn scan(
 
 impl<'l> Scan<'l> {
     fn new(limits: &'l Limits) -> Self {
-        let root = Open::Set { set: DataSet::new(), repertoire: Repertoire::default() };
+        let root = Open::Set { elements: Vec::with_capacity(64), repertoire: Repertoire::default() };
         Self { limits, open: vec![root], pixels: None, kept: 0, has_non_ascii: false }
     }
 
@@ -77,17 +84,17 @@ impl<'l> Scan<'l> {
         loop {
             match walk.next()? {
                 Token::Element(header) => self.element(walk, header)?,
-                Token::Fragments(header, fragments) => self.fragments(walk, header, fragments),
+                Token::Fragments(header, fragments) => self.fragments(&header, fragments),
                 Token::Sequence(header) => {
                     self.open.push(Open::Sequence { tag: header.tag, items: Vec::new() });
                 }
                 Token::Item => {
                     let repertoire = self.repertoire();
-                    self.open.push(Open::Set { set: DataSet::new(), repertoire });
+                    self.open.push(Open::Set { elements: Vec::new(), repertoire });
                 }
-                Token::EndItem => self.end_item(),
-                Token::EndSequence => self.end_sequence(walk),
-                Token::End => return Ok(self.finish(encoding)),
+                Token::EndItem => self.end_item(walk),
+                Token::EndSequence => self.end_sequence(),
+                Token::End => return Ok(self.finish(walk, encoding)),
             }
         }
     }
@@ -100,7 +107,7 @@ impl<'l> Scan<'l> {
         }
         if self.is_bulk(&header, at_root) {
             let value = Value::Bulk(self.bulk(&header));
-            self.put(walk, tag, Element::new(header.vr, value));
+            self.put(tag, Element::new(header.vr, value));
             return Ok(());
         }
         self.charge(&header, header.length)?;
@@ -109,17 +116,13 @@ impl<'l> Scan<'l> {
         }
         let repertoire = self.repertoire();
         let bytes = walk.value(&header)?;
-        if header.vr == VR::PN || header.length > 1024 {
-            // Many empty values cost far more than their bytes.
-            let values = memchr::memchr_iter(b'\\', bytes).count() as u64;
-            self.charge(&header, values * mem::size_of::<crate::dicom::PersonName>() as u64)?;
-        }
+        self.charge(&header, expansion(header.vr, bytes))?;
         let converted = value::convert(header.vr, header.big_endian, bytes, &repertoire);
         self.has_non_ascii |= !converted.ascii;
         if !converted.clean {
             walk.warnings.add(Warning::Undecodable { tag });
         }
-        self.put(walk, tag, Element::new(header.vr, converted.value));
+        self.put(tag, Element::new(header.vr, converted.value));
         Ok(())
     }
 
@@ -134,34 +137,34 @@ impl<'l> Scan<'l> {
         if let Some(Open::Set { repertoire, .. }) = self.open.last_mut() {
             *repertoire = declared;
         }
-        self.put(walk, header.tag, Element::text(VR::CS, "ISO_IR 192"));
+        self.put(header.tag, Element::text(VR::CS, "ISO_IR 192"));
         Ok(())
     }
 
-    fn fragments(&mut self, walk: &mut Walk, header: Header, fragments: Vec<Fragment>) {
-        let value = Value::Bulk(self.bulk(&header));
+    fn fragments(&mut self, header: &Header, fragments: Vec<Fragment>) {
+        let value = Value::Bulk(self.bulk(header));
         if self.open.len() == 1 && header.tag == tags::PIXEL_DATA {
             self.pixels = Some(Pixels::Encapsulated(fragments));
         }
-        self.put(walk, header.tag, Element::new(header.vr, value));
+        self.put(header.tag, Element::new(header.vr, value));
     }
 
-    fn end_item(&mut self) {
-        let Some(Open::Set { set, .. }) = self.open.pop() else { return };
+    fn end_item(&mut self, walk: &mut Walk) {
+        let Some(Open::Set { elements, .. }) = self.open.pop() else { return };
         if let Some(Open::Sequence { items, .. }) = self.open.last_mut() {
-            items.push(set);
+            items.push(in_order(elements, walk));
         }
     }
 
-    fn end_sequence(&mut self, walk: &mut Walk) {
+    fn end_sequence(&mut self) {
         let Some(Open::Sequence { tag, items }) = self.open.pop() else { return };
         let value = if items.is_empty() { Value::Empty } else { Value::Items(items) };
-        self.put(walk, tag, Element::new(VR::SQ, value));
+        self.put(tag, Element::new(VR::SQ, value));
     }
 
-    fn finish(self, encoding: Encoding) -> Scanned {
+    fn finish(self, walk: &mut Walk, encoding: Encoding) -> Scanned {
         let mut dataset = match self.open.into_iter().next() {
-            Some(Open::Set { set, .. }) => set,
+            Some(Open::Set { elements, .. }) => in_order(elements, walk),
             Some(Open::Sequence { .. }) | None => DataSet::new(),
         };
         if self.has_non_ascii {
@@ -170,12 +173,10 @@ impl<'l> Scan<'l> {
         Scanned { dataset, pixels: self.pixels, encoding }
     }
 
-    fn put(&mut self, walk: &mut Walk, tag: Tag, element: Element) {
-        let Some(Open::Set { set, .. }) = self.open.last_mut() else { return };
-        if set.get(tag).is_some() {
-            walk.warnings.add(Warning::Duplicate { tag });
+    fn put(&mut self, tag: Tag, element: Element) {
+        if let Some(Open::Set { elements, .. }) = self.open.last_mut() {
+            elements.push((tag, element));
         }
-        set.put(tag, element);
     }
 
     fn repertoire(&self) -> Repertoire {
@@ -205,7 +206,8 @@ impl<'l> Scan<'l> {
         let mut path = String::new();
         for open in &self.open {
             if let Open::Sequence { tag, items } = open {
-                path.push_str(&format!("{:04X}{:04X}.{}.", tag.group(), tag.element(), items.len() + 1));
+                let (group, element, item) = (tag.group(), tag.element(), items.len() + 1);
+                path.push_str(&format!("{group:04X}{element:04X}.{item}."));
             }
         }
         path.push_str(&format!("{:04X}{:04X}", header.tag.group(), header.tag.element()));
@@ -221,6 +223,33 @@ impl<'l> Scan<'l> {
         }
         Ok(())
     }
+}
+
+/// What a value costs in memory beside its bytes: many empty texts, or many
+/// small numbers, cost far more than they are long.
+fn expansion(vr: VR, bytes: &[u8]) -> u64 {
+    if let Some(number_bytes) = vr::number_bytes(vr) {
+        return bytes.len() as u64 / number_bytes * 8;
+    }
+    let size = match vr {
+        VR::PN => mem::size_of::<PersonName>(),
+        VR::LT | VR::ST | VR::UT | VR::UR => 0,
+        _ if vr::is_binary(vr) => 0,
+        _ => mem::size_of::<String>(),
+    };
+    if size == 0 { 0 } else { (memchr::memchr_iter(b'\\', bytes).count() * size) as u64 }
+}
+
+/// The data set of elements as they came; of a tag that came twice the last.
+fn in_order(elements: Vec<(Tag, Element)>, walk: &mut Walk) -> DataSet {
+    if elements.windows(2).all(|pair| pair[0].0 < pair[1].0) {
+        return elements.into_iter().collect();
+    }
+    let mut tags: Vec<Tag> = elements.iter().map(|(tag, _)| *tag).collect();
+    tags.sort_unstable();
+    let twice = tags.windows(2).filter(|pair| pair[0] == pair[1]);
+    twice.for_each(|pair| walk.warnings.add(Warning::Duplicate { tag: pair[0] }));
+    elements.into_iter().collect()
 }
 
 /// Pixel Data, Float Pixel Data, Double Float Pixel Data.

@@ -62,9 +62,10 @@ impl Syntax {
             IMPLICIT_LITTLE_ENDIAN | "1.2.840.10008.1.20" => Self { encoding: Encoding::IMPLICIT, ..plain },
             EXPLICIT_LITTLE_ENDIAN => plain,
             EXPLICIT_BIG_ENDIAN => Self { encoding: Encoding::BIG_ENDIAN, ..plain },
-            DEFLATED_LITTLE_ENDIAN => Self { deflated: true, ..plain },
-            // JPIP Referenced Deflate and JPIP HTJ2K Referenced Deflate.
-            "1.2.840.10008.1.2.4.95" | "1.2.840.10008.1.2.4.205" => Self { deflated: true, ..plain },
+            // The latter two: JPIP and JPIP HTJ2K Referenced Deflate.
+            DEFLATED_LITTLE_ENDIAN | "1.2.840.10008.1.2.4.95" | "1.2.840.10008.1.2.4.205" => {
+                Self { deflated: true, ..plain }
+            }
             _ => match uid.strip_prefix("1.2.840.10008.1.2.") {
                 // JPIP and JPIP HTJ2K: pixels by reference, none in the file.
                 Some("4.94" | "4.204") => plain,

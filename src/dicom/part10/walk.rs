@@ -6,6 +6,8 @@
 //! data set, the transcoder) sees the same one.
 //! PS3.5 sections 6.2.2, 7.1 and 7.5; the tolerances are those real files need.
 
+mod header;
+
 use std::mem;
 
 use dicom_core::dictionary::VirtualVr;
@@ -19,23 +21,13 @@ use super::window::Window;
 use crate::dicom::source::Source;
 use crate::dicom::vr;
 
+pub(crate) use header::{Context, Header};
+
 const UNDEFINED: u32 = 0xFFFF_FFFF;
 const ITEM: Tag = Tag(0xFFFE, 0xE000);
 const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
 const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
 const TRAILING_PADDING: Tag = Tag(0xFFFC, 0xFFFC);
-
-/// An element without its value.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Header {
-    pub tag: Tag,
-    pub vr: VR,
-    /// Place of the value's first byte.
-    pub offset: u64,
-    /// Bytes of the value; of a sequence: unknown here and 0.
-    pub length: u64,
-    pub big_endian: bool,
-}
 
 /// An item of encapsulated pixel data; the first is the Basic Offset Table.
 #[derive(Debug, Clone, Copy)]
@@ -62,15 +54,6 @@ enum Kind {
     Root,
     Sequence,
     Item,
-}
-
-/// Attributes that decide the VR of others (PS3.5 annex A); an item inherits
-/// those of the data set around it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Context {
-    pub signed: Option<bool>,
-    pub bits_allocated: Option<u16>,
-    pub lut_entries: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -128,9 +111,8 @@ impl<'a> Walk<'a> {
         let mut encoding = claimed;
         if end.saturating_sub(offset) >= 8 {
             let first = walk.window.array(offset)?;
-            // A byte order is only doubted for a whole data set.
             if let Some(guessed) =
-                syntax::guess(first).filter(|guessed| guessed.big_endian != claimed.big_endian)
+                syntax::guess(first).filter(|guessed| header::is_other_order(first, *guessed, claimed))
             {
                 encoding = guessed;
             }
@@ -290,7 +272,7 @@ impl<'a> Walk<'a> {
         if tag.element() == 0 || tag == TRAILING_PADDING {
             return Ok(None);
         }
-        if vr::number_bytes(header.vr).is_some_and(|bytes| header.length % bytes != 0) {
+        if vr::number_bytes(header.vr).is_some_and(|bytes| !header.length.is_multiple_of(bytes)) {
             self.warnings.add(Warning::WrongLength { tag });
             header.vr = VR::UN;
         } else if header.length % 2 == 1 {
@@ -364,87 +346,6 @@ impl<'a> Walk<'a> {
     fn item_header(&mut self, at: u64, encoding: Encoding) -> Result<(Tag, u32), ReadError> {
         let [a, b, c, d, e, f, g, h] = self.window.array(at)?;
         Ok((Tag(encoding.u16([a, b]), encoding.u16([c, d])), encoding.u32([e, f, g, h])))
-    }
-
-    /// The header of the element at the position; an undefined length is left
-    /// as it is written.
-    fn header(&mut self, level: &Level, tag: Tag) -> Result<Header, ReadError> {
-        let at = self.position;
-        let encoding = level.encoding;
-        let [_, _, _, _, e, f, g, h] = self.window.array(at)?;
-        let word = encoding.u32([e, f, g, h]);
-        let short = u64::from(encoding.u16([g, h]));
-        let header = |written: Option<VR>, bytes: u64, length: u64| (written, at + bytes, length);
-        let (written, offset, length) = if encoding.explicit {
-            match vr::from_letters([e, f]) {
-                Some(written) if vr::has_long_header(written) => {
-                    header(Some(written), 12, self.long_length(level, tag)?)
-                }
-                Some(written) => header(Some(written), 8, short),
-                None if e.is_ascii_uppercase() && f.is_ascii_uppercase() => {
-                    self.warnings.add(Warning::UnknownVr { tag });
-                    // VRs that are added to the standard have the long header.
-                    let long = if short == 0 { self.long_length(level, tag).ok() } else { None };
-                    match long.filter(|length| at + 12 + length <= level.bound) {
-                        Some(length) => header(Some(VR::UN), 12, length),
-                        None => header(Some(VR::UN), 8, short),
-                    }
-                }
-                None => {
-                    self.warnings.add(Warning::Encoding { offset: at });
-                    header(None, 8, u64::from(word))
-                }
-            }
-        } else {
-            header(None, 8, u64::from(word))
-        };
-        let vr = match written {
-            None | Some(VR::UN) => self.dictionary_vr(tag, level.context),
-            Some(vr) => vr,
-        };
-        let unknown_words = written == Some(VR::UN) && encoding.big_endian && vr::word_bytes(vr) > 1;
-        // The byte order of an unknown value in a big endian file is unknown.
-        // A sequence of defined length is one only if it reads as one.
-        let disguised = written == Some(VR::UN) && vr == VR::SQ;
-        let vr = if unknown_words || disguised { VR::UN } else { vr };
-        Ok(Header { tag, vr, offset, length, big_endian: encoding.big_endian })
-    }
-
-    fn long_length(&mut self, level: &Level, tag: Tag) -> Result<u64, ReadError> {
-        if level.bound - self.position < 12 {
-            return Err(self.beyond(tag, self.position, 12, level.bound));
-        }
-        let bytes = self.window.array(self.position + 8)?;
-        Ok(u64::from(level.encoding.u32(bytes)))
-    }
-
-    fn dictionary_vr(&mut self, tag: Tag, context: Context) -> VR {
-        match vr::of(tag) {
-            None => VR::UN,
-            Some(VirtualVr::Exact(vr)) => vr,
-            Some(VirtualVr::Xs) => {
-                self.guessed_sign |= context.signed.is_none();
-                if context.signed == Some(true) { VR::SS } else { VR::US }
-            }
-            Some(VirtualVr::Ox) => VR::OW,
-            Some(VirtualVr::Px) => {
-                if context.bits_allocated.is_some_and(|bits| bits <= 8) {
-                    VR::OB
-                } else {
-                    VR::OW
-                }
-            }
-            Some(VirtualVr::Lt) => {
-                if context.lut_entries == Some(1) {
-                    VR::US
-                } else {
-                    VR::OW
-                }
-            }
-            // VirtualVr may grow.
-            #[allow(unreachable_patterns)]
-            Some(_) => VR::UN,
-        }
     }
 
     /// What an undefined length opens: a sequence, or encapsulated pixels.
@@ -567,28 +468,6 @@ impl<'a> Walk<'a> {
         Ok(Token::Fragments(header, fragments))
     }
 
-    /// The encoding that the first element at `at` speaks for: real files hold
-    /// implicit items in explicit data sets, and the other way round.
-    fn encoding_at(&mut self, at: u64, bound: u64, claimed: Encoding) -> Result<Encoding, ReadError> {
-        if bound.saturating_sub(at) < 8 {
-            return Ok(claimed);
-        }
-        let (tag, length) = self.item_header(at, claimed)?;
-        if tag.group() == 0xFFFE {
-            return Ok(claimed);
-        }
-        let [_, _, _, _, e, f, _, _] = self.window.array(at)?;
-        let letters = vr::from_letters([e, f]);
-        let fits_implicit = length == UNDEFINED || u64::from(length) <= bound - at - 8;
-        let explicit = match letters {
-            Some(vr) => claimed.explicit || !fits_implicit || vr::of(tag) == Some(VirtualVr::Exact(vr)),
-            None => {
-                claimed.explicit && (!fits_implicit || (e.is_ascii_uppercase() && f.is_ascii_uppercase()))
-            }
-        };
-        Ok(Encoding { explicit, ..claimed })
-    }
-
     fn count(&mut self, tag: Tag) -> Result<(), ReadError> {
         self.elements += 1;
         if self.elements > self.limits.elements_max {
@@ -622,22 +501,5 @@ impl<'a> Walk<'a> {
             Some(last) if tag < last => self.warnings.add(Warning::OutOfOrder { tag }),
             _ => level.last = Some(tag),
         }
-    }
-
-    fn note_context(&mut self, header: &Header) -> Result<(), ReadError> {
-        let is_context =
-            matches!(header.tag, tags::PIXEL_REPRESENTATION | tags::BITS_ALLOCATED | tags::LUT_DESCRIPTOR);
-        if !is_context || header.length < 2 {
-            return Ok(());
-        }
-        let bytes = self.window.array(header.offset)?;
-        let value = if header.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
-        let Some(level) = self.levels.last_mut() else { return Ok(()) };
-        match header.tag {
-            tags::PIXEL_REPRESENTATION => level.context.signed = Some(value == 1),
-            tags::BITS_ALLOCATED => level.context.bits_allocated = Some(value),
-            _ => level.context.lut_entries = Some(value),
-        }
-        Ok(())
     }
 }
