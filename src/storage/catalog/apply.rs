@@ -298,7 +298,7 @@ impl<'t, 'e> Batch<'t, 'e> {
         let Present { path, series_id, head } = present;
         self.tables.instances.remove(keys::instance_key(*series_id, &path.instance).as_slice())?;
         if head.has_parts() {
-            self.tables.parts.retain_in((head.seq, 0, 0)..(head.seq + 1, 0, 0), |_, _| false)?;
+            self.tables.parts.retain_in((head.seq, 0, 0)..=(head.seq, u8::MAX, u32::MAX), |_, _| false)?;
         }
         self.with_rollup(|rollup, batch| rollup.remove(batch, &path.series_path(), &path.instance, head))?;
         self.die(head.place)?;

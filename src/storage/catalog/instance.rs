@@ -101,7 +101,7 @@ pub struct InstanceRow {
     pub transfer_syntax: String,
     pub sop_class: String,
     pub frames: Frames,
-    pub(super) head: Head,
+    pub(super) sections: Sections,
     /// Summary, bulk list and chunks, as far as they are in the row.
     pub(super) tail: Box<[u8]>,
 }
@@ -117,10 +117,22 @@ pub(super) struct Head {
     pub transfer_syntax: ShortUid,
     pub sop_class: ShortUid,
     pub frames: Frames,
+    pub sections: Sections,
+    pub metadata_in_row: bool,
+}
+
+/// What stands between the head and the metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Sections {
     pub summary_bytes: u32,
     pub bulk: Listed,
     pub chunks: Listed,
-    pub metadata_in_row: bool,
+}
+
+impl Sections {
+    fn bytes(self) -> usize {
+        self.summary_bytes as usize + self.bulk.bytes() + self.chunks.bytes()
+    }
 }
 
 /// Where a list is.
@@ -146,8 +158,8 @@ impl Head {
     pub fn has_parts(&self) -> bool {
         !self.metadata_in_row
             || matches!(self.frames, Frames::Table { .. })
-            || matches!(self.bulk, Listed::Blocks { .. })
-            || matches!(self.chunks, Listed::Blocks { .. })
+            || matches!(self.sections.bulk, Listed::Blocks { .. })
+            || matches!(self.sections.chunks, Listed::Blocks { .. })
     }
 
     /// The head of a row and what follows it.
@@ -159,13 +171,9 @@ impl Head {
         })
     }
 
-    pub fn tail_bytes(&self) -> usize {
-        self.summary_bytes as usize + self.bulk.bytes() + self.chunks.bytes()
-    }
-
     /// The compressed metadata in what follows the head, if it is there.
     pub fn metadata<'r>(&self, rest: &'r [u8]) -> Option<&'r [u8]> {
-        if self.metadata_in_row { rest.get(self.tail_bytes()..) } else { None }
+        if self.metadata_in_row { rest.get(self.sections.bytes()..) } else { None }
     }
 }
 
@@ -238,9 +246,7 @@ impl Draft<'_> {
             transfer_syntax: ShortUid::new(self.transfer_syntax),
             sop_class: ShortUid::new(self.sop_class),
             frames: Frames::of(self.frames),
-            summary_bytes: length(summary.len()),
-            bulk,
-            chunks,
+            sections: Sections { summary_bytes: length(summary.len()), bulk, chunks },
             metadata_in_row,
         };
         let mut row = tables::encode("instances", &head)?;
@@ -301,7 +307,7 @@ impl InstanceRow {
     pub(super) fn read(path: InstancePath, key: &[u8], row: &[u8]) -> Result<Self, CatalogError> {
         let (head, rest) = Head::read(key, row)?;
         let tail = rest
-            .get(..head.tail_bytes())
+            .get(..head.sections.bytes())
             .ok_or_else(|| CatalogError::Row {
                 table: "instances",
                 key: path.to_string(),
@@ -315,10 +321,10 @@ impl InstanceRow {
             place: head.place,
             digest: head.digest,
             form: head.form,
-            transfer_syntax: head.transfer_syntax.clone().into_string(),
-            sop_class: head.sop_class.clone().into_string(),
+            transfer_syntax: head.transfer_syntax.into_string(),
+            sop_class: head.sop_class.into_string(),
             frames: head.frames,
-            head,
+            sections: head.sections,
             tail,
         })
     }
@@ -328,17 +334,17 @@ impl InstanceRow {
     /// # Errors
     /// The row is damaged.
     pub fn summary(&self) -> Result<DataSet, CatalogError> {
-        let bytes = self.tail.get(..self.head.summary_bytes as usize).unwrap_or_default();
+        let bytes = self.tail.get(..self.sections.summary_bytes as usize).unwrap_or_default();
         tables::decode("instances", self.path.to_string().as_bytes(), bytes)
     }
 
     pub(super) fn bulk_bytes(&self) -> &[u8] {
-        let start = self.head.summary_bytes as usize;
-        self.tail.get(start..start + self.head.bulk.bytes()).unwrap_or_default()
+        let start = self.sections.summary_bytes as usize;
+        self.tail.get(start..start + self.sections.bulk.bytes()).unwrap_or_default()
     }
 
     pub(super) fn chunk_bytes(&self) -> &[u8] {
-        self.tail.get(self.head.summary_bytes as usize + self.head.bulk.bytes()..).unwrap_or_default()
+        self.tail.get(self.sections.summary_bytes as usize + self.sections.bulk.bytes()..).unwrap_or_default()
     }
 }
 

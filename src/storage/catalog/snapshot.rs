@@ -144,7 +144,7 @@ impl Snapshot {
     /// A value left in the file, by the end of its BulkDataURI.
     pub fn bulk(&self, row: &InstanceRow, path: &str) -> Result<Option<Bulk>, CatalogError> {
         let find = |list: Vec<Bulk>| list.into_iter().find(|bulk| bulk.path == path);
-        let blocks = match row.head.bulk {
+        let blocks = match row.sections.bulk {
             Listed::Row { .. } => return Ok(find(self.bulks(row)?)),
             Listed::Blocks { blocks } => blocks as usize,
         };
@@ -166,7 +166,7 @@ impl Snapshot {
 
     /// All values left in the file, by their paths.
     pub fn bulks(&self, row: &InstanceRow) -> Result<Vec<Bulk>, CatalogError> {
-        match row.head.bulk {
+        match row.sections.bulk {
             Listed::Row { .. } => decode("instances", row.path.to_string().as_bytes(), row.bulk_bytes()),
             Listed::Blocks { blocks } => {
                 let mut all = Vec::new();
@@ -191,7 +191,7 @@ impl Snapshot {
         let wanted = usize::try_from(range.end.div_ceil(CHUNK_BYTES).saturating_sub(first));
         let wanted = wanted.unwrap_or(usize::MAX);
         let skip = usize::try_from(first).unwrap_or(usize::MAX);
-        let blocks = match row.head.chunks {
+        let blocks = match row.sections.chunks {
             Listed::Row { .. } => {
                 return Ok((first, read_chunks(row.chunk_bytes()).skip(skip).take(wanted).collect()));
             }

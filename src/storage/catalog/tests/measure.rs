@@ -70,8 +70,8 @@ fn speed_and_size() {
             (0..20_000u64).map(|n| store(slice(n / 500, n % 500, 1 + n), Rule::Reject)).collect();
         let begun = Instant::now();
         for changes in all.chunks(batch) {
-            fast(&catalog, changes);
-            if changes.len() == 1 && fast(&catalog, &[]).seq.is_multiple_of(5000) {
+            let applied = fast(&catalog, changes);
+            if applied.seq.is_multiple_of(5000) {
                 catalog.checkpoint().unwrap();
             }
         }
@@ -92,6 +92,8 @@ fn speed_and_size() {
                 );
             }
             reads(&read, &catalog);
+            drop(read);
+            deletes(&catalog);
         }
     }
 }
@@ -123,6 +125,18 @@ fn reads(read: &Snapshot, catalog: &Catalog) {
         begun.elapsed().as_secs_f64() * 1e3 / 40.0,
         bytes / 20_000
     );
+}
+
+/// A study at once, and another instance by instance.
+fn deletes(catalog: &Catalog) {
+    let begun = Instant::now();
+    fast(catalog, &[delete(Target::Study(slice(0, 0, 1).path.study), 1 << 40)]);
+    println!("  a study of 500 deleted: {:.2} ms", begun.elapsed().as_secs_f64() * 1e3);
+    let begun = Instant::now();
+    for n in (0..500).rev() {
+        fast(catalog, &[delete(Target::Instance(slice(1, n, 1).path), 1 << 40)]);
+    }
+    println!("  500 deleted one by one, newest first: {:.2} ms", begun.elapsed().as_secs_f64() * 1e3);
 }
 
 #[test]
