@@ -140,11 +140,11 @@ pub fn vr(tag: Tag) -> VR {
 /// The keyword of a standard attribute.
 #[must_use]
 pub fn keyword(tag: Tag) -> Option<&'static str> {
+    // The dictionary lends its entries for as long as it lives itself.
+    static DICTIONARY: StandardDataDictionary = StandardDataDictionary;
     if is_private(tag) || tag.element() == 0 {
         return None;
     }
-    // The dictionary lends its entries for as long as it lives itself.
-    static DICTIONARY: StandardDataDictionary = StandardDataDictionary;
     DICTIONARY.by_tag(tag).map(|entry| entry.alias)
 }
 
@@ -172,33 +172,43 @@ pub fn by_path(text: &str) -> Option<Vec<Tag>> {
     above.iter().all(nests).then_some(path)
 }
 
-static LISTS: LazyLock<[[Vec<Tag>; 3]; 3]> = LazyLock::new(|| {
-    let mut lists: [[Vec<Tag>; 3]; 3] = Default::default();
-    for (number, level, role) in TABLE {
-        let tag = Tag((number >> 16) as u16, (number & 0xFFFF) as u16);
-        let [required, default, optional] = &mut lists[position(*level)];
-        match role {
-            Role::Required => {
-                required.push(tag);
-                default.push(tag);
-            }
-            Role::Known => default.push(tag),
-            Role::Optional => optional.push(tag),
-        }
-    }
-    for [_, default, optional] in &mut lists {
-        default.extend([INSTANCE_AVAILABILITY, TIMEZONE_OFFSET, RETRIEVE_URL]);
-        default.sort();
-        optional.insert(0, SPECIFIC_CHARACTER_SET);
-    }
-    lists
-});
+/// The attributes of one level by when they come back.
+#[derive(Default)]
+struct Lists {
+    required: Vec<Tag>,
+    default: Vec<Tag>,
+    optional: Vec<Tag>,
+}
 
-fn position(level: Level) -> usize {
+impl Lists {
+    fn of(wanted: Level) -> Self {
+        let mut lists = Self::default();
+        for (number, _, role) in TABLE.iter().filter(|(_, level, _)| *level == wanted) {
+            let tag = Tag((number >> 16) as u16, (number & 0xFFFF) as u16);
+            match role {
+                Role::Required => {
+                    lists.required.push(tag);
+                    lists.default.push(tag);
+                }
+                Role::Known => lists.default.push(tag),
+                Role::Optional => lists.optional.push(tag),
+            }
+        }
+        lists.default.extend([INSTANCE_AVAILABILITY, TIMEZONE_OFFSET, RETRIEVE_URL]);
+        lists.default.sort();
+        lists.optional.insert(0, SPECIFIC_CHARACTER_SET);
+        lists
+    }
+}
+
+fn lists(level: Level) -> &'static Lists {
+    static STUDY: LazyLock<Lists> = LazyLock::new(|| Lists::of(Level::Study));
+    static SERIES: LazyLock<Lists> = LazyLock::new(|| Lists::of(Level::Series));
+    static INSTANCE: LazyLock<Lists> = LazyLock::new(|| Lists::of(Level::Instance));
     match level {
-        Level::Study => 0,
-        Level::Series => 1,
-        Level::Instance => 2,
+        Level::Study => &STUDY,
+        Level::Series => &SERIES,
+        Level::Instance => &INSTANCE,
     }
 }
 
@@ -206,22 +216,19 @@ fn position(level: Level) -> usize {
 /// rows of PS3.18 Tables 10.6.3-3 to -5).
 #[must_use]
 pub fn default_return(target: Level) -> &'static [Tag] {
-    let [_, default, _] = &LISTS[position(target)];
-    default
+    &lists(target).default
 }
 
 /// Those of [`default_return`] that are there even when no value is known.
 #[must_use]
 pub fn required(target: Level) -> &'static [Tag] {
-    let [required, _, _] = &LISTS[position(target)];
-    required
+    &lists(target).required
 }
 
 /// What `includefield=all` adds.
 #[must_use]
 pub fn optional(level: Level) -> &'static [Tag] {
-    let [_, _, optional] = &LISTS[position(level)];
-    optional
+    &lists(level).optional
 }
 
 /// Of a sequence in [`default_return`], what comes back of its items unasked;

@@ -3,7 +3,8 @@
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 /// Compatibility decomposition without combining marks, in lower case:
-/// `Müller` and `MULLER` fold alike. Kana keep their voicing marks.
+/// `Müller` and `MULLER` fold alike. Kana keep their voicing marks, and what
+/// stays is composed again, so that a character is one for wildcards too.
 #[must_use]
 pub fn fold(text: &str) -> String {
     if text.is_ascii() {
@@ -13,6 +14,7 @@ pub fn fold(text: &str) -> String {
     text.nfkd()
         .filter(|c| !is_combining_mark(*c) || matches!(c, '\u{3099}' | '\u{309A}'))
         .flat_map(char::to_lowercase)
+        .nfc()
         .collect()
 }
 
@@ -25,5 +27,7 @@ mod tests {
         assert_eq!(fold("MÜLLER^Jörg"), "muller^jorg");
         assert_eq!(fold("Ｙａｍａｄａ"), "yamada");
         assert_ne!(fold("が"), fold("か"));
+        assert!(!fold("やまだ").starts_with(&fold("やまた")));
+        assert_eq!(fold("김희중"), "김희중");
     }
 }

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::read::{JsonError, Reason};
+use super::error::{JsonError, Reason};
 
 /// Nesting of JSON that is stepped over unread.
 const SKIP_DEPTH_MAX: usize = 512;

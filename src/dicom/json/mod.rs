@@ -7,9 +7,14 @@
 //! What is read may be anyone's JSON, so the reader is lenient in form and
 //! strict in bounds.
 
+mod error;
 mod lexer;
 mod read;
 mod write;
 
-pub use read::{JsonError, Limits, Reason, read, read_all};
+pub use error::{JsonError, Limits, Reason};
+pub use read::{read, read_all};
 pub use write::{fill, write};
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,7 @@ pub(super) fn item_matches(keys: &[Key], item: &DataSet, zone: Option<i16>) -> b
 }
 
 fn key_matches(key: &Key, set: &DataSet, zone: Option<i16>) -> bool {
-    if matches!(key.test, Test::Any) {
+    if is_universal(&key.test) {
         return true;
     }
     let tag = stored_tag(key.tag, key.creator.as_deref(), set);
@@ -72,6 +72,23 @@ fn key_matches(key: &Key, set: &DataSet, zone: Option<i16>) -> bool {
         Test::Range(bounds) => range::matches(tag, key.vr, bounds, set, zone),
         Test::DateTime { time, range: bounds } => range::matches_pair(tag, *time, bounds, set, zone),
         Test::Item(keys) => set.items(tag).iter().any(|item| item_matches(keys, item, zone)),
+    }
+}
+
+/// Universal matching needs nothing to be there, within items neither.
+fn is_universal(test: &Test) -> bool {
+    match test {
+        Test::Any => true,
+        Test::Item(keys) => keys.iter().all(|key| is_universal(&key.test)),
+        Test::Empty
+        | Test::Uids(_)
+        | Test::OneOf(_)
+        | Test::AllOf(_)
+        | Test::Wildcard(_)
+        | Test::Name(_)
+        | Test::Number(_)
+        | Test::Range(_)
+        | Test::DateTime { .. } => false,
     }
 }
 
@@ -135,7 +152,7 @@ fn joined(name: &PersonName) -> Cow<'_, str> {
 
 /// Is any of the values one of these numbers?
 fn any_number(value: &Value, numbers: &[f64]) -> bool {
-    let wanted = |stored: f64| numbers.iter().any(|number| *number == stored);
+    let wanted = |stored: f64| numbers.contains(&stored);
     match value {
         Value::Text(values) => values.iter().filter_map(|text| text.trim().parse().ok()).any(wanted),
         Value::Signed(values) => values.iter().any(|stored| wanted(*stored as f64)),

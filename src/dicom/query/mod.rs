@@ -4,6 +4,7 @@
 //! is the one predicate that decides what matches. The index only narrows the
 //! candidates down by the same tests.
 
+mod error;
 mod matching;
 mod moment;
 mod names;
@@ -12,13 +13,15 @@ mod pattern;
 mod project;
 mod range;
 mod values;
+mod wanted;
 
 use dicom_core::{Tag, VR};
 
+pub use error::{QueryError, Reason};
 pub use matching::{matches, matches_key};
 pub use moment::{normal_date, normal_datetime, normal_time};
 pub use names::{name_tokens, normal_name};
-pub use parse::{Options, QueryError, Reason, parse};
+pub use parse::{Options, parse};
 pub use project::{Projection, project};
 
 /// The level of the information model an attribute belongs to, from the root
@@ -230,3 +233,6 @@ pub struct Include {
     /// creator element as the client numbers it, and its value.
     pub creators: Vec<(Tag, String)>,
 }
+
+#[cfg(test)]
+mod tests;

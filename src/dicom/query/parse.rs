@@ -6,15 +6,14 @@ use std::collections::BTreeMap;
 
 use dicom_core::{Tag, VR};
 
+use super::error::{QueryError, Reason, printable};
 use super::values::{self, Flags, Tests, decode};
+use super::wanted::{Entry, Wanted};
 use super::{Include, Key, Level, Order, Query, Resource, Test, moment, range};
 use crate::dicom::attributes::{self, PATH_DEPTH_MAX};
 
 /// Warnings in one answer.
 const WARNINGS_MAX: usize = 10;
-
-/// Characters of a parameter's name that are repeated to the client.
-const NAME_MAX: usize = 64;
 
 /// Attributes to order by.
 const ORDER_MAX: usize = 8;
@@ -39,60 +38,6 @@ impl Default for Options {
     fn default() -> Self {
         Self { strict: false, length_max: 256 * 1024, keys_max: 100, values_max: 2000 }
     }
-}
-
-/// A parameter that makes no search, and how to mend it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the parameter {parameter} {reason}")]
-pub struct QueryError {
-    pub parameter: String,
-    pub reason: Reason,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
-    #[error("list is longer than the {0} bytes allowed")]
-    TooLong(usize),
-    #[error("has more than the {0} values allowed")]
-    TooMany(usize),
-    #[error("makes more than the {0} attributes to match that are allowed")]
-    TooManyKeys(usize),
-    #[error("is not percent-encoded UTF-8")]
-    Encoding,
-    #[error("must be true or false")]
-    Flag,
-    #[error("must be a whole number, 0 or more")]
-    Count,
-    #[error("is given more than once and takes one value")]
-    Twice,
-    #[error("has no value in its list")]
-    NoValue,
-    #[error("is of a kind that takes no wildcards")]
-    Wildcard,
-    #[error("must be a UID or a list of UIDs: digits and dots, at most 64, no wildcards")]
-    Uid,
-    #[error("must be a number, without wildcards")]
-    Number,
-    #[error("must be a tag of 8 hexadecimal digits")]
-    TagValue,
-    #[error(
-        "must be a date (YYYYMMDD), a time (HHMMSS) or both, as its attribute is, or a range of two joined by '-'"
-    )]
-    Moment,
-    #[error("must be an offset from UTC such as %2B0100")]
-    Zone,
-    #[error("is a sequence or binary: match the attributes of its items (Sequence.Attribute) instead")]
-    NoMatching,
-    #[error(
-        "must list attributes of the level searched for or above, each with a '-' before it for descending order"
-    )]
-    Order,
-    #[error("is no attribute that this archive knows")]
-    Unknown,
-    #[error("is an attribute that cannot be matched on this resource")]
-    WrongLevel,
-    #[error("is a private attribute: give its private creator too (such as 00091001=...&00090010=CREATOR)")]
-    NoCreator,
 }
 
 /// Reads the query string of a search, still percent-encoded.
@@ -120,97 +65,33 @@ pub fn parse(resource: Resource, raw_query: &str, options: &Options) -> Result<Q
     let mut given = Vec::new();
     for pair in raw_query.split('&').filter(|pair| !pair.is_empty()) {
         let (raw_name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decode(raw_name).map_err(|reason| at(raw_name, reason))?;
+        let name = decode(raw_name).map_err(|reason| QueryError::at(raw_name, reason))?;
         match name.as_str() {
             "includefield" => include.push(value),
             "orderby" => order.push(value),
             "limit" | "offset" | "fuzzymatching" | "emptyvaluematching" | "multiplevaluematching" => {
                 if given.contains(&name) {
-                    return Err(at(&name, Reason::Twice));
+                    return Err(QueryError::at(&name, Reason::Twice));
                 }
-                parser.setting(&name, value).map_err(|reason| at(&name, reason))?;
+                parser.setting(&name, value).map_err(|reason| QueryError::at(&name, reason))?;
                 given.push(name);
             }
             other if OTHERS.contains(&other) => {}
             other => match attributes::by_path(other) {
-                Some(path) => wanted.add(&path, other, value),
-                None => parser.unknown(other)?,
+                Some(path) if path.iter().all(|tag| is_of_data_sets(*tag)) => wanted.add(&path, other, value),
+                Some(_) | None => parser.unknown(other)?,
             },
         }
     }
     parser.attributes(wanted)?;
-    parser.include(&include).map_err(|reason| at("includefield", reason))?;
-    parser.order(&order).map_err(|reason| at("orderby", reason))?;
+    parser.include(&include).map_err(|reason| QueryError::at("includefield", reason))?;
+    parser.order(&order).map_err(|reason| QueryError::at("orderby", reason))?;
     Ok(parser.query)
 }
 
-fn at(name: &str, reason: Reason) -> QueryError {
-    QueryError { parameter: printable(name), reason }
-}
-
-/// A name of a parameter as it may stand in a header or a log. A name that no
-/// attribute could have might be anything, even a misplaced value.
-fn printable(name: &str) -> String {
-    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.chars().all(|c| plain(&c)) && name.len() <= NAME_MAX {
-        name.to_owned()
-    } else {
-        "(unprintable)".to_owned()
-    }
-}
-
-/// Parameters by the attributes they name, those of one sequence together.
-#[derive(Default)]
-struct Wanted<'a> {
-    entries: BTreeMap<Tag, Entry<'a>>,
-}
-
-struct Entry<'a> {
-    /// As the client wrote it.
-    name: String,
-    values: Vec<&'a str>,
-    items: Wanted<'a>,
-}
-
-impl<'a> Wanted<'a> {
-    fn add(&mut self, path: &[Tag], name: &str, value: &'a str) {
-        let Some((first, rest)) = path.split_first() else { return };
-        let entry = self.entries.entry(*first).or_insert_with(|| Entry {
-            name: name.to_owned(),
-            values: Vec::new(),
-            items: Wanted::default(),
-        });
-        if rest.is_empty() {
-            entry.values.push(value);
-        } else {
-            entry.items.add(rest, name, value);
-        }
-    }
-
-    fn merge(&mut self, tag: Tag, other: Entry<'a>) {
-        match self.entries.get_mut(&tag) {
-            Some(entry) => entry.values.extend(other.values),
-            None => drop(self.entries.insert(tag, other)),
-        }
-    }
-
-    fn creators(&self, found: &mut BTreeMap<Tag, String>) -> Result<(), QueryError> {
-        for (tag, entry) in &self.entries {
-            if let (true, Some(value)) = (attributes::is_private_creator(*tag), entry.values.first()) {
-                let creator = decode(value).map_err(|reason| at(&entry.name, reason))?;
-                found.insert(*tag, creator.trim().to_owned());
-            }
-            entry.items.creators(found)?;
-        }
-        Ok(())
-    }
-}
-
-impl Entry<'_> {
-    /// Only named, not matched.
-    fn is_return_key(&self) -> bool {
-        self.values.iter().all(|value| value.is_empty()) && self.items.entries.is_empty()
-    }
+/// Not of commands, not of the file meta group, no group length.
+fn is_of_data_sets(tag: Tag) -> bool {
+    tag.group() > 0x0007 && tag.element() != 0 && tag.group() != 0xFFFE
 }
 
 struct Parser<'a> {
@@ -254,7 +135,7 @@ impl Parser<'_> {
 
     /// Something that this resource does not match: a warning, or an error.
     fn refuse(&mut self, name: &str, reason: Reason) -> Result<(), QueryError> {
-        let error = at(name, reason);
+        let error = QueryError::at(name, reason);
         if self.options.strict {
             return Err(error);
         }
@@ -286,7 +167,7 @@ impl Parser<'_> {
         wanted.creators(&mut self.creators)?;
         wanted.entries.remove(&attributes::SPECIFIC_CHARACTER_SET);
         if let Some(entry) = wanted.entries.remove(&attributes::TIMEZONE_OFFSET) {
-            self.zone(&entry).map_err(|reason| at(&entry.name, reason))?;
+            self.zone(&entry).map_err(|reason| QueryError::at(&entry.name, reason))?;
         }
         // Clients ask studies for the modality of their series.
         if self.query.target == Level::Study
@@ -311,7 +192,7 @@ impl Parser<'_> {
         }
         let mut keys = Vec::new();
         for (tag, level, entry) in allowed {
-            self.add_keys(tag, level, entry, 1, &mut keys)?;
+            self.add_keys(&[tag], level, entry, &mut keys)?;
         }
         range::combine(&mut keys, &self.ranges);
         self.query.keys = keys;
@@ -342,14 +223,15 @@ impl Parser<'_> {
         Ok(())
     }
 
+    /// The keys of the attribute at the end of `path`, into the list of its item.
     fn add_keys(
         &mut self,
-        tag: Tag,
+        path: &[Tag],
         level: Level,
         entry: Entry<'_>,
-        depth: usize,
         keys: &mut Vec<Key>,
     ) -> Result<(), QueryError> {
+        let Some(tag) = path.last().copied() else { return Ok(()) };
         if attributes::is_private_creator(tag) {
             return Ok(());
         }
@@ -362,30 +244,33 @@ impl Parser<'_> {
         }
         self.keys += 1;
         if self.keys > self.options.keys_max {
-            return Err(at(&entry.name, Reason::TooManyKeys(self.options.keys_max)));
+            return Err(QueryError::at(&entry.name, Reason::TooManyKeys(self.options.keys_max)));
         }
         let vr = if entry.items.entries.is_empty() { attributes::vr(tag) } else { VR::SQ };
-        let Tests { tests, is_range } =
-            values::tests(tag, vr, &entry.values, &self.flags).map_err(|reason| at(&entry.name, reason))?;
+        let Tests { tests, is_range } = values::tests(tag, vr, &entry.values, &self.flags)
+            .map_err(|reason| QueryError::at(&entry.name, reason))?;
         if is_range {
             self.ranges.push(tag);
         }
         for test in tests {
-            let test = match test {
-                Test::Any if !entry.items.entries.is_empty() => continue,
-                test => test,
-            };
-            keys.push(Key { tag, vr, level, creator: creator.clone(), test });
+            match test {
+                Test::Any if !entry.items.entries.is_empty() => {}
+                // Universal matching asks for no item to be there.
+                Test::Any if path.len() > 1 => self.query.include.fields.push(path.to_vec()),
+                test => keys.push(Key { tag, vr, level, creator: creator.clone(), test }),
+            }
         }
-        if !entry.items.entries.is_empty() && depth < PATH_DEPTH_MAX {
+        if !entry.items.entries.is_empty() && path.len() < PATH_DEPTH_MAX {
             let outer = std::mem::take(&mut self.ranges);
             let mut items = Vec::new();
-            for (tag, entry) in entry.items.entries {
-                self.add_keys(tag, level, entry, depth + 1, &mut items)?;
+            for (inner, entry) in entry.items.entries {
+                self.add_keys(&[path, &[inner]].concat(), level, entry, &mut items)?;
             }
             range::combine(&mut items, &self.ranges);
             self.ranges = outer;
-            keys.push(Key { tag, vr: VR::SQ, level, creator, test: Test::Item(items) });
+            if !items.is_empty() {
+                keys.push(Key { tag, vr: VR::SQ, level, creator, test: Test::Item(items) });
+            }
         }
         Ok(())
     }
@@ -398,7 +283,6 @@ impl Parser<'_> {
                 if name == "all" {
                     include.all = true;
                 } else if let Some(path) = attributes::by_path(name) {
-                    self.include_creators(&path, &mut include);
                     include.fields.push(path);
                     if include.fields.len() > self.options.values_max {
                         return Err(Reason::TooMany(self.options.values_max));
@@ -409,20 +293,15 @@ impl Parser<'_> {
         }
         include.fields.sort();
         include.fields.dedup();
-        self.query.include = include;
-        Ok(())
-    }
-
-    fn include_creators(&self, path: &[Tag], include: &mut Include) {
-        for tag in path {
+        for tag in include.fields.iter().flatten().filter(|tag| attributes::is_private(**tag)) {
             let at = creator_tag(*tag);
             let known = include.creators.iter().any(|(tag, _)| *tag == at);
-            if let (true, false, Some(creator)) =
-                (attributes::is_private(*tag), known, self.creators.get(&at))
-            {
+            if let (false, Some(creator)) = (known, self.creators.get(&at)) {
                 include.creators.push((at, creator.clone()));
             }
         }
+        self.query.include = include;
+        Ok(())
     }
 
     fn order(&mut self, raw: &[&str]) -> Result<(), Reason> {

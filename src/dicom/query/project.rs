@@ -138,11 +138,9 @@ impl Wants {
         }
         for path in &query.include.fields {
             let Some(first) = path.first() else { continue };
-            let of_level = match attributes::of_every_level(*first) {
-                true => query.target,
-                false => attributes::level(*first),
-            };
-            if of_level == level {
+            let found_at =
+                if attributes::of_every_level(*first) { query.target } else { attributes::level(*first) };
+            if found_at == level {
                 self.include(path, &query.include.creators);
             }
         }

@@ -2,9 +2,14 @@
 
 use dicom_core::{Tag, VR};
 
-use super::parse::Reason;
+use super::error::Reason;
 use super::{NameTest, Pattern, Test, range};
 use crate::dicom::uid;
+
+/// Patterns cost the length of the pattern times that of the text: neither
+/// their length nor their number is left to the client.
+const PATTERN_BYTES_MAX: usize = 1024;
+const PATTERNS_MAX: usize = 100;
 
 /// What of the request bears on every value.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,7 +51,7 @@ pub(super) fn tests(tag: Tag, vr: VR, raw: &[&str], flags: &Flags) -> Result<Tes
         VR::UI => uids(&split_decoded(&decoded, flags)?),
         VR::AE | VR::CS | VR::LO | VR::SH | VR::UC | VR::UN | VR::AS | VR::AT => texts(vr, raw, flags),
         VR::PN => names(&decoded, flags),
-        VR::LT | VR::ST | VR::UR | VR::UT => Ok(text_test(vec![single(&decoded)?.to_owned()])),
+        VR::LT | VR::ST | VR::UR | VR::UT => text_test(vec![single(&decoded)?.to_owned()]),
         VR::DA | VR::TM | VR::DT => {
             let zone = flags.zone.filter(|_| vr == VR::DT || range::has_zone(tag));
             let bounds = range::parse(vr, single(&decoded)?, zone).ok_or(Reason::Moment)?;
@@ -106,13 +111,16 @@ fn texts(vr: VR, raw: &[&str], flags: &Flags) -> Result<Tests, Reason> {
         }
         return Ok(Test::OneOf(values).into());
     }
-    Ok(text_test(values))
+    text_test(values)
 }
 
 fn names(decoded: &[String], flags: &Flags) -> Result<Tests, Reason> {
     let text = single(decoded)?;
     if is_universal(text) {
         return Ok(Test::Any.into());
+    }
+    if text.len() > PATTERN_BYTES_MAX {
+        return Err(Reason::TooLong(PATTERN_BYTES_MAX));
     }
     let parts: Vec<&str> = if flags.multiple { text.split('\\').collect() } else { vec![text] };
     limit(parts.len(), flags)?;
@@ -125,14 +133,25 @@ fn names(decoded: &[String], flags: &Flags) -> Result<Tests, Reason> {
 }
 
 /// Equal texts, or patterns if any of them has a wildcard.
-fn text_test(values: Vec<String>) -> Tests {
+fn text_test(values: Vec<String>) -> Result<Tests, Reason> {
     if values.iter().any(|value| is_universal(value)) {
-        Test::Any.into()
-    } else if values.iter().any(|value| is_wild(value)) {
-        Test::Wildcard(values.iter().map(|value| Pattern::parse(value)).collect()).into()
-    } else {
-        Test::OneOf(values).into()
+        return Ok(Test::Any.into());
     }
+    if !values.iter().any(|value| is_wild(value)) {
+        return Ok(Test::OneOf(values).into());
+    }
+    if values.len() > PATTERNS_MAX {
+        return Err(Reason::TooMany(PATTERNS_MAX));
+    }
+    let patterns: Result<_, Reason> = values.iter().map(|value| pattern(value)).collect();
+    Ok(Test::Wildcard(patterns?).into())
+}
+
+fn pattern(value: &str) -> Result<Pattern, Reason> {
+    if value.len() > PATTERN_BYTES_MAX {
+        return Err(Reason::TooLong(PATTERN_BYTES_MAX));
+    }
+    Ok(Pattern::parse(value))
 }
 
 fn is_wild(value: &str) -> bool {

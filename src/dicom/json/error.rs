@@ -1,0 +1,48 @@
+//! What the reader takes, and why it refuses. No value is repeated.
+
+use dicom_core::Tag;
+
+/// What a reader takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Items within items.
+    pub depth_max: usize,
+    /// Attributes in all, those of items included.
+    pub elements_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { depth_max: 64, elements_max: 1_000_000 }
+    }
+}
+
+/// Why a text is not a data set, and where. No value is repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} at byte {offset}{}", .tag.map(|tag| format!(" in attribute {tag}")).unwrap_or_default())]
+pub struct JsonError {
+    pub offset: usize,
+    /// The innermost attribute it is in.
+    pub tag: Option<Tag>,
+    pub reason: Reason,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    #[error("this is not JSON")]
+    Syntax,
+    #[error("a string is not UTF-8")]
+    Utf8,
+    #[error("the nesting is too deep")]
+    Depth,
+    #[error("there are too many attributes")]
+    Elements,
+    #[error("an object, array, string or number stands where another is needed")]
+    Shape,
+    #[error("a number is missing, malformed or outside the range of its VR")]
+    Number,
+    #[error("this VR has no such form of value")]
+    Form,
+    #[error("an InlineBinary is not base64")]
+    Base64,
+}
