@@ -43,7 +43,7 @@ pub(super) fn compile(query: &Query, fields: &Fields, searcher: &Searcher) -> ta
     for key in &query.keys {
         match (query.target, key.level) {
             (Level::Study, Level::Study) | (Level::Series | Level::Instance, Level::Series) => {
-                own.key(key)?
+                own.key(key)?;
             }
             (Level::Series | Level::Instance, Level::Study) => studies.key(key)?,
             (Level::Instance, Level::Instance) if key.tag == tags::SOP_CLASS_UID => {
@@ -166,7 +166,7 @@ impl<'a> Clauses<'a> {
             // One name must have all of them, not two names together.
             self.exact &= name.tokens.len() == 1;
             let words = name.tokens.iter().map(|token| terms::word(path, token));
-            return Asked::All(words.map(|word| self.begins(self.fields.terms, &word)).collect());
+            return Asked::All(words.map(|word| begins(self.fields.terms, &word)).collect());
         }
         let mut questions: Vec<Box<dyn Question>> = Vec::new();
         for pattern in name.by_group.iter().flatten() {
@@ -214,7 +214,7 @@ impl<'a> Clauses<'a> {
         let mut questions: Vec<Box<dyn Question>> = Vec::new();
         for need in plan.needs {
             questions.push(match need {
-                Need::Begins(text) => self.begins(grams, &terms::text(path, &text)),
+                Need::Begins(text) => begins(grams, &terms::text(path, &text)),
                 Need::Phrase(phrase) => phrase_of(
                     phrase
                         .into_iter()
@@ -252,16 +252,12 @@ impl<'a> Clauses<'a> {
     }
 
     fn range(&mut self, path: &str, rungs: Rungs, range: &Range) -> Box<dyn Question> {
-        match ladder::cover(rungs, range) {
-            Some(Cover { stretches, exact }) => {
-                self.exact &= exact;
-                any(stretches.iter().map(|stretch| self.stretch(path, stretch)).collect())
-            }
-            None => {
-                self.exact = false;
-                self.term(&terms::present(path))
-            }
-        }
+        let Some(Cover { stretches, exact }) = ladder::cover(rungs, range) else {
+            self.exact = false;
+            return self.term(&terms::present(path));
+        };
+        self.exact &= exact;
+        any(stretches.iter().map(|stretch| self.stretch(path, stretch)).collect())
     }
 
     fn date_time(&mut self, path: &str, date: Tag, time: Tag, range: &Range) -> Asked {
@@ -299,13 +295,13 @@ impl<'a> Clauses<'a> {
             }
         }
     }
+}
 
-    /// A term that begins so.
-    fn begins(&self, field: Field, text: &str) -> Box<dyn Question> {
-        let from = Term::from_field_text(field, text);
-        let to = Term::from_field_text(field, &format!("{text}{}", char::MAX));
-        Box::new(InvertedIndexRangeQuery::new(Bound::Included(from), Bound::Included(to)))
-    }
+/// A term that begins so.
+fn begins(field: Field, text: &str) -> Box<dyn Question> {
+    let from = Term::from_field_text(field, text);
+    let to = Term::from_field_text(field, &format!("{text}{}", char::MAX));
+    Box::new(InvertedIndexRangeQuery::new(Bound::Included(from), Bound::Included(to)))
 }
 
 fn escape(text: &str, regex: &mut String) {

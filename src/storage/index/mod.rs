@@ -75,7 +75,7 @@ impl Default for Options {
 /// What [`Index::open`] found.
 pub enum Opened {
     /// An index to go on with from [`Index::committed_seq`].
-    Ready(Index),
+    Ready(Box<Index>),
     /// None that could be used: [`Index::create`] is to be called, and fed from
     /// the start of the feed. The reason is for the log.
     Rebuild(String),
@@ -145,7 +145,7 @@ impl Index {
         // The library below asserts about the form of its files.
         let opened = catch_unwind(AssertUnwindSafe(|| Self::open_existing(folder, options)));
         match opened {
-            Ok(Ok(index)) => Ok(Opened::Ready(index)),
+            Ok(Ok(index)) => Ok(Opened::Ready(Box::new(index))),
             Ok(Err(Refused::Unusable(reason))) => Ok(Opened::Rebuild(reason)),
             Ok(Err(Refused::Failed(error))) => Err(error),
             Err(_) => Ok(Opened::Rebuild("its files are damaged".to_owned())),
