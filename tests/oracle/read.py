@@ -85,7 +85,7 @@ def same(ours, theirs, data, big, where, out):
         values = [int(v) for v in values]
     elif vr in ("FL", "FD"):
         value = [float(v) for v in value]
-        if any(not (a == b or abs(a - b) <= 1e-6 * abs(b) or (math.isnan(a) and math.isnan(b))) for a, b in zip(value, values)):
+        if any(not (a == b or abs(a - b) <= 1e-6 * abs(b) + 1e-40 or (math.isnan(a) and math.isnan(b))) for a, b in zip(value, values)):
             out.append(f"{where}: numbers differ")
         return
     elif vr in ("DS", "IS"):

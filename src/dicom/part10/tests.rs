@@ -428,6 +428,64 @@ fn native_frames_are_no_more_than_there_are() {
     assert_eq!(table(None, 0, 30), None);
 }
 
+/// Gigabytes of which only the headers exist; counts what is read.
+struct Sparse {
+    pieces: std::collections::BTreeMap<u64, Vec<u8>>,
+    length: u64,
+    read: std::cell::Cell<u64>,
+}
+
+impl Source for Sparse {
+    fn len(&self) -> u64 {
+        self.length
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
+        let end = offset + buffer.len() as u64;
+        assert!(end <= self.length);
+        self.read.set(self.read.get() + buffer.len() as u64);
+        buffer.fill(0);
+        let first = self.pieces.range(..=offset).next_back().map_or(offset, |(start, _)| *start);
+        for (start, piece) in self.pieces.range(first..end) {
+            for (at, byte) in (*start..).zip(piece).filter(|(at, _)| (offset..end).contains(at)) {
+                buffer[(at - offset) as usize] = *byte;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn gigabytes_cost_kilobytes() {
+    let mut sample = Sample::new(Encoding::EXPLICIT);
+    sample.identity(|_| ()).image(20_000, 20_000, Some("5"), 16);
+    let (mut native, mut pieces) = (sample.clone(), std::collections::BTreeMap::new());
+    native.header(tags::PIXEL_DATA, VR::OW, 4_000_000_000);
+    let head = native.file(EXPLICIT_LITTLE_ENDIAN);
+    let length = head.len() as u64 + 4_000_000_000;
+    pieces.insert(0, head);
+    let source = Sparse { pieces, length, read: 0.into() };
+    let instance = read(&source, &Limits::default()).expect("reads");
+    assert!(matches!(instance.frames, FrameTable::Native { frames: 5, .. }));
+    assert!(source.read.get() < 100_000, "{}", source.read.get());
+
+    // 10,000 fragments of 1 MB.
+    sample.header(tags::PIXEL_DATA, VR::OB, u32::MAX).fragment(&[]);
+    let head = sample.file(JPEG);
+    let (mut pieces, mut at) = (std::collections::BTreeMap::new(), head.len() as u64);
+    pieces.insert(0, head);
+    for _ in 0..10_000 {
+        pieces.insert(at, Sample::new(Encoding::EXPLICIT).marker(0xE000, 1_000_000).bytes.clone());
+        at += 1_000_008;
+    }
+    pieces.insert(at, Sample::new(Encoding::EXPLICIT).sequence_end().bytes.clone());
+    let source = Sparse { pieces, length: at + 8, read: 0.into() };
+    let parsed = parse(&source, &Limits::default()).expect("reads");
+    let FrameTable::Encapsulated(spans) = parsed.frames else { panic!("encapsulated") };
+    assert_eq!(spans.len(), 10_000);
+    assert!(source.read.get() < 100_000_000, "{}", source.read.get());
+}
+
 /// Files that between them use most of what the reader knows.
 fn seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<_> = rich_files().into_iter().map(|(_, file)| file).collect();
