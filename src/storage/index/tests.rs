@@ -479,6 +479,27 @@ fn damage_is_found_and_built_anew() {
 }
 
 #[test]
+fn a_failed_commit_loses_only_what_was_not_committed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = folder.path().join("index");
+    let index = Index::create(&place, small()).expect("an index");
+    put(&index, 1, &a_study("A"));
+    index.commit(1).expect("a commit");
+    let away = folder.path().join("away");
+    fs::rename(&place, &away).expect("a move");
+    put(&index, 2, &a_study("B"));
+    assert!(index.commit(2).is_err(), "the folder is gone");
+    assert!(index.commit(2).is_err(), "and stays so");
+    assert_eq!((index.committed_seq(), total(&index)), (1, 1), "what was committed is still searched");
+    fs::rename(&away, &place).expect("a move");
+    // Fed again from the last commit, it goes on.
+    put(&index, 2, &a_study("B"));
+    put(&index, 3, &a_study("C"));
+    index.commit(3).expect("a commit");
+    assert_eq!((index.committed_seq(), total(&index)), (3, 3));
+}
+
+#[test]
 fn a_broad_superset_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let index = Index::create(folder.path(), Options { candidates_max: 3, ..small() }).expect("an index");
