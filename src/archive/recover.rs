@@ -19,6 +19,8 @@ use crate::{
 
 /// Changes in one transaction of a replay.
 const BATCH: usize = 512;
+/// Changes among which the latest stamp is.
+const FEED_TAIL: u64 = 1024;
 /// The end mark of a sealed pack.
 const END_MARK_BYTES: u64 = 1024;
 
@@ -34,14 +36,22 @@ pub struct Recovered {
 }
 
 /// Replays what the catalog lacks of every pack, and opens the packs for writing.
+///
+/// # Errors
+/// When the catalog fails. A pack that cannot be read is counted as damaged,
+/// for the others are whole.
 pub(super) fn replay_packs(core: &Core) -> Result<Recovered, ArchiveError> {
     let mut recovered = Recovered::default();
     for info in core.packs.list() {
         let applied = core.catalog.read()?.pack(info.pack)?.unwrap_or_default().applied;
-        if let Err(error) = replay_pack(core, &info, applied, &mut recovered) {
-            // The other packs are whole; this one's instances fail when read.
-            tracing::error!(pack = %info.pack, %error, "a pack cannot be recovered; verify the archive");
-            recovered.damaged += 1;
+        match replay_pack(core, &info, applied, &mut recovered) {
+            Ok(()) => {}
+            Err(error @ ArchiveError::Catalog(_)) => return Err(error),
+            Err(error) => {
+                // This one's instances fail when they are read.
+                tracing::error!(pack = %info.pack, %error, "a pack cannot be recovered; verify the archive");
+                recovered.damaged += 1;
+            }
         }
     }
     Ok(recovered)
@@ -168,8 +178,10 @@ pub(super) fn recover(core: &Arc<Core>, index_is_new: bool) -> Result<Recovered,
 fn observe_last_stamp(core: &Core) -> Result<(), ArchiveError> {
     let snapshot = core.catalog.read()?;
     let seq = snapshot.seq()?;
-    if let Some(last) = snapshot.feed(seq.saturating_sub(1), 1)?.last() {
-        core.clock.observe(last.stamp);
+    // Streamed files get their stamps before they queue for the committer, so
+    // the last change need not have the latest stamp.
+    for entry in snapshot.feed(seq.saturating_sub(FEED_TAIL), usize::MAX)? {
+        core.clock.observe(entry.stamp);
     }
     Ok(())
 }
