@@ -185,7 +185,7 @@ impl Loop {
             Ok(()) => self.core.indexer.wake(),
             Err(error) => {
                 tracing::error!(%error, "the catalog cannot be made durable; the packs hold what it lacks");
-                self.failed(&error);
+                self.failed(matches!(error, CatalogError::Lost { .. } | CatalogError::Closed));
             }
         }
     }
@@ -224,19 +224,22 @@ impl Loop {
         let noted = self.progress.note(&self.core, places)?;
         changes.extend(noted.into_iter().map(|(pack, until)| Change::PackApplied { pack, until }));
         self.core.apply(&changes, Durability::Fast).inspect_err(|error| {
-            if let ArchiveError::Catalog(error) = error {
-                self.failed(error);
-            }
+            // A full disk may hide that the catalog went back.
+            let went_back = matches!(
+                error,
+                ArchiveError::Catalog(CatalogError::Lost { .. } | CatalogError::Closed) | ArchiveError::Full
+            );
+            self.failed(went_back);
         })
     }
 
     /// The catalog failed: how far packs are applied is what it says itself
     /// from here on, and when it went back to its last checkpoint, nothing is
     /// taken until the packs have been replayed.
-    fn failed(&mut self, error: &CatalogError) {
+    fn failed(&mut self, went_back: bool) {
         self.progress = Progress::default();
         self.uncommitted_since = Some(Instant::now());
-        self.behind |= matches!(error, CatalogError::Lost { .. } | CatalogError::Closed);
+        self.behind |= went_back;
         self.catch_up();
     }
 

@@ -46,8 +46,8 @@ pub(super) fn replay_packs(core: &Core) -> Result<Recovered, ArchiveError> {
         let applied = core.catalog.read()?.pack(info.pack)?.unwrap_or_default().applied;
         match replay_pack(core, &info, applied, &mut recovered) {
             Ok(()) => {}
-            Err(error @ ArchiveError::Catalog(_)) => return Err(error),
-            Err(error) => {
+            Err(Failed::Catalog(error)) => return Err(error),
+            Err(Failed::Pack(error)) => {
                 // This one's instances fail when they are read.
                 tracing::error!(pack = %info.pack, %error, "a pack cannot be recovered; verify the archive");
                 recovered.damaged += 1;
@@ -62,23 +62,25 @@ fn replay_pack(
     info: &PackInfo,
     applied: u64,
     recovered: &mut Recovered,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Failed> {
     let sealed = matches!(info.standing, Standing::Sealed);
     if sealed && info.length.saturating_sub(applied) <= END_MARK_BYTES {
         return Ok(());
     }
-    let mut replay = Replay { core, pack: info.pack, changes: Vec::new(), until: applied, recovered, failed: None };
-    let end = core.packs.replay(info.pack, applied, &mut |found| replay.take(found))?;
-    if let Some(error) = replay.failed.take() {
-        return Err(error);
+    let mut replay =
+        Replay { core, pack: info.pack, changes: Vec::new(), until: applied, recovered, failed: None };
+    let walked = core.packs.replay(info.pack, applied, &mut |found| replay.take(found));
+    if let Some(failed) = replay.failed.take() {
+        return Err(failed);
     }
+    let end = walked.map_err(|error| Failed::Pack(error.into()))?;
     replay.until = end.valid_until;
     replay.flush()?;
     for damage in &end.tail {
         report(info.pack, damage);
     }
     if info.standing == Standing::Unrecovered {
-        core.packs.resume(info.pack, end.valid_until)?;
+        core.packs.resume(info.pack, end.valid_until).map_err(|error| Failed::Pack(error.into()))?;
     }
     Ok(())
 }
@@ -89,17 +91,31 @@ struct Replay<'a> {
     changes: Vec<Change>,
     until: u64,
     recovered: &'a mut Recovered,
-    failed: Option<ArchiveError>,
+    failed: Option<Failed>,
+}
+
+/// Why a pack was not replayed to its end.
+enum Failed {
+    /// Nothing can be replayed.
+    Catalog(ArchiveError),
+    /// This one cannot.
+    Pack(ArchiveError),
 }
 
 impl Replay<'_> {
     fn take(&mut self, found: Replayed) -> ControlFlow<()> {
         let taken = match found {
-            Replayed::File { path: _, stamp, digest, chunks, place } => self.file(stamp, digest, chunks, place),
+            Replayed::File { path: _, stamp, digest, chunks, place } => {
+                self.file(stamp, digest, chunks, place)
+            }
             Replayed::Tombstone { path, stamp, place } => {
                 self.core.clock.observe(stamp);
                 self.until = place.entry_end();
-                self.changes.push(Change::Delete { target: Target::Instance(path), stamp, by: String::new() });
+                self.changes.push(Change::Delete {
+                    target: Target::Instance(path),
+                    stamp,
+                    by: String::new(),
+                });
                 Ok(())
             }
             Replayed::Damaged(damage) => {
@@ -118,10 +134,16 @@ impl Replay<'_> {
         }
     }
 
-    fn file(&mut self, stamp: Stamp, digest: Digest, chunks: Chunks, place: Place) -> Result<(), ArchiveError> {
+    fn file(
+        &mut self,
+        stamp: Stamp,
+        digest: Digest,
+        chunks: Chunks,
+        place: Place,
+    ) -> Result<(), Failed> {
         self.core.clock.observe(stamp);
         self.until = place.entry_end();
-        let source = self.core.packs.source(&place)?;
+        let source = self.core.packs.source(&place).map_err(|error| Failed::Pack(error.into()))?;
         match part10::read(&source, &self.core.limits) {
             Ok(read) => {
                 let mut instance = new_instance(read, digest, chunks, "");
@@ -137,9 +159,9 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), ArchiveError> {
+    fn flush(&mut self) -> Result<(), Failed> {
         self.changes.push(Change::PackApplied { pack: self.pack, until: self.until });
-        self.core.apply(&self.changes, Durability::Fast)?;
+        self.core.apply(&self.changes, Durability::Fast).map_err(Failed::Catalog)?;
         self.changes.clear();
         Ok(())
     }
