@@ -36,7 +36,7 @@ use crate::{
     auth::Permit,
     dicom::{StudyUid, attributes, json, part10},
     storage::{
-        catalog::{self, Catalog, CatalogError, Change, Durability, Outcome, Target},
+        catalog::{self, Catalog, Change, Durability, Outcome, Target},
         index::{self, Index, Opened},
         packs::{self, Packs},
     },

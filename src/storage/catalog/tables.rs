@@ -89,7 +89,8 @@ pub(super) fn format_of(read: &ReadTransaction) -> Result<Option<u32>, CatalogEr
 
 /// The number that tells a catalog from every other.
 pub(super) fn id_of(read: &ReadTransaction) -> Result<u64, CatalogError> {
-    let id = ReadableTable::get(&read.open_table(META)?, "id")?;
+    let meta = read.open_table(META)?;
+    let id = ReadableTable::get(&meta, "id")?;
     let id = id.and_then(|value| <[u8; 8]>::try_from(value.value()).ok());
     id.map(u64::from_le_bytes).ok_or_else(|| CatalogError::Missing { table: "meta", key: "id".to_owned() })
 }
