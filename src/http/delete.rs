@@ -8,7 +8,7 @@ use crate::archive::Scope;
 
 #[utoipa::path(
     delete, path = "/dicomweb/studies/{study}", tag = "Delete", operation_id = "deleteStudy",
-    summary = "Delete a study (DEL-1)",
+    summary = "Delete a study",
     params(super::openapi::StudyPath), responses(super::openapi::DeleteResponses)
 )]
 pub async fn study(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -18,7 +18,7 @@ pub async fn study(state: Data<State>, request: HttpRequest) -> Result<HttpRespo
 #[utoipa::path(
     delete, path = "/dicomweb/studies/{study}/series/{series}", tag = "Delete",
     operation_id = "deleteSeries",
-    summary = "Delete a series (DEL-1)",
+    summary = "Delete a series",
     params(super::openapi::SeriesPath), responses(super::openapi::DeleteResponses)
 )]
 pub async fn series(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -28,7 +28,7 @@ pub async fn series(state: Data<State>, request: HttpRequest) -> Result<HttpResp
 #[utoipa::path(
     delete, path = "/dicomweb/studies/{study}/series/{series}/instances/{instance}", tag = "Delete",
     operation_id = "deleteInstance",
-    summary = "Delete an instance (DEL-1)",
+    summary = "Delete an instance",
     params(super::openapi::InstancePath), responses(super::openapi::DeleteResponses)
 )]
 pub async fn instance(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use actix_web::{HttpResponse, http::header};
 use serde::Serialize;
 use utoipa::{
-    IntoParams, IntoResponses, OpenApi, ToSchema,
+    IntoParams, IntoResponses, Modify, OpenApi, ToSchema,
     openapi::{
         ContentBuilder, KnownFormat, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, SchemaFormat, Type,
     },
@@ -42,9 +42,26 @@ use super::{capabilities, delete, health, qido, stow, wado};
         capabilities::describe,
         health::healthz, health::readyz, health::metrics,
     ),
-    components(schemas(ProblemBody, health::Health))
+    components(schemas(ProblemBody, health::Health)),
+    modifiers(&DistinctIds)
 )]
 pub struct Document;
+
+/// One handler answers OPTIONS and GET of the service root; an operation's id
+/// stands for one method.
+struct DistinctIds;
+
+impl Modify for DistinctIds {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for item in document.paths.paths.values_mut() {
+            if let Some(options) = &mut item.options
+                && let Some(id) = &mut options.operation_id
+            {
+                id.push_str("ByOptions");
+            }
+        }
+    }
+}
 
 /// The document as it is committed and served: indented, with a final line end.
 #[must_use]
@@ -153,8 +170,8 @@ pub struct SearchParams {
     /// Patient ID
     #[param(rename = "PatientID")]
     patient_id: Option<String>,
-    /// Study Date or a range of dates
-    #[param(rename = "StudyDate", example = "20240101-20241231")]
+    /// Study Date, `20240131`, or a range, `20240101-20241231`, open at one end if one date is left out
+    #[param(rename = "StudyDate")]
     study_date: Option<String>,
     /// Accession Number
     #[param(rename = "AccessionNumber")]
