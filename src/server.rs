@@ -49,6 +49,9 @@ impl Server {
         .max_connections(25_000)
         .keep_alive(Duration::from_secs(75))
         .client_request_timeout(Duration::from_secs(10))
+        // With it, an answer to a request whose body was not read to its end
+        // is not lost to a reset connection.
+        .client_disconnect_timeout(Duration::from_secs(5))
         .shutdown_timeout(config.stop_seconds_max)
         .listen(listener)?
         .run();
@@ -72,6 +75,18 @@ impl Server {
         drop(self.archive);
         Ok(())
     }
+}
+
+/// Runs a server to its end in this thread. `ready` is told where it listens.
+///
+/// # Errors
+/// As [`Server::start`] and [`Server::run`].
+pub fn run(config: &Config, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<()> {
+    actix_web::rt::System::new().block_on(async {
+        let server = Server::start(config)?;
+        ready(server.address);
+        server.run().await
+    })
 }
 
 /// The sizes of the archive as the configuration has them.

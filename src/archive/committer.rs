@@ -166,7 +166,9 @@ impl Loop {
     fn checkpoint(&mut self) {
         if let Err(error) = self.core.catalog.checkpoint() {
             tracing::error!(%error, "the catalog cannot be made durable; the packs hold what it lacks");
-            self.mend(&error);
+            if matches!(error, CatalogError::Lost { .. }) {
+                self.mend();
+            }
         }
     }
 
@@ -206,18 +208,15 @@ impl Loop {
         self.core.apply(&changes, Durability::Fast).inspect_err(|error| {
             // What the packs hold beyond the gap is replayed at the next start.
             self.progress = Progress::default();
-            if let ArchiveError::Catalog(error) = error {
-                self.mend(error);
+            if matches!(error, ArchiveError::Catalog(CatalogError::Lost { .. }) | ArchiveError::Full) {
+                self.mend();
             }
         })
     }
 
     /// After a failure that took the catalog back to its last checkpoint: what
     /// was acknowledged since is in the packs and is applied again.
-    fn mend(&self, error: &CatalogError) {
-        if !matches!(error, CatalogError::Lost { .. }) {
-            return;
-        }
+    fn mend(&self) {
         match recover::replay_packs(&self.core) {
             Ok(recovered) => tracing::warn!(?recovered, "the catalog was brought up from the packs again"),
             Err(error) => tracing::error!(%error, "the catalog cannot be brought up; restart the server"),

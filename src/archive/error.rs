@@ -20,6 +20,9 @@ pub enum ArchiveError {
     /// Too much is under way; later it will work.
     #[error("the archive is busy")]
     Busy,
+    /// A search would have to look at more than it may.
+    #[error("{0}")]
+    TooBroad(String),
     /// There is no room on the disk.
     #[error("the disk is full")]
     Full,
@@ -35,9 +38,9 @@ pub enum ArchiveError {
     #[error("packs: {0}")]
     Packs(PackError),
     #[error("catalog: {0}")]
-    Catalog(#[from] CatalogError),
+    Catalog(CatalogError),
     #[error("index: {0}")]
-    Index(#[from] IndexError),
+    Index(IndexError),
     #[error("{0}")]
     Io(std::io::Error),
     /// The same error told to another of those who waited for it.
@@ -56,6 +59,21 @@ impl From<PackError> for ArchiveError {
     }
 }
 
+impl From<CatalogError> for ArchiveError {
+    fn from(error: CatalogError) -> Self {
+        if error.is_full() { Self::Full } else { Self::Catalog(error) }
+    }
+}
+
+impl From<IndexError> for ArchiveError {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::TooBroad { .. } => Self::TooBroad(error.to_string()),
+            other @ (IndexError::Folder { .. } | IndexError::Inner(_)) => Self::Index(other),
+        }
+    }
+}
+
 impl ArchiveError {
     /// The same meaning for the next of those who wait.
     #[must_use]
@@ -67,6 +85,7 @@ impl ArchiveError {
             Self::NotFound(what) => Self::NotFound(what),
             Self::Gone(what) => Self::Gone(what),
             Self::NotRepresentable(why) => Self::NotRepresentable(why.clone()),
+            Self::TooBroad(why) => Self::TooBroad(why.clone()),
             Self::Damaged(_)
             | Self::Unreadable(_)
             | Self::Packs(_)

@@ -59,9 +59,8 @@ impl Overlay {
     /// Marks a study as changed at `seq`; `ids` are those it has or had.
     pub fn mark(&self, study: &StudyUid, ids: impl IntoIterator<Item = u64>, seq: u64) {
         let mut marks = self.lock();
-        let mark = marks
-            .entry(study.clone())
-            .or_insert_with(|| Mark { seq, ids: BTreeSet::new(), view: None });
+        let mark =
+            marks.entry(study.clone()).or_insert_with(|| Mark { seq, ids: BTreeSet::new(), view: None });
         mark.seq = mark.seq.max(seq);
         mark.ids.extend(ids);
         mark.view = None;
@@ -75,11 +74,6 @@ impl Overlay {
     #[must_use]
     pub fn len(&self) -> usize {
         self.lock().len()
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
     }
 
     /// The marked studies, each read from the catalog if no search has yet,

@@ -98,7 +98,12 @@ impl Pieces {
 
     /// A file to be converted when its turn comes, into `length` bytes.
     pub fn push_later(&mut self, row: InstanceRow, form: FileForm, length: u64) {
-        self.push(Piece { origin: Origin::Later(Arc::new((row, form))), range: 0..length, swap: 1, phase: 0 });
+        self.push(Piece {
+            origin: Origin::Later(Arc::new((row, form))),
+            range: 0..length,
+            swap: 1,
+            phase: 0,
+        });
     }
 
     pub fn append(&mut self, other: Pieces) {

@@ -57,7 +57,8 @@ fn replay_pack(
     if sealed && info.length.saturating_sub(applied) <= END_MARK_BYTES {
         return Ok(());
     }
-    let mut replay = Replay { core, pack: info.pack, changes: Vec::new(), until: applied, recovered, failed: None };
+    let mut replay =
+        Replay { core, pack: info.pack, changes: Vec::new(), until: applied, recovered, failed: None };
     let end = core.packs.replay(info.pack, applied, &mut |found| replay.take(found))?;
     if let Some(error) = replay.failed.take() {
         return Err(error);
@@ -85,11 +86,17 @@ struct Replay<'a> {
 impl Replay<'_> {
     fn take(&mut self, found: Replayed) -> ControlFlow<()> {
         let taken = match found {
-            Replayed::File { path: _, stamp, digest, chunks, place } => self.file(stamp, digest, chunks, place),
+            Replayed::File { path: _, stamp, digest, chunks, place } => {
+                self.file(stamp, digest, chunks, place)
+            }
             Replayed::Tombstone { path, stamp, place } => {
                 self.core.clock.observe(stamp);
                 self.until = place.entry_end();
-                self.changes.push(Change::Delete { target: Target::Instance(path), stamp, by: String::new() });
+                self.changes.push(Change::Delete {
+                    target: Target::Instance(path),
+                    stamp,
+                    by: String::new(),
+                });
                 Ok(())
             }
             Replayed::Damaged(damage) => {
@@ -108,7 +115,13 @@ impl Replay<'_> {
         }
     }
 
-    fn file(&mut self, stamp: Stamp, digest: Digest, chunks: Chunks, place: Place) -> Result<(), ArchiveError> {
+    fn file(
+        &mut self,
+        stamp: Stamp,
+        digest: Digest,
+        chunks: Chunks,
+        place: Place,
+    ) -> Result<(), ArchiveError> {
         self.core.clock.observe(stamp);
         self.until = place.entry_end();
         let source = self.core.packs.source(&place)?;

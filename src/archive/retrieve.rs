@@ -25,6 +25,7 @@ use crate::{
 const ROW_PAGE: usize = 512;
 
 const PIXEL_DATA: &str = "7FE00010";
+const PIXEL_DATA_TAG: Tag = Tag(0x7FE0, 0x0010);
 const BITS_ALLOCATED: Tag = Tag(0x0028, 0x0100);
 const MIME_TYPE_OF_DOCUMENT: Tag = Tag(0x0042, 0x0012);
 const ENCAPSULATED_DOCUMENT: &str = "00420011";
@@ -237,7 +238,9 @@ impl Core {
         for segment in plan.segments {
             match (segment, &inflated) {
                 (Segment::Bytes(bytes), _) => pieces.push_bytes(bytes),
-                (Segment::Copy { offset, length }, None) => pieces.push_stored(&file, offset..offset + length),
+                (Segment::Copy { offset, length }, None) => {
+                    pieces.push_stored(&file, offset..offset + length)
+                }
                 (Segment::Copy { offset, length }, Some(inflated)) => {
                     pieces.push_inflated(inflated, offset..offset + length);
                 }
@@ -267,7 +270,9 @@ impl Core {
         let bulk = snapshot.bulk(row, path)?.ok_or(ArchiveError::NotFound("bulkdata"))?;
         let range = bulk.offset..bulk.offset + bulk.length;
         let mut pieces = Pieces::new();
-        if path == PIXEL_DATA && let Frames::Video(span) = row.frames {
+        if path == PIXEL_DATA
+            && let Frames::Video(span) = row.frames
+        {
             return Ok(BulkValue {
                 pieces: FrameReader::new(self, &snapshot, row)?.frame(0, span)?,
                 media_type: None,
@@ -276,14 +281,15 @@ impl Core {
         if transfer_syntax::is_deflated(&row.transfer_syntax) {
             pieces.push_inflated(&Arc::new(self.inflate(row)?), range);
         } else if transfer_syntax::is_big_endian(&row.transfer_syntax) {
-            let width = if path == PIXEL_DATA { self.pixel_width(&snapshot, row)? } else { value_width(path) };
+            let width = self.word_bytes(&snapshot, row, path)?;
             pieces.push_swapped(&stored(&snapshot, row, range.clone())?, range, width);
         } else {
             pieces.push_stored(&stored(&snapshot, row, range.clone())?, range);
         }
         let media_type = if path == ENCAPSULATED_DOCUMENT {
             let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-            let set = json::read(&metadata, json::Limits::default()).map_err(|error| ArchiveError::Damaged(error.to_string()))?;
+            let set = json::read(&metadata, json::Limits::default())
+                .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
             set.first_text(MIME_TYPE_OF_DOCUMENT).map(str::to_owned)
         } else {
             None
@@ -297,18 +303,15 @@ impl Core {
         inflated.ok_or_else(|| ArchiveError::Damaged(format!("{} is not deflated any more", row.path)))
     }
 
-    /// Bytes of the words in which big endian pixel data is swapped.
-    fn pixel_width(&self, snapshot: &Snapshot, row: &InstanceRow) -> Result<u8, ArchiveError> {
+    /// Bytes of the words of which a big endian value consists. Only the
+    /// metadata tell it; Big Endian is retired and rare.
+    fn word_bytes(&self, snapshot: &Snapshot, row: &InstanceRow, path: &str) -> Result<u8, ArchiveError> {
         let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-        let set = json::read(&metadata, json::Limits::default()).map_err(|error| ArchiveError::Damaged(error.to_string()))?;
-        let words = set.get(Tag(0x7FE0, 0x0010)).is_some_and(|element| element.vr != dicom_core::VR::OB);
-        Ok(match set.first_int(BITS_ALLOCATED) {
-            Some(64) => 8,
-            Some(32) => 4,
-            Some(16) => 2,
-            _ if words => 2,
-            _ => 1,
-        })
+        let set = json::read(&metadata, json::Limits::default())
+            .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
+        let tag = path.rsplit('.').next().and_then(attributes::by_name).unwrap_or(PIXEL_DATA_TAG);
+        let vr = set.get(tag).map_or_else(|| attributes::vr(tag), |element| element.vr);
+        Ok(transcode::word_bytes(tag, vr, set.first_int(BITS_ALLOCATED)))
     }
 }
 
@@ -326,8 +329,11 @@ impl<'a> FrameReader<'a> {
         let syntax = &row.transfer_syntax;
         let inflated =
             if transfer_syntax::is_deflated(syntax) { Some(Arc::new(core.inflate(row)?)) } else { None };
-        let swap =
-            if transfer_syntax::is_big_endian(syntax) { core.pixel_width(snapshot, row)? } else { 1 };
+        let swap = if transfer_syntax::is_big_endian(syntax) {
+            core.word_bytes(snapshot, row, PIXEL_DATA)?
+        } else {
+            1
+        };
         Ok(Self { core, snapshot, row, inflated, swap })
     }
 
@@ -403,18 +409,6 @@ fn repack(bytes: &[u8], shift: u64, bits: u64) -> Vec<u8> {
         *last &= (1u16 << (bits % 8)).wrapping_sub(1).to_le_bytes()[0];
     }
     packed
-}
-
-/// Bytes of one value of a bulk element, by its tag.
-fn value_width(path: &str) -> u8 {
-    use dicom_core::VR;
-    let tag = path.rsplit('.').next().and_then(attributes::by_name);
-    match tag.map(attributes::vr) {
-        Some(VR::OW | VR::US | VR::SS | VR::AT) => 2,
-        Some(VR::OF | VR::OL | VR::FL | VR::UL | VR::SL) => 4,
-        Some(VR::OD | VR::OV | VR::FD | VR::UV | VR::SV) => 8,
-        _ => 1,
-    }
 }
 
 /// A stored file with the checksums of a range of it.

@@ -12,8 +12,8 @@ use super::{Archive, ArchiveError, Core, overlay::StudyView};
 use crate::{
     auth::Permit,
     dicom::{
-        DataSet, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR, attributes, json,
-        query::{self, Level, Query, Test},
+        DataSet, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR, json,
+        query::{self, Level, Projection, Query, Test},
     },
     storage::{
         catalog::{InstanceRow, Snapshot},
@@ -72,7 +72,11 @@ impl Archive {
         results_max: usize,
     ) -> Result<Found, ArchiveError> {
         let core = Arc::clone(&self.core);
-        self.pool.run(move || Search { core: &core, query: &query, root: &root, base_url: &base_url }.run(results_max)).await
+        self.pool
+            .run(move || {
+                Search { core: &core, query: &query, root: &root, base_url: &base_url }.run(results_max)
+            })
+            .await
     }
 }
 
@@ -131,7 +135,9 @@ impl Search<'_> {
             Some(studies) => self.in_named(studies, &mut page)?,
             None => self.through_index(&mut page)?,
         };
-        Ok(Found { results: page.kept.into_iter().map(|found| self.describe(found)).collect(), total })
+        let projection = Projection::new(self.query);
+        let results = page.kept.into_iter().map(|found| self.describe(&projection, found)).collect();
+        Ok(Found { results, total })
     }
 
     /// The studies that the request names by UID, itself or through its
@@ -242,7 +248,7 @@ impl Search<'_> {
         snapshot: &Snapshot,
         path: &SeriesPath,
     ) -> Result<Vec<((i64, InstanceUid), DataSet)>, ArchiveError> {
-        let whole = self.needs_whole();
+        let whole = self.query.wants_whole_instances();
         let mut found = Vec::new();
         let mut after = None;
         loop {
@@ -257,23 +263,16 @@ impl Search<'_> {
         }
     }
 
-    /// Whether the search needs more of an instance than its summary.
-    fn needs_whole(&self) -> bool {
-        let summary = |tag| attributes::in_summary(tag);
-        let keys = self.query.keys.iter().filter(|key| key.level == Level::Instance).map(|key| key.tag);
-        let fields = self.query.include.fields.iter().filter_map(|path| path.first().copied());
-        let orders = self.query.order.iter().map(|order| order.tag);
-        self.query.target == Level::Instance
-            && keys
-                .chain(fields)
-                .chain(orders)
-                .any(|tag| attributes::level(tag) == Level::Instance && !summary(tag))
-    }
-
-    fn instance_set(&self, snapshot: &Snapshot, row: &InstanceRow, whole: bool) -> Result<DataSet, ArchiveError> {
+    fn instance_set(
+        &self,
+        snapshot: &Snapshot,
+        row: &InstanceRow,
+        whole: bool,
+    ) -> Result<DataSet, ArchiveError> {
         let mut set = if whole {
             let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-            json::read(&metadata, json::Limits::default()).map_err(|error| ArchiveError::Damaged(error.to_string()))?
+            json::read(&metadata, json::Limits::default())
+                .map_err(|error| ArchiveError::Damaged(error.to_string()))?
         } else {
             row.summary()?
         };
@@ -320,7 +319,10 @@ impl Search<'_> {
         if self.query.target == Level::Study {
             if query::matches(self.query, &study.set, None, None) {
                 let order = order_of(self.query, &study.set, None, id, None);
-                candidates.push(Candidate { order, source: Source::View { study: Arc::clone(view), series: None } });
+                candidates.push(Candidate {
+                    order,
+                    source: Source::View { study: Arc::clone(view), series: None },
+                });
             }
         } else {
             for (position, series) in study.series.iter().enumerate() {
@@ -357,7 +359,8 @@ impl Search<'_> {
             }
             Source::View { study, series } => {
                 let Some(view) = study.as_ref() else { return Ok(()) };
-                let series = series.and_then(|position| view.series.get(position)).map(|view| view.set.clone());
+                let series =
+                    series.and_then(|position| view.series.get(position)).map(|view| view.set.clone());
                 (Arc::new(view.set.clone()), series)
             }
         };
@@ -375,9 +378,9 @@ impl Search<'_> {
     }
 
     /// What is said of a match.
-    fn describe(&self, found: Match) -> DataSet {
+    fn describe(&self, projection: &Projection<'_>, found: Match) -> DataSet {
         let Match { study, series, instance } = found;
-        let mut said = query::project(self.query, &study, series.as_deref(), instance.as_ref());
+        let mut said = projection.apply(&study, series.as_deref(), instance.as_ref());
         let mut url = self.base_url.to_owned();
         let levels = [
             ("/studies/", study.first_text(STUDY_UID)),

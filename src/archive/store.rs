@@ -65,8 +65,18 @@ pub struct Incoming {
 }
 
 enum State {
-    Memory { chunks: Vec<Bytes>, bytes: usize, held: Vec<OwnedSemaphorePermit> },
-    Stream { upload: Box<Upload>, hasher: Hasher, waiting: Vec<Bytes>, bytes: usize, lane: OwnedSemaphorePermit },
+    Memory {
+        chunks: Vec<Bytes>,
+        bytes: usize,
+        held: Vec<OwnedSemaphorePermit>,
+    },
+    Stream {
+        upload: Box<Upload>,
+        hasher: Hasher,
+        waiting: Vec<Bytes>,
+        bytes: usize,
+        lane: OwnedSemaphorePermit,
+    },
     /// A write failed, or a hand-over to the pool was cut off.
     Lost,
 }
@@ -105,7 +115,11 @@ impl Archive {
     ///
     /// # Errors
     /// When the archive cannot store anything at the moment.
-    pub async fn store_bytes(self: &Arc<Self>, permit: &Permit, bytes: Bytes) -> Result<Stored, ArchiveError> {
+    pub async fn store_bytes(
+        self: &Arc<Self>,
+        permit: &Permit,
+        bytes: Bytes,
+    ) -> Result<Stored, ArchiveError> {
         let mut incoming = self.begin_store(permit);
         incoming.write(bytes).await?;
         incoming.finish(None).await?.outcome().await
@@ -196,7 +210,9 @@ impl Incoming {
         archive
             .pool
             .run(move || match state {
-                State::Memory { chunks, held, .. } => finish_in_memory(&worker, chunks, held, study.as_ref(), by),
+                State::Memory { chunks, held, .. } => {
+                    finish_in_memory(&worker, chunks, held, study.as_ref(), by)
+                }
                 State::Stream { upload, hasher, lane, .. } => {
                     finish_stream(&worker, *upload, hasher.finish(), lane, study.as_ref(), by)
                 }
@@ -329,11 +345,7 @@ fn understand(
 }
 
 /// What a store comes to when the SOP Instance UID is there already.
-fn known(
-    snapshot: &Snapshot,
-    path: &InstancePath,
-    digest: Digest,
-) -> Result<Option<Outcome>, ArchiveError> {
+fn known(snapshot: &Snapshot, path: &InstancePath, digest: Digest) -> Result<Option<Outcome>, ArchiveError> {
     let Some(existing) = snapshot.locate(&path.instance)? else { return Ok(None) };
     let same = existing == *path && snapshot.instance(path)?.is_some_and(|row| row.digest == digest);
     Ok(Some(if same { Outcome::AlreadyThere { path: existing } } else { conflict(path, &existing) }))
@@ -341,7 +353,8 @@ fn known(
 
 fn conflict(path: &InstancePath, existing: &InstancePath) -> Outcome {
     let why = if existing == path {
-        "another instance with this SOP Instance UID and other bytes is stored; delete it first to replace it".to_owned()
+        "another instance with this SOP Instance UID and other bytes is stored; delete it first to replace it"
+            .to_owned()
     } else {
         format!("the SOP Instance UID (0008,0018) is in use by {existing}")
     };
@@ -349,12 +362,7 @@ fn conflict(path: &InstancePath, existing: &InstancePath) -> Outcome {
 }
 
 /// What the catalog keeps of a file; its place and stamp are still to come.
-pub(super) fn new_instance(
-    read: part10::Instance,
-    digest: Digest,
-    chunks: Chunks,
-    by: &str,
-) -> NewInstance {
+pub(super) fn new_instance(read: part10::Instance, digest: Digest, chunks: Chunks, by: &str) -> NewInstance {
     let part10::Instance { form, transfer_syntax, sop_class, path, mut dataset, frames, warnings, .. } = read;
     // A data set that is not encoded as its envelope says needs a new one.
     let misdeclared = warnings.iter().any(|warning| matches!(warning, Warning::Encoding { .. }));

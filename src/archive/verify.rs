@@ -1,11 +1,7 @@
 //! Verify: every stored byte against its digest, and packs, catalog and index
 //! against each other. It changes nothing.
 
-use std::{
-    collections::HashSet,
-    ops::ControlFlow,
-    sync::Arc,
-};
+use std::{collections::HashSet, ops::ControlFlow, sync::Arc};
 
 use serde::Serialize;
 
@@ -108,18 +104,18 @@ fn verify_packs(
     for info in packs {
         report.packs += 1;
         let mut failed = None;
-        let walked = core.packs.replay(info.pack, 0, &mut |found| {
-            match check_entry(&snapshot, info.pack, found, report) {
-                Ok(Some(place)) => {
-                    right.insert((place.pack, place.offset));
-                    progress(report.bytes);
-                    ControlFlow::Continue(())
-                }
-                Ok(None) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
+        let walked = core.packs.replay(info.pack, 0, &mut |found| match check_entry(
+            &snapshot, info.pack, found, report,
+        ) {
+            Ok(Some(place)) => {
+                right.insert((place.pack, place.offset));
+                progress(report.bytes);
+                ControlFlow::Continue(())
+            }
+            Ok(None) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
             }
         });
         if let Some(error) = failed {
@@ -169,7 +165,8 @@ fn check_entry(
 }
 
 fn is_superseded(snapshot: &Snapshot, path: &InstancePath) -> Result<bool, ArchiveError> {
-    Ok(snapshot.tombstone(&Target::Instance(path.clone()))?.is_some() || snapshot.locate(&path.instance)?.is_some())
+    Ok(snapshot.tombstone(&Target::Instance(path.clone()))?.is_some()
+        || snapshot.locate(&path.instance)?.is_some())
 }
 
 fn damaged(pack: PackId, damage: &Damage) -> Finding {
@@ -183,11 +180,7 @@ fn damaged(pack: PackId, damage: &Damage) -> Finding {
 }
 
 /// Every row of the catalog: its bytes were found right, its counts hold.
-fn verify_rows(
-    core: &Core,
-    right: &HashSet<(PackId, u64)>,
-    report: &mut Report,
-) -> Result<(), ArchiveError> {
+fn verify_rows(core: &Core, right: &HashSet<(PackId, u64)>, report: &mut Report) -> Result<(), ArchiveError> {
     let snapshot = core.catalog.read()?;
     let mut after = 0;
     loop {

@@ -92,7 +92,11 @@ async fn store(archive: &Arc<Archive>, permit: &Permit, batch: Vec<Candidate>) -
     outcomes
 }
 
-async fn begin(archive: &Arc<Archive>, permit: &Permit, candidate: Candidate) -> Result<Pending, ArchiveError> {
+async fn begin(
+    archive: &Arc<Archive>,
+    permit: &Permit,
+    candidate: Candidate,
+) -> Result<Pending, ArchiveError> {
     let mut incoming = archive.begin_store(permit);
     match candidate.content {
         Content::Bytes(bytes) => incoming.write(Bytes::from(bytes)).await?,

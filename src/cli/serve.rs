@@ -3,22 +3,20 @@
 use std::process::ExitCode;
 
 use super::logging;
-use crate::{config::Config, server::Server};
+use crate::{config::Config, server};
 
 pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
     logging::start(config)?;
     for name in Config::unknown_variables() {
         tracing::warn!(name, "an environment variable begins like ours and means nothing");
     }
-    actix_web::rt::System::new().block_on(async {
-        let server = Server::start(config)?;
+    server::run(config, |address| {
         tracing::info!(
-            url = %format!("http://{}/dicomweb", server.address),
-            docs = %format!("http://{}/docs", server.address),
+            url = %format!("http://{address}/dicomweb"),
+            docs = %format!("http://{address}/docs"),
             data = %config.data.display(),
             "ready"
         );
-        server.run().await
     })?;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)

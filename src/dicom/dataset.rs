@@ -53,7 +53,7 @@ pub enum Value {
 }
 
 /// The component groups of a PN value (PS3.5 section 6.2.1), each with its
-/// `^` separators, without trailing empty components.
+/// `^` separators as they came.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersonName {
     pub alphabetic: String,

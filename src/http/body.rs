@@ -81,7 +81,13 @@ impl Representation {
 
     /// A multipart body. Its boundary follows from its entity tag, so that a
     /// later Range request meets the same bytes (MPR-5).
-    pub fn multipart(state: &State, root: &str, parts: Vec<Part>, base_url: &str, identity: &blake3::Hasher) -> Self {
+    pub fn multipart(
+        state: &State,
+        root: &str,
+        parts: Vec<Part>,
+        base_url: &str,
+        identity: &blake3::Hasher,
+    ) -> Self {
         let etag = tag(identity, root, base_url);
         let boundary = multipart::boundary(&state.boundary_key, &etag.to_string());
         let layout = Layout::of(

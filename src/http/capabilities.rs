@@ -4,20 +4,11 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header,
-    web::Data,
-};
+use actix_web::{HttpRequest, HttpResponse, http::header, web::Data};
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{
-    Problem, State,
-    negotiate::Accept,
-    openapi::Document,
-    state::SERVICE_ROOT,
-};
+use super::{Problem, State, negotiate::Accept, openapi::Document, state::SERVICE_ROOT};
 
 const WADL: &str = "application/vnd.sun.wadl+xml";
 const JSON: &str = "application/json";
@@ -41,7 +32,8 @@ pub async fn describe(state: Data<State>, request: HttpRequest) -> Result<HttpRe
     let chosen = Accept::of(&request, state.config.strict.accept)?.one_of(&offers)?;
     let base_url = state.base_url(&request)?;
     let resources = resources();
-    let body = if chosen == 0 { wadl(&base_url, &resources) } else { as_json(&base_url, &resources).to_string() };
+    let body =
+        if chosen == 0 { wadl(&base_url, &resources) } else { as_json(&base_url, &resources).to_string() };
     Ok(HttpResponse::Ok()
         .content_type(offers[chosen])
         .insert_header((header::VARY, "Accept, Origin"))
@@ -68,7 +60,8 @@ fn resources() -> BTreeMap<String, Vec<Method>> {
         .iter()
         .filter_map(|(path, methods)| {
             let path = path.strip_prefix(SERVICE_ROOT)?.trim_start_matches('/').to_owned();
-            let methods = methods.as_object()?.iter().map(|(name, method)| read_method(name, method)).collect();
+            let methods =
+                methods.as_object()?.iter().map(|(name, method)| read_method(name, method)).collect();
             Some((path, methods))
         })
         .collect()

@@ -43,5 +43,7 @@ pub async fn readyz(state: Data<State>, request: HttpRequest) -> Result<HttpResp
 pub async fn metrics(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     state.archive.record_stats(&state.permit(&request)).await?;
     state.metrics.run_upkeep();
-    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(state.metrics.render()))
+    Ok(HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(state.metrics.render()))
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use actix_cors::Cors;
 use actix_web::{
-    Error, HttpMessage,
+    Error,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::header::{self, HeaderName, HeaderValue},
@@ -18,10 +18,6 @@ use crate::config::Config;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id of a request: the caller's, if it is a plain one, or our own.
-#[derive(Debug, Clone)]
-pub struct RequestId(pub String);
-
 /// Wraps every request.
 ///
 /// # Errors
@@ -32,7 +28,6 @@ pub async fn observe(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let id = request_id(&request);
-    request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().to_string();
     let path = request.path().to_owned();
     let mut response = next.call(request).await?.map_into_boxed_body();
@@ -78,6 +73,7 @@ fn log(method: &str, path: &str, status: u16, seconds: f64, id: &str, problem: O
     }
 }
 
+/// The caller's id, if it is a plain one, or one of our own.
 fn request_id(request: &ServiceRequest) -> String {
     let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let plain = |id: &&str| {
@@ -127,7 +123,8 @@ pub fn cors(config: &Config) -> Cors {
         .max_age(3600)
         .block_on_origin_mismatch(false);
     for origin in &config.cors.origins {
-        cors = if origin == "*" { cors.allow_any_origin().send_wildcard() } else { cors.allowed_origin(origin) };
+        cors =
+            if origin == "*" { cors.allow_any_origin().send_wildcard() } else { cors.allowed_origin(origin) };
     }
     cors
 }

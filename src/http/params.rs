@@ -66,6 +66,8 @@ pub fn part<'r>(request: &'r HttpRequest, name: &str) -> &'r str {
 /// The values of a parameter of the query, decoded.
 pub fn query_values(request: &HttpRequest, name: &str) -> Vec<String> {
     actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string())
-        .map(|pairs| pairs.into_inner().into_iter().filter(|(key, _)| key == name).map(|(_, value)| value).collect())
+        .map(|pairs| {
+            pairs.into_inner().into_iter().filter(|(key, _)| key == name).map(|(_, value)| value).collect()
+        })
         .unwrap_or_default()
 }

@@ -11,10 +11,7 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use super::{
-    multipart::MultipartError,
-    negotiate::NegotiateError,
-};
+use super::{multipart::MultipartError, negotiate::NegotiateError};
 use crate::{
     archive::ArchiveError,
     dicom::{query::QueryError, uid::UidError},
@@ -51,12 +48,7 @@ struct Body<'a> {
 }
 
 impl Problem {
-    fn new(
-        status: StatusCode,
-        code: &'static str,
-        title: &'static str,
-        detail: impl Into<String>,
-    ) -> Self {
+    fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, title, detail: detail.into(), parameter: None, allow: None, cause: None }
     }
 
@@ -67,7 +59,8 @@ impl Problem {
 
     /// A parameter of the query or the path that cannot be understood.
     pub fn invalid_parameter(name: &str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is invalid", detail).parameter(name)
+        Self::new(StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is invalid", detail)
+            .parameter(name)
     }
 
     /// A UID in the path that is none.
@@ -175,9 +168,7 @@ impl Problem {
         if let Some(allow) = self.allow {
             response.insert_header((header::ALLOW, allow));
         }
-        response
-            .content_type("application/problem+json")
-            .body(serde_json::to_vec(&body).unwrap_or_default())
+        response.content_type("application/problem+json").body(serde_json::to_vec(&body).unwrap_or_default())
     }
 }
 
@@ -207,6 +198,12 @@ impl From<ArchiveError> for Problem {
                 Self::new(StatusCode::GONE, "gone", "Deleted", format!("the {what} has been deleted"))
             }
             ArchiveError::NotRepresentable(why) => Self::not_acceptable(why),
+            ArchiveError::TooBroad(why) => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "search-too-broad",
+                "The search is too broad",
+                format!("{why}; add a key such as StudyDate or PatientID"),
+            ),
             ArchiveError::Busy => Self::busy(),
             ArchiveError::Full => Self::disk_full(),
             ArchiveError::Stopping => {

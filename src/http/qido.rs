@@ -8,8 +8,9 @@ use actix_web::{
 };
 
 use super::{
-    Problem, State, body, params,
+    Problem, State, body,
     negotiate::{Accept, DataSetMedia},
+    params,
 };
 use crate::{
     archive::Root,
@@ -24,7 +25,10 @@ use crate::{
 const WARNINGS_MAX: usize = 16;
 
 #[utoipa::path(
-    get, path = "/dicomweb/studies", tag = "Search", operation_id = "searchStudies",
+    get,
+    path = "/dicomweb/studies",
+    tag = "Search",
+    operation_id = "searchStudies",
     summary = "Search for studies",
     params(super::openapi::SearchParams),
     responses(super::openapi::SearchResponses)
@@ -34,7 +38,10 @@ pub async fn studies(state: Data<State>, request: HttpRequest) -> Result<HttpRes
 }
 
 #[utoipa::path(
-    get, path = "/dicomweb/series", tag = "Search", operation_id = "searchAllSeries",
+    get,
+    path = "/dicomweb/series",
+    tag = "Search",
+    operation_id = "searchAllSeries",
     summary = "Search for series in all studies",
     params(super::openapi::SearchParams),
     responses(super::openapi::SearchResponses)
@@ -44,7 +51,10 @@ pub async fn series(state: Data<State>, request: HttpRequest) -> Result<HttpResp
 }
 
 #[utoipa::path(
-    get, path = "/dicomweb/instances", tag = "Search", operation_id = "searchAllInstances",
+    get,
+    path = "/dicomweb/instances",
+    tag = "Search",
+    operation_id = "searchAllInstances",
     summary = "Search for instances in all studies",
     params(super::openapi::SearchParams),
     responses(super::openapi::SearchResponses)
@@ -54,7 +64,10 @@ pub async fn instances(state: Data<State>, request: HttpRequest) -> Result<HttpR
 }
 
 #[utoipa::path(
-    get, path = "/dicomweb/studies/{study}/series", tag = "Search", operation_id = "searchSeriesOfStudy",
+    get,
+    path = "/dicomweb/studies/{study}/series",
+    tag = "Search",
+    operation_id = "searchSeriesOfStudy",
     summary = "Search for series of a study",
     params(super::openapi::StudyPath, super::openapi::SearchParams),
     responses(super::openapi::SearchResponses)
@@ -65,7 +78,9 @@ pub async fn series_of_study(state: Data<State>, request: HttpRequest) -> Result
 }
 
 #[utoipa::path(
-    get, path = "/dicomweb/studies/{study}/instances", tag = "Search",
+    get,
+    path = "/dicomweb/studies/{study}/instances",
+    tag = "Search",
     operation_id = "searchInstancesOfStudy",
     summary = "Search for instances of a study",
     params(super::openapi::StudyPath, super::openapi::SearchParams),
@@ -77,7 +92,9 @@ pub async fn instances_of_study(state: Data<State>, request: HttpRequest) -> Res
 }
 
 #[utoipa::path(
-    get, path = "/dicomweb/studies/{study}/series/{series}/instances", tag = "Search",
+    get,
+    path = "/dicomweb/studies/{study}/series/{series}/instances",
+    tag = "Search",
     operation_id = "searchInstancesOfSeries",
     summary = "Search for instances of a series",
     params(super::openapi::SeriesPath, super::openapi::SearchParams),
@@ -111,7 +128,8 @@ async fn search(
         warnings.insert(0, format!("There are {remaining} additional results that can be requested"));
     }
     let empty_as_204 = found.results.is_empty() && state.config.search.empty_status == EmptyStatus::NoContent;
-    let mut response = HttpResponse::build(if empty_as_204 { StatusCode::NO_CONTENT } else { StatusCode::OK });
+    let mut response =
+        HttpResponse::build(if empty_as_204 { StatusCode::NO_CONTENT } else { StatusCode::OK });
     response.insert_header(("X-Total-Count", found.total));
     // An answer is true for the moment it was given.
     response.insert_header((header::CACHE_CONTROL, "no-cache"));

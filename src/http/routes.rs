@@ -24,7 +24,9 @@ fn read() -> Route {
 fn others(allow: &'static str) -> Route {
     web::route().to(move |request: HttpRequest| async move {
         if request.method() == actix_web::http::Method::OPTIONS {
-            return Ok(HttpResponse::NoContent().insert_header((actix_web::http::header::ALLOW, allow)).finish());
+            return Ok(HttpResponse::NoContent()
+                .insert_header((actix_web::http::header::ALLOW, allow))
+                .finish());
         }
         Err::<HttpResponse, Problem>(Problem::method_not_allowed(allow))
     })

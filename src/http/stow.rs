@@ -64,7 +64,11 @@ pub async fn studies(
     ),
     responses(super::openapi::StoreResponses)
 )]
-pub async fn study(state: Data<State>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Problem> {
+pub async fn study(
+    state: Data<State>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
     let study = params::study(&request)?;
     store(&state, &request, payload, Some(study)).await
 }
@@ -123,7 +127,9 @@ fn framing(request: &HttpRequest) -> Result<Framing, Problem> {
     let wanted = "send multipart/related; type=\"application/dicom\"; boundary=…, or application/dicom";
     let encoding = request.headers().get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
     if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
-        return Err(Problem::unsupported_media_type("a Content-Encoding is not supported here; send the body plain"));
+        return Err(Problem::unsupported_media_type(
+            "a Content-Encoding is not supported here; send the body plain",
+        ));
     }
     let text = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let Some(media) = text.and_then(MediaType::parse) else {
@@ -138,7 +144,9 @@ fn framing(request: &HttpRequest) -> Result<Framing, Problem> {
     match media.root_type().as_deref() {
         None | Some("application/dicom") => {}
         Some(other) => {
-            return Err(Problem::unsupported_media_type(format!("parts of type {other} cannot be stored; {wanted}")));
+            return Err(Problem::unsupported_media_type(format!(
+                "parts of type {other} cannot be stored; {wanted}"
+            )));
         }
     }
     let boundary = multipart::boundary_of(&media)?;
@@ -285,6 +293,7 @@ impl Receiver<'_> {
             ArchiveError::NotFound(_)
             | ArchiveError::Gone(_)
             | ArchiveError::NotRepresentable(_)
+            | ArchiveError::TooBroad(_)
             | ArchiveError::Damaged(_)
             | ArchiveError::Unreadable(_)
             | ArchiveError::Packs(_)
@@ -320,12 +329,18 @@ fn answer(stored: &[Stored], base_url: &str, study: Option<&StudyUid>) -> HttpRe
             StoreOutcome::Stored { path, warnings } => {
                 warned |= !warnings.is_empty();
                 studies.insert(path.study.clone());
-                let url = format!("{base_url}/studies/{}/series/{}/instances/{}", path.study, path.series, path.instance);
+                let url = format!(
+                    "{base_url}/studies/{}/series/{}/instances/{}",
+                    path.study, path.series, path.instance
+                );
                 referenced.push(success(instance, &url, warnings));
             }
             StoreOutcome::AlreadyThere { path } => {
                 studies.insert(path.study.clone());
-                let url = format!("{base_url}/studies/{}/series/{}/instances/{}", path.study, path.series, path.instance);
+                let url = format!(
+                    "{base_url}/studies/{}/series/{}/instances/{}",
+                    path.study, path.series, path.instance
+                );
                 referenced.push(success(instance, &url, &[]));
             }
             StoreOutcome::Failed { reason, why } if instance.sop_instance.is_some() => {
@@ -348,9 +363,11 @@ fn answer(stored: &[Stored], base_url: &str, study: Option<&StudyUid>) -> HttpRe
         Some(url) => module.put_text(RETRIEVE_URL, VR::UR, url),
         None => module.put(RETRIEVE_URL, Element::new(VR::UR, Value::Empty)),
     }
-    for (tag, items) in
-        [(REFERENCED_SOP_SEQUENCE, referenced), (FAILED_SOP_SEQUENCE, failed), (OTHER_FAILURES_SEQUENCE, other)]
-    {
+    for (tag, items) in [
+        (REFERENCED_SOP_SEQUENCE, referenced),
+        (FAILED_SOP_SEQUENCE, failed),
+        (OTHER_FAILURES_SEQUENCE, other),
+    ] {
         if !items.is_empty() {
             module.put(tag, Element::new(VR::SQ, Value::Items(items)));
         }

@@ -100,7 +100,8 @@ async fn files(state: &Data<State>, request: &HttpRequest, scope: Scope) -> Resu
     let mut heads = Vec::with_capacity(rows.len());
     let mut single = false;
     for row in rows {
-        let stored = Stored { transfer_syntax: &row.transfer_syntax, content: Content::Pixels, decodable: false };
+        let stored =
+            Stored { transfer_syntax: &row.transfer_syntax, content: Content::Pixels, decodable: false };
         let Some(delivery) = choices.deliver(&stored) else {
             omitted.add(&row);
             continue;
@@ -136,7 +137,11 @@ async fn one_row(state: &State, request: &HttpRequest, scope: Scope) -> Result<I
 }
 
 /// Frames of one instance.
-async fn some_frames(state: &Data<State>, request: &HttpRequest, scope: Scope) -> Result<HttpResponse, Problem> {
+async fn some_frames(
+    state: &Data<State>,
+    request: &HttpRequest,
+    scope: Scope,
+) -> Result<HttpResponse, Problem> {
     let numbers = params::frames(request, state.config.limits.request_frames_max)?;
     let items = if numbers.len() == 1 { Items::One } else { Items::Many };
     let choices = Accept::of(request, state.config.strict.accept)?.bulk(items)?;
@@ -153,7 +158,9 @@ async fn some_frames(state: &Data<State>, request: &HttpRequest, scope: Scope) -
         return Err(not_decoded(&row.transfer_syntax));
     };
     let mut identity = identity_of(&row);
-    numbers.iter().for_each(|number| drop(identity.update(&number.to_le_bytes())));
+    for number in &numbers {
+        identity.update(&number.to_le_bytes());
+    }
     let representation = match (answer.single, answer.parts.len()) {
         (true, 1) => Representation::single(answer.parts.remove(0), &identity),
         _ => Representation::multipart(state, &answer.name, answer.parts, &base_url, &identity),
@@ -182,7 +189,10 @@ async fn frame_parts(
         return Err(Problem::not_found("pixel data in this instance"));
     }
     if let Some(number) = numbers.iter().find(|number| **number > row.frames.count()) {
-        return Err(Problem::not_found(&format!("frame {number}: the instance has {} frames", row.frames.count())));
+        return Err(Problem::not_found(&format!(
+            "frame {number}: the instance has {} frames",
+            row.frames.count()
+        )));
     }
     let Some(delivery) = choices.deliver(&stored) else { return Ok(None) };
     let content_type = delivery.content_type();
@@ -200,7 +210,11 @@ async fn frame_parts(
 }
 
 /// One value by its BulkDataURI.
-async fn one_bulkdata(state: &Data<State>, request: &HttpRequest, scope: Scope) -> Result<HttpResponse, Problem> {
+async fn one_bulkdata(
+    state: &Data<State>,
+    request: &HttpRequest,
+    scope: Scope,
+) -> Result<HttpResponse, Problem> {
     let path = params::part(request, "bulkdata").to_owned();
     let choices = Accept::of(request, state.config.strict.accept)?.bulk(Items::One)?;
     let base_url = state.base_url(request)?;
@@ -255,7 +269,11 @@ async fn bulk_parts(
 }
 
 /// Every value of every instance.
-async fn all_bulkdata(state: &Data<State>, request: &HttpRequest, scope: Scope) -> Result<HttpResponse, Problem> {
+async fn all_bulkdata(
+    state: &Data<State>,
+    request: &HttpRequest,
+    scope: Scope,
+) -> Result<HttpResponse, Problem> {
     let choices = Accept::of(request, state.config.strict.accept)?.bulk(Items::Many)?;
     let base_url = state.base_url(request)?;
     let permit = state.permit(request);
@@ -317,7 +335,10 @@ impl Omitted {
     fn settle(self, nothing_left: bool) -> Result<Option<String>, Problem> {
         match self.syntax {
             Some(syntax) if nothing_left => Err(not_decoded(&syntax)),
-            Some(_) => Ok(Some(format!("{} items cannot be given in an acceptable form and are left out", self.count))),
+            Some(_) => Ok(Some(format!(
+                "{} items cannot be given in an acceptable form and are left out",
+                self.count
+            ))),
             None => Ok(None),
         }
     }

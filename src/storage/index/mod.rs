@@ -32,8 +32,8 @@ use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocu
 pub use order::{COLUMNS, Column, Kind, SortKey, order_of, sortable};
 pub use view::View;
 
-use crate::dicom::dataset::DataSet;
 use crate::dicom::StudyUid;
+use crate::dicom::dataset::DataSet;
 use crate::dicom::query::{Level, Query};
 use schema::Fields;
 use terms::Terms;
