@@ -228,7 +228,7 @@ impl Layout {
     }
 
     pub(crate) fn catalog(data: &Path) -> PathBuf {
-        data.join("catalog.redb")
+        data.join(catalog::FILE_NAME)
     }
 
     pub(crate) fn index(data: &Path) -> PathBuf {

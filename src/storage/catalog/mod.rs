@@ -51,6 +51,9 @@ impl Default for Options {
     }
 }
 
+/// The name of its file in the folder of an archive.
+pub const FILE_NAME: &str = "catalog.redb";
+
 /// Moves a catalog out of the way, next to where it was, with a word in its
 /// name that says why.
 ///
