@@ -105,6 +105,7 @@ pub struct ProblemBody {
 #[allow(dead_code, reason = "described, and read from the path by name")]
 pub struct StudyPath {
     /// Study Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322")]
     study: String,
 }
 
@@ -113,8 +114,10 @@ pub struct StudyPath {
 #[allow(dead_code, reason = "described, and read from the path by name")]
 pub struct SeriesPath {
     /// Study Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322")]
     study: String,
     /// Series Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.3.1.1.20040119072730.12322")]
     series: String,
 }
 
@@ -123,10 +126,13 @@ pub struct SeriesPath {
 #[allow(dead_code, reason = "described, and read from the path by name")]
 pub struct InstancePath {
     /// Study Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322")]
     study: String,
     /// Series Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.3.1.1.20040119072730.12322")]
     series: String,
     /// SOP Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322")]
     instance: String,
 }
 
@@ -135,12 +141,16 @@ pub struct InstancePath {
 #[allow(dead_code, reason = "described, and read from the path by name")]
 pub struct FramesPath {
     /// Study Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322")]
     study: String,
     /// Series Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.3.1.1.20040119072730.12322")]
     series: String,
     /// SOP Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322")]
     instance: String,
     /// Frame numbers from 1 on, separated by commas
+    #[param(pattern = "^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$", example = "1")]
     frames: String,
 }
 
@@ -149,12 +159,16 @@ pub struct FramesPath {
 #[allow(dead_code, reason = "described, and read from the path by name")]
 pub struct BulkPath {
     /// Study Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322")]
     study: String,
     /// Series Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.3.1.1.20040119072730.12322")]
     series: String,
     /// SOP Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322")]
     instance: String,
     /// The end of a BulkDataURI of the metadata, such as `7FE00010`
+    #[param(example = "7FE00010")]
     bulkdata: String,
 }
 

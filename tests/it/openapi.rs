@@ -118,7 +118,10 @@ fn every_operation_says_what_it_takes_and_gives() {
                 // A store that stores nothing says so instance by instance.
                 "409" => assert!(object(&response["content"], &name).contains_key("application/dicom+json")),
                 status if status.starts_with('2') => {
-                    assert!(content.is_some_and(|content| !content.is_empty()), "{name}: {status} of which type");
+                    assert!(
+                        content.is_some_and(|content| !content.is_empty()),
+                        "{name}: {status} of which type"
+                    );
                 }
                 _ => {
                     let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];

@@ -353,7 +353,10 @@ mod tests {
 
     #[test]
     fn numbers() {
-        assert_eq!(json(VR::FL, Value::Float(vec![0.1, -0.0, 1e30])), r#"{"vr":"FL","Value":[0.1,-0.0,1e30]}"#);
+        assert_eq!(
+            json(VR::FL, Value::Float(vec![0.1, -0.0, 1e30])),
+            r#"{"vr":"FL","Value":[0.1,-0.0,1e30]}"#
+        );
         assert_eq!(
             json(VR::FD, Value::Double(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e-7, 1e300])),
             r#"{"vr":"FD","Value":["NaN","Infinity","-Infinity",1e-7,1e300]}"#
