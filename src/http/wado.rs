@@ -31,31 +31,31 @@ macro_rules! retrieve_routes {
 
 retrieve_routes! {
     study, files, study_scope, "/dicomweb/studies/{study}", "retrieveStudy",
-        "Retrieve all instances of a study (RET-01)", super::openapi::StudyPath, super::openapi::FileResponses;
+        "Retrieve all instances of a study", super::openapi::StudyPath, super::openapi::FileResponses;
     series, files, series_scope, "/dicomweb/studies/{study}/series/{series}", "retrieveSeries",
-        "Retrieve all instances of a series (RET-02)", super::openapi::SeriesPath, super::openapi::FileResponses;
+        "Retrieve all instances of a series", super::openapi::SeriesPath, super::openapi::FileResponses;
     instance, files, instance_scope, "/dicomweb/studies/{study}/series/{series}/instances/{instance}", "retrieveInstance",
-        "Retrieve an instance (RET-03)", super::openapi::InstancePath, super::openapi::FileResponses;
+        "Retrieve an instance", super::openapi::InstancePath, super::openapi::FileResponses;
     study_metadata, metadata, study_scope, "/dicomweb/studies/{study}/metadata", "retrieveStudyMetadata",
-        "Retrieve the metadata of a study (RET-04)", super::openapi::StudyPath, super::openapi::MetadataResponses;
+        "Retrieve the metadata of a study", super::openapi::StudyPath, super::openapi::MetadataResponses;
     series_metadata, metadata, series_scope, "/dicomweb/studies/{study}/series/{series}/metadata", "retrieveSeriesMetadata",
-        "Retrieve the metadata of a series (RET-04)", super::openapi::SeriesPath, super::openapi::MetadataResponses;
+        "Retrieve the metadata of a series", super::openapi::SeriesPath, super::openapi::MetadataResponses;
     instance_metadata, metadata, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/metadata", "retrieveInstanceMetadata",
-        "Retrieve the metadata of an instance (RET-04)", super::openapi::InstancePath, super::openapi::MetadataResponses;
+        "Retrieve the metadata of an instance", super::openapi::InstancePath, super::openapi::MetadataResponses;
     study_bulkdata, all_bulkdata, study_scope, "/dicomweb/studies/{study}/bulkdata", "retrieveStudyBulkdata",
-        "Retrieve all bulk data of a study (RET-07)", super::openapi::StudyPath, super::openapi::BulkResponses;
+        "Retrieve all bulk data of a study", super::openapi::StudyPath, super::openapi::BulkResponses;
     series_bulkdata, all_bulkdata, series_scope, "/dicomweb/studies/{study}/series/{series}/bulkdata", "retrieveSeriesBulkdata",
-        "Retrieve all bulk data of a series (RET-07)", super::openapi::SeriesPath, super::openapi::BulkResponses;
+        "Retrieve all bulk data of a series", super::openapi::SeriesPath, super::openapi::BulkResponses;
     instance_bulkdata, all_bulkdata, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/bulkdata", "retrieveInstanceBulkdata",
-        "Retrieve all bulk data of an instance (RET-07)", super::openapi::InstancePath, super::openapi::BulkResponses;
+        "Retrieve all bulk data of an instance", super::openapi::InstancePath, super::openapi::BulkResponses;
     frames, some_frames, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", "retrieveFrames",
-        "Retrieve frames of an instance (RET-05)", super::openapi::FramesPath, super::openapi::BulkResponses;
+        "Retrieve frames of an instance", super::openapi::FramesPath, super::openapi::BulkResponses;
     bulkdata, one_bulkdata, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/bulkdata/{bulkdata}", "retrieveBulkdata",
-        "Retrieve one bulk data value by its BulkDataURI (RET-06)", super::openapi::BulkPath, super::openapi::BulkResponses;
+        "Retrieve one bulk data value by its BulkDataURI", super::openapi::BulkPath, super::openapi::BulkResponses;
 }
 
 fn study_scope(request: &HttpRequest) -> Result<Scope, Problem> {

@@ -2,6 +2,10 @@
 
 mod crash;
 mod harness;
+<<<<<<< HEAD
 mod process;
 mod recovery;
+=======
+mod openapi;
+>>>>>>> n4
 mod tidy;
