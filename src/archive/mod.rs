@@ -210,7 +210,11 @@ fn open_catalog(path: &Path, options: catalog::Options) -> Result<Catalog, Archi
 }
 
 /// Opens the index; true when it is an empty one to be filled from the catalog.
-fn open_index(path: &Path, options: &index::Options, catalog: &Catalog) -> Result<(Index, bool), ArchiveError> {
+fn open_index(
+    path: &Path,
+    options: &index::Options,
+    catalog: &Catalog,
+) -> Result<(Index, bool), ArchiveError> {
     let options = index::Options { of: catalog.id(), ..options.clone() };
     let reason = match Index::open(path, options.clone())? {
         // A catalog that was put back from a copy: what it does anew from

@@ -2,10 +2,7 @@
 
 mod crash;
 mod harness;
-<<<<<<< HEAD
+mod openapi;
 mod process;
 mod recovery;
-=======
-mod openapi;
->>>>>>> n4
 mod tidy;
