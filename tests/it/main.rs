@@ -2,6 +2,7 @@
 
 mod crash;
 mod harness;
+mod openapi;
 mod process;
 mod recovery;
 mod tidy;

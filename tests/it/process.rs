@@ -327,7 +327,7 @@ fn long(file: &mut Vec<u8>, group: u16, element: u16, vr: &[u8; 2], value: &[u8]
 /// All packs of an archive.
 pub fn packs(data: &Path) -> Vec<PathBuf> {
     let mut packs = Vec::new();
-    for folder in std::fs::read_dir(data.join("packs/packs")).expect("a folder of packs").flatten() {
+    for folder in std::fs::read_dir(data.join("packs")).expect("a folder of packs").flatten() {
         if folder.path().is_dir() {
             packs.extend(std::fs::read_dir(folder.path()).unwrap().flatten().map(|entry| entry.path()));
         }
