@@ -52,7 +52,7 @@ pub use error::ArchiveError;
 pub use metadata::Metadata;
 pub use pieces::Pieces;
 pub use recover::Recovered;
-pub use retrieve::{BulkValue, FileForm, Scope};
+pub use retrieve::{BulkValue, FileForm, Scope, View};
 pub use search::{Found, Root};
 pub use stats::Stats;
 pub use store::{Incoming, Outcome as StoreOutcome, Pending, Stored};
