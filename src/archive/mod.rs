@@ -125,7 +125,7 @@ impl Archive {
     /// # Errors
     /// `NotFound` when there is no archive; as [`Archive::open`].
     pub fn open_existing(data: &Path, options: &Options) -> Result<Arc<Self>, ArchiveError> {
-        if !Packs::exist(&Layout::packs(data)) {
+        if !Packs::exist(data) {
             return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
         }
         Self::open(data, options)
@@ -137,7 +137,7 @@ impl Archive {
     /// # Errors
     /// As [`Archive::open_existing`].
     pub fn rebuild(_permit: &Permit, data: &Path, options: &Options) -> Result<Recovered, ArchiveError> {
-        if !Packs::exist(&Layout::packs(data)) {
+        if !Packs::exist(data) {
             return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
         }
         let catalog = Layout::catalog(data);
@@ -151,7 +151,7 @@ impl Archive {
     }
 
     fn open_and_recover(data: &Path, options: &Options) -> Result<(Arc<Self>, Recovered), ArchiveError> {
-        let packs = Packs::open(&Layout::packs(data), options.packs)?;
+        let packs = Packs::open(data, options.packs)?;
         let catalog = open_catalog(&Layout::catalog(data), options.catalog)?;
         let (index, index_is_new) = open_index(&Layout::index(data), &options.index, &catalog)?;
         let seq = catalog.durable_seq();
@@ -210,7 +210,11 @@ fn open_catalog(path: &Path, options: catalog::Options) -> Result<Catalog, Archi
 }
 
 /// Opens the index; true when it is an empty one to be filled from the catalog.
-fn open_index(path: &Path, options: &index::Options, catalog: &Catalog) -> Result<(Index, bool), ArchiveError> {
+fn open_index(
+    path: &Path,
+    options: &index::Options,
+    catalog: &Catalog,
+) -> Result<(Index, bool), ArchiveError> {
     let options = index::Options { of: catalog.id(), ..options.clone() };
     let reason = match Index::open(path, options.clone())? {
         // A catalog that was put back from a copy: what it does anew from
@@ -225,14 +229,10 @@ fn open_index(path: &Path, options: &index::Options, catalog: &Catalog) -> Resul
     Ok((Index::create(path, options)?, true))
 }
 
-/// Where the parts of an archive lie in its folder.
+/// Where the parts of an archive lie in its folder, beside `packs`.
 pub(crate) struct Layout;
 
 impl Layout {
-    pub(crate) fn packs(data: &Path) -> PathBuf {
-        data.join("packs")
-    }
-
     pub(crate) fn catalog(data: &Path) -> PathBuf {
         data.join(catalog::FILE_NAME)
     }

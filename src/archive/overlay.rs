@@ -86,7 +86,8 @@ impl Overlay {
     ) {
         let mut inner = self.lock();
         for (study, ids) in studies {
-            let mark = inner.marks.entry(study).or_insert_with(|| Mark { seq, ids: BTreeSet::new(), view: None });
+            let mark =
+                inner.marks.entry(study).or_insert_with(|| Mark { seq, ids: BTreeSet::new(), view: None });
             mark.seq = mark.seq.max(seq);
             mark.ids.extend(ids);
             mark.view = None;

@@ -57,7 +57,9 @@ impl Piece {
 
     fn in_memory(&self) -> Option<Bytes> {
         match &self.origin {
-            Origin::Memory(bytes) => Some(bytes.slice(in_memory(self.range.start)..in_memory(self.range.end))),
+            Origin::Memory(bytes) => {
+                Some(bytes.slice(in_memory(self.range.start)..in_memory(self.range.end)))
+            }
             Origin::Stored(_) | Origin::Inflated(_) | Origin::Later(_) => None,
         }
     }

@@ -57,12 +57,7 @@ pub(super) fn replay_packs(core: &Core) -> Result<Recovered, ArchiveError> {
     Ok(recovered)
 }
 
-fn replay_pack(
-    core: &Core,
-    info: &PackInfo,
-    applied: u64,
-    recovered: &mut Recovered,
-) -> Result<(), Failed> {
+fn replay_pack(core: &Core, info: &PackInfo, applied: u64, recovered: &mut Recovered) -> Result<(), Failed> {
     let sealed = matches!(info.standing, Standing::Sealed);
     if sealed && info.length.saturating_sub(applied) <= END_MARK_BYTES {
         return Ok(());
@@ -134,13 +129,7 @@ impl Replay<'_> {
         }
     }
 
-    fn file(
-        &mut self,
-        stamp: Stamp,
-        digest: Digest,
-        chunks: Chunks,
-        place: Place,
-    ) -> Result<(), Failed> {
+    fn file(&mut self, stamp: Stamp, digest: Digest, chunks: Chunks, place: Place) -> Result<(), Failed> {
         self.core.clock.observe(stamp);
         self.until = place.entry_end();
         let source = self.core.packs.source(&place).map_err(|error| Failed::Pack(error.into()))?;

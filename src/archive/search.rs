@@ -8,7 +8,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Archive, ArchiveError, Core, overlay::{Moment, StudyView}};
+use super::{
+    Archive, ArchiveError, Core,
+    overlay::{Moment, StudyView},
+};
 use crate::{
     auth::Permit,
     dicom::{

@@ -168,7 +168,8 @@ impl Incoming {
             return Err(ArchiveError::Stopping);
         };
         let core = Arc::clone(&self.archive.core);
-        let upload = self.archive.pool.run(move || Ok::<_, ArchiveError>(Box::new(core.packs.begin()?))).await?;
+        let upload =
+            self.archive.pool.run(move || Ok::<_, ArchiveError>(Box::new(core.packs.begin()?))).await?;
         self.state = State::Stream { upload, hasher: Hasher::new(), waiting: chunks, bytes, lane };
         let drained = self.drain().await;
         drop(held);

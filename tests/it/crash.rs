@@ -77,15 +77,17 @@ impl Worker {
         let mut chosen = Vec::new();
         for _ in 0..count {
             let again = self.dice.chance(15);
-            let old = self.ledger.iter().find(|(made, known)| {
-                again && **known == Known::Gone && !chosen.contains(*made)
-            });
+            let old = self
+                .ledger
+                .iter()
+                .find(|(made, known)| again && **known == Known::Gone && !chosen.contains(*made));
             if let Some((made, _)) = old {
                 chosen.push(made.clone());
                 continue;
             }
             let large = self.dice.chance(15);
-            let pixels = if large { 70_000 + self.dice.below(900_000) } else { 500 + self.dice.below(20_000) };
+            let pixels =
+                if large { 70_000 + self.dice.below(900_000) } else { 500 + self.dice.below(20_000) };
             let study = self.number * 1000 + self.next / 25;
             let series = 1 + self.dice.below(3);
             let pixels = usize::try_from(pixels).unwrap();
