@@ -14,6 +14,11 @@ use crate::{
     storage::{catalog, index, packs},
 };
 
+/// How long the end of a server waits for its workers to let go, and how often
+/// it looks.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
+const CLOSE_STEP: Duration = Duration::from_millis(5);
+
 /// A server that listens and has yet to be run to its end.
 pub struct Server {
     running: actix_web::dev::Server,
@@ -72,6 +77,13 @@ impl Server {
     pub async fn run(self) -> anyhow::Result<()> {
         self.running.await?;
         tracing::info!("no request is in flight any more; closing the archive");
+        // Workers let go of the archive a little after they report their end.
+        // Closed by the last of them, it would be closed after the return.
+        let mut waits = CLOSE_WAIT.as_millis() / CLOSE_STEP.as_millis();
+        while Arc::strong_count(&self.archive) > 1 && waits > 0 {
+            tokio::time::sleep(CLOSE_STEP).await;
+            waits -= 1;
+        }
         drop(self.archive);
         Ok(())
     }
