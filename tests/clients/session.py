@@ -46,6 +46,9 @@ FRAME_TYPES = {
 BINARY = {"OB", "OD", "OF", "OL", "OV", "OW", "UN"}
 WORD = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
+# NumberOfFrames is "1A": pydicom cannot read JSON that says so.
+NO_NUMBERS = {"badVR.dcm"}
+
 # Files of odd/ that carry all four UIDs and are whole: these must be stored.
 ODD_BUT_STORED = {
     "ExplVR_BigEndNoMeta.dcm",
@@ -101,9 +104,6 @@ class Report:
         if found:
             self.problems.append(f"{name}, {step}: {found}")
         return not found
-
-    def note(self, name, step, text):
-        self.rows.setdefault(name, {})[step] = text
 
     def print(self):
         steps = list(dict.fromkeys(step for row in self.rows.values() for step in row))
@@ -202,7 +202,7 @@ class Session:
             want = {fixture.study for fixture in self.stored if fixture.set.get("Modality") == modality}
             if got != want:
                 return f"ModalitiesInStudy={modality} found {len(got)} studies of {len(want)}"
-        for row in at_once and self.client.search_for_studies():
+        for row in self.client.search_for_studies():
             study = row["0020000D"]["Value"][0]
             own = [fixture for fixture in self.stored if fixture.study == study]
             counts = (len({fixture.series for fixture in own}), len(own))
@@ -384,9 +384,11 @@ class Session:
 
     def read_back(self, fixture):
         report = self.report
-        report.check(fixture.name, "search", lambda: self.search(fixture))
         report.check(fixture.name, "instance", lambda: self.instance(fixture))
         report.check(fixture.name, "series", lambda: self.series_and_study(fixture))
+        if fixture.path.name in NO_NUMBERS:
+            return
+        report.check(fixture.name, "search", lambda: self.search(fixture))
         report.check(fixture.name, "metadata", lambda: self.metadata(fixture))
         if "PixelData" in fixture.set:
             report.check(fixture.name, "frames", lambda: self.frames(fixture))
@@ -519,7 +521,7 @@ def canonical(element, swapped=False):
     if vr == "PN":
         return [str(name).rstrip("=^ ").replace("^=", "=") for name in values(value)]
     if vr in ("IS", "DS", "FL", "FD", "SL", "SS", "UL", "US", "SV", "UV"):
-        return [number(item) for item in values(value)]
+        return [number(item, vr) for item in values(value)]
     if vr == "AT":
         return [int(item) for item in values(value)]
     # Trailing empty values and padding carry nothing.
@@ -529,9 +531,10 @@ def canonical(element, swapped=False):
     return found
 
 
-def number(item):
+def number(item, vr):
     try:
-        return float(item)
+        # JSON has the shortest text of a 32-bit number; that of 64 bits is another one.
+        return struct.unpack("<f", struct.pack("<f", item))[0] if vr == "FL" else float(item)
     except (TypeError, ValueError):
         return str(item).strip()
 
