@@ -191,6 +191,6 @@ fn put(core: &Core, snapshot: &Snapshot, study: &StudyUid) -> Result<(), Archive
             instances: series.instances,
         })
         .collect();
-    core.index.put(&StudyDoc { id: view.id, set: &view.set, series })?;
+    core.index.put(&StudyDoc { id: view.id, uid: study, set: &view.set, series })?;
     Ok(())
 }

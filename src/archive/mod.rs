@@ -211,7 +211,7 @@ fn open_catalog(path: &Path, options: catalog::Options) -> Result<Catalog, Archi
 /// Opens the index; true when it is an empty one to be filled from the catalog.
 fn open_index(path: &Path, options: &index::Options) -> Result<(Index, bool), ArchiveError> {
     match Index::open(path, options.clone())? {
-        Opened::Ready(index) => Ok((index, false)),
+        Opened::Ready(index) => Ok((*index, false)),
         Opened::Rebuild(reason) => {
             tracing::info!(reason, "the index is made anew from the catalog");
             Ok((Index::create(path, options.clone())?, true))

@@ -378,7 +378,7 @@ impl Search<'_> {
     }
 
     /// What is said of a match.
-    fn describe(&self, projection: &Projection<'_>, found: Match) -> DataSet {
+    fn describe(&self, projection: &Projection, found: Match) -> DataSet {
         let Match { study, series, instance } = found;
         let mut said = projection.apply(&study, series.as_deref(), instance.as_ref());
         let mut url = self.base_url.to_owned();

@@ -84,6 +84,8 @@ pub enum Opened {
 /// A study as the index takes it in.
 pub struct StudyDoc<'a> {
     pub id: u64,
+    /// What it is put in place of and removed by.
+    pub uid: &'a StudyUid,
     /// All attributes of the study, computed ones too.
     pub set: &'a DataSet,
     pub series: Vec<SeriesDoc<'a>>,
@@ -232,9 +234,7 @@ impl Index {
     /// If the index failed: all since [`Self::committed_seq`] is lost.
     pub fn put(&self, study: &StudyDoc<'_>) -> Result<(), IndexError> {
         self.write(|writer| {
-            if let Some(uid) = study.set.first_text(tags::STUDY_INSTANCE_UID) {
-                writer.delete_term(self.study_term(uid));
-            }
+            writer.delete_term(self.study_term(study.uid));
             writer.add_document(self.study_document(study))?;
             for series in &study.series {
                 writer.add_document(self.series_document(study, series))?;
@@ -249,16 +249,13 @@ impl Index {
     /// If the index failed: all since [`Self::committed_seq`] is lost.
     pub fn remove(&self, study: &StudyUid) -> Result<(), IndexError> {
         self.write(|writer| {
-            writer.delete_term(self.study_term(study.as_str()));
+            writer.delete_term(self.study_term(study));
             Ok(())
         })
     }
 
-    /// What all documents of a study have in common. Not its id: a study that
-    /// was deleted and stored again has another.
-    fn study_term(&self, uid: &str) -> Term {
-        let term = terms::text(&terms::path_of(tags::STUDY_INSTANCE_UID), uid);
-        Term::from_field_text(self.fields.terms, &term)
+    fn study_term(&self, study: &StudyUid) -> Term {
+        Term::from_field_text(self.fields.terms, &terms::of_study(study))
     }
 
     /// Makes all that was put and removed visible, as the state of the feed
@@ -300,6 +297,7 @@ impl Index {
         self.add_columns(&mut doc, Level::Study, study.set);
         let mut terms = Terms { doc: &mut doc, fields: &self.fields };
         terms.add(terms::A_STUDY);
+        terms.add(&terms::of_study(study.uid));
         terms.add_set(study.set);
         doc
     }
@@ -313,6 +311,7 @@ impl Index {
         self.add_columns(&mut doc, Level::Series, series.set);
         let mut terms = Terms { doc: &mut doc, fields: &self.fields };
         terms.add(terms::A_SERIES);
+        terms.add(&terms::of_study(study.uid));
         terms.add_set(series.set);
         let sop_class = terms::path_of(tags::SOP_CLASS_UID);
         for uid in &series.sop_classes {

@@ -22,6 +22,7 @@ use tantivy::TantivyDocument;
 use super::grams::{END, SEPARATOR, START};
 use super::ladder::{self, Rungs};
 use super::schema::Fields;
+use crate::dicom::StudyUid;
 use crate::dicom::attributes;
 use crate::dicom::dataset::{DataSet, Element, PersonName, Value};
 use crate::dicom::query::{
@@ -32,6 +33,12 @@ use crate::dicom::query::{
 pub(super) const A_STUDY: &str = "study";
 /// Every document of a series has this term.
 pub(super) const A_SERIES: &str = "series";
+
+/// The term that all documents of a study have in common. Its id will not do:
+/// a study that was deleted and stored again has another.
+pub(super) fn of_study(study: &StudyUid) -> String {
+    format!("study {study}")
+}
 
 /// Characters of a value that is indexed; LO and each group of a PN have 64.
 const CHARS_MAX: usize = 160;

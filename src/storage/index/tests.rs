@@ -35,8 +35,12 @@ fn put(index: &Index, id: u64, study: &Study) {
         sop_classes: series.sop_classes.iter().map(String::as_str).collect(),
         instances: series.sop_classes.len() as u64,
     });
-    let doc = StudyDoc { id, set: &study.set, series: series.collect() };
+    let doc = StudyDoc { id, uid: &uid_of(id), set: &study.set, series: series.collect() };
     index.put(&doc).expect("the index takes a study");
+}
+
+fn uid_of(id: u64) -> StudyUid {
+    StudyUid::parse(&format!("1.2.{id}")).expect("digits and dots")
 }
 
 /// What a search finds, by looking at everything: ids in order.
@@ -362,7 +366,7 @@ proptest! {
                     model.insert(id, study);
                 }
                 None => {
-                    index.remove(id).expect("a removal");
+                    index.remove(&uid_of(id)).expect("a removal");
                     model.remove(&id);
                 }
             }

@@ -64,7 +64,7 @@ fn damage_costs_what_it_lies_in() {
             assert_eq!(items(&packs, pack, 0).0, expected, "byte {at}");
             let chunks = Hasher::hash(batch[index].bytes()).chunks;
             if at >= place.offset {
-                let found = packs.read(place, 0..place.length, &chunks);
+                let found = packs.read(place, 0..place.length, 0, &chunks.0);
                 assert!(matches!(found, Err(PackError::Damaged { why: Why::Checksum, .. })));
                 let found = packs.verify(place, &batch[index].digest());
                 assert!(matches!(found, Err(PackError::Damaged { why: Why::Digest, .. })));
@@ -113,9 +113,9 @@ fn checksums_name_the_chunk() {
     let mut bytes = disk.bytes(place.pack).unwrap();
     bytes[place.offset as usize + 70_000] ^= 1;
     disk.replace(place.pack, bytes);
-    assert_eq!(packs.read(&place, 10..65_536, &chunks).unwrap(), &item.bytes()[10..65_536]);
-    assert_eq!(packs.read(&place, 131_072..200_000, &chunks).unwrap(), &item.bytes()[131_072..]);
-    match packs.read(&place, 0..200_000, &chunks) {
+    assert_eq!(packs.read(&place, 10..65_536, 0, &chunks.0).unwrap(), &item.bytes()[10..65_536]);
+    assert_eq!(packs.read(&place, 131_072..200_000, 0, &chunks.0).unwrap(), &item.bytes()[131_072..]);
+    match packs.read(&place, 0..200_000, 0, &chunks.0) {
         Err(PackError::Damaged { offset, .. }) => assert_eq!(offset, place.offset + CHUNK_BYTES),
         other => panic!("{other:?}"),
     }

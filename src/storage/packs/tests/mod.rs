@@ -89,7 +89,7 @@ fn items(packs: &Packs, pack: PackId, from: u64) -> (Vec<Item>, ReplayEnd) {
     let (seen, end) = replay(packs, pack, from);
     let whole = |replayed| match replayed {
         Replayed::File { path, stamp, digest, chunks, place } => {
-            let bytes = packs.read(&place, 0..place.length, &chunks).unwrap();
+            let bytes = packs.read(&place, 0..place.length, 0, &chunks.0).unwrap();
             packs.verify(&place, &digest).unwrap();
             Some(Item { path, stamp, bytes: Some(bytes.to_vec()) })
         }
@@ -135,9 +135,9 @@ fn contract(open: &dyn Fn(Options) -> Packs) {
         for range in [0..length, 0..length.min(1), length / 3..length / 2, length / 2..length, length..length]
         {
             let expected = &item.bytes()[range.start as usize..range.end as usize];
-            assert_eq!(packs.read(place, range, &chunks).unwrap(), expected);
+            assert_eq!(packs.read(place, range, 0, &chunks.0).unwrap(), expected);
         }
-        let beyond = packs.read(place, 0..length + 1, &chunks);
+        let beyond = packs.read(place, 0..length + 1, 0, &chunks.0);
         assert!(matches!(beyond, Err(PackError::OutOfRange { .. })));
         packs.verify(place, &item.digest()).unwrap();
         let source = packs.source(place).unwrap();
@@ -298,7 +298,7 @@ fn many_at_once() {
                         _ => upload(packs, &item).unwrap(),
                     };
                     let chunks = Hasher::hash(item.bytes()).chunks;
-                    assert_eq!(packs.read(&place, 0..place.length, &chunks).unwrap(), item.bytes());
+                    assert_eq!(packs.read(&place, 0..place.length, 0, &chunks.0).unwrap(), item.bytes());
                     lock(stored).push(item);
                 }
             });
