@@ -122,7 +122,7 @@ impl Hilum {
     pub fn store_fixture(&self, name: &str) -> Stored {
         let response = self.store(&[&fixture(name)]);
         let status = response.status();
-        let module: Value = response.json().expect("a Store Instances Response Module");
+        let module = json_of(response);
         assert!(status == 200 || status == 202, "{name}: {status} {module}");
         let url = module["00081199"]["Value"][0]["00081190"]["Value"][0].as_str().expect("a RetrieveURL");
         let path = url.strip_prefix(&self.base).expect("a URL of this server").to_owned();
@@ -138,6 +138,12 @@ impl Drop for Hilum {
             self.stop();
         }
     }
+}
+
+/// The JSON of an answer.
+pub fn json_of(response: Response) -> Value {
+    let text = response.text().expect("a body");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// Where an instance is.
