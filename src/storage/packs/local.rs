@@ -36,11 +36,6 @@ pub struct Local {
 }
 
 impl Local {
-    /// Whether packs were begun in `dir`.
-    pub(super) fn exist(dir: &Path) -> bool {
-        dir.join("packs").join("FORMAT").is_file()
-    }
-
     /// Opens or begins the packs in `dir`.
     ///
     /// # Errors
@@ -283,10 +278,7 @@ mod tests {
     #[test]
     fn the_format_is_kept_and_a_newer_one_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(!Local::exist(dir.path()));
         let key = Local::open(dir.path()).unwrap().key();
-        // It was looked for in the wrong folder: no command but `serve` worked.
-        assert!(Local::exist(dir.path()));
         let again = Local::open(dir.path()).unwrap();
         assert_eq!(again.key(), key);
         // It was looked for one folder above where it was written: `verify`,
