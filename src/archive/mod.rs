@@ -125,7 +125,7 @@ impl Archive {
     /// # Errors
     /// `NotFound` when there is no archive; as [`Archive::open`].
     pub fn open_existing(data: &Path, options: &Options) -> Result<Arc<Self>, ArchiveError> {
-        if !Packs::exist(data) {
+        if !Packs::exist(&Layout::packs(data)) {
             return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
         }
         Self::open(data, options)
@@ -137,11 +137,11 @@ impl Archive {
     /// # Errors
     /// As [`Archive::open_existing`].
     pub fn rebuild(_permit: &Permit, data: &Path, options: &Options) -> Result<Recovered, ArchiveError> {
-        if !Packs::exist(data) {
+        if !Packs::exist(&Layout::packs(data)) {
             return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
         }
         // Opened first, so that nothing is pulled away from under a server.
-        let packs = Packs::open(data, options.packs)?;
+        let packs = Packs::open(&Layout::packs(data), options.packs)?;
         catalog::set_aside(&Layout::catalog(data), "replaced").map_err(ArchiveError::Io)?;
         index::discard(&Layout::index(data)).map_err(ArchiveError::Io)?;
         let (archive, recovered) = Self::open_on(packs, data, options)?;
@@ -150,7 +150,7 @@ impl Archive {
     }
 
     fn open_and_recover(data: &Path, options: &Options) -> Result<(Arc<Self>, Recovered), ArchiveError> {
-        let packs = Packs::open(data, options.packs)?;
+        let packs = Packs::open(&Layout::packs(data), options.packs)?;
         match Self::open_on(packs.clone(), data, options) {
             // It opened and was found to be damaged when it was read.
             Err(ArchiveError::Catalog(error)) if error.is_damage() => {
@@ -249,10 +249,14 @@ fn open_index(
     Ok((Index::create(path, options)?, true))
 }
 
-/// Where the parts of an archive lie in its folder, beside `packs`.
+/// Where the parts of an archive lie in its folder.
 pub(crate) struct Layout;
 
 impl Layout {
+    pub(crate) fn packs(data: &Path) -> PathBuf {
+        data.join("packs")
+    }
+
     pub(crate) fn catalog(data: &Path) -> PathBuf {
         data.join(catalog::FILE_NAME)
     }
