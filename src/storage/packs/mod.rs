@@ -199,6 +199,14 @@ impl Packs {
         self.shared.volume.key()
     }
 
+    /// Numbers new packs behind `highest`. The highest number on the disk is how
+    /// the next one is known; when that pack is lost, somebody else may still
+    /// know how much of it there was, and a new one must not be taken for it.
+    pub fn number_after(&self, highest: PackId) {
+        let mut known = lock(&self.shared.known);
+        known.highest = known.highest.max(highest.0);
+    }
+
     /// All packs, in the order they were begun.
     #[must_use]
     pub fn list(&self) -> Vec<PackInfo> {
