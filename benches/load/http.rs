@@ -58,20 +58,29 @@ impl Client {
         let first = self.line()?;
         let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.with_context(|| format!("not an answer: {first}"))?;
-        let (mut length, mut chunked) = (0, false);
+        let (mut length, mut chunked) = (None, false);
         loop {
             let line = self.line()?.to_ascii_lowercase();
             let Some((name, value)) = line.split_once(':') else { break };
             match name {
-                "content-length" => length = value.trim().parse()?,
+                "content-length" => length = Some(value.trim().parse()?),
                 "transfer-encoding" => chunked = value.contains("chunked"),
                 _ => {}
             }
         }
         let mut body = Vec::new();
-        if !chunked {
-            self.take(length, &mut body)?;
-            return Ok(Answer { status, body });
+        match length {
+            Some(length) if !chunked => {
+                self.take(length, &mut body)?;
+                return Ok(Answer { status, body });
+            }
+            None if !chunked => {
+                // The body ends with the connection.
+                self.stream.read_to_end(&mut body)?;
+                *self = Self::connect(&self.address)?;
+                return Ok(Answer { status, body });
+            }
+            Some(_) | None => {}
         }
         loop {
             let line = self.line()?;
