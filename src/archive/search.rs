@@ -181,20 +181,22 @@ impl Search<'_> {
         let mut views = BTreeMap::new();
         for uid in studies {
             let Some(row) = snapshot.study(uid)? else { continue };
+            let study_id = row.id;
             let study = Arc::new(row.computed());
             if self.query.target == Level::Study {
-                candidates.push((order_of(self.query, &study, None, row.id, None), row.id, None));
+                candidates.push((order_of(self.query, &study, None, study_id, None), study_id, None));
             } else {
                 for series in snapshot.series_of(uid)? {
                     if self.root.series.as_ref().is_some_and(|wanted| *wanted != series.path.series) {
                         continue;
                     }
+                    let (path, series_id) = (series.path.clone(), series.id);
                     let set = Arc::new(series.computed());
-                    let order = order_of(self.query, &study, Some(&set), row.id, Some(series.id));
-                    candidates.push((order, row.id, Some((series.path, set))));
+                    let order = order_of(self.query, &study, Some(&set), study_id, Some(series_id));
+                    candidates.push((order, study_id, Some((path, set))));
                 }
             }
-            views.insert(row.id, study);
+            views.insert(study_id, study);
         }
         candidates.sort_by(|a, b| a.0.cmp(&b.0));
         for (_, study, series) in candidates {
