@@ -1,0 +1,158 @@
+//! Capabilities (CAP-1 to 3) and cross-origin use (IOP-20).
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::{
+    harness::Hilum,
+    library::{header, json_of, problem},
+};
+
+const WADL: &str = "application/vnd.sun.wadl+xml";
+
+#[test]
+fn options_of_the_base_describes_the_services() {
+    let hilum = Hilum::start();
+    for (accept, kind) in [(WADL, WADL), ("*/*", WADL), ("application/json", "application/json")] {
+        for path in ["", "/"] {
+            let response = hilum.request(Method::OPTIONS, path).header("Accept", accept).send().unwrap();
+            assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, kind.to_owned()));
+        }
+    }
+    problem(hilum.request(Method::OPTIONS, "").header("Accept", "image/png").send().unwrap(), 406, "not-acceptable");
+
+    let xml = hilum.request(Method::OPTIONS, "").header("Accept", WADL).send().unwrap().text().unwrap();
+    assert!(xml.contains(&format!("<resources base=\"{}\">", hilum.base)), "{xml}");
+    for path in ["studies", "studies/{study}", "studies/{study}/series/{series}/instances/{instance}/frames/{frames}"] {
+        assert!(xml.contains(&format!("<resource path=\"{path}\">")), "{path}");
+    }
+    // Every method with its parameters and media types (CAP-2).
+    for text in ["name=\"limit\" style=\"query\"", "mediaType=\"application/dicom+json\"", "<method name=\"POST\"", "<method name=\"DELETE\"", "<method name=\"GET\""] {
+        assert!(xml.contains(text), "{text}");
+    }
+    // Well formed: every element is closed in turn.
+    let mut open = Vec::new();
+    for tag in xml.split('<').skip(1).map(|rest| rest.split('>').next().unwrap()) {
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name.to_owned()));
+        } else if !tag.ends_with('/') && !tag.starts_with('?') {
+            open.push(tag.split(' ').next().unwrap().to_owned());
+        }
+    }
+    assert!(open.is_empty());
+}
+
+#[test]
+fn the_json_form_says_the_same() {
+    let hilum = Hilum::start();
+    let response = hilum.request(Method::OPTIONS, "").header("Accept", "application/json").send().unwrap();
+    let application = &json_of(response)["application"];
+    assert_eq!(application["resources"]["@base"], hilum.base.as_str());
+    let resources = application["resources"]["resource"].as_array().unwrap();
+    let studies = resources.iter().find(|resource| resource["@path"] == "studies").unwrap();
+    let names: Vec<&str> =
+        studies["method"].as_array().unwrap().iter().map(|method| method["@name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"GET") && names.contains(&"POST"), "{names:?}");
+    // What is described is there.
+    for resource in resources {
+        let path = resource["@path"].as_str().unwrap();
+        let path = ["study", "series", "instance", "bulkdata", "frames"]
+            .iter()
+            .fold(format!("/{path}"), |path, name| path.replace(&format!("{{{name}}}"), "1"));
+        for method in resource["method"].as_array().unwrap() {
+            let method = Method::from_bytes(method["@name"].as_str().unwrap().as_bytes()).unwrap();
+            let response = hilum.request(method.clone(), path.trim_end_matches('/')).send().unwrap();
+            let status = response.status().as_u16();
+            assert_ne!(status, 405, "{method} {path}");
+            assert!(status != 404 || json_of(response)["code"] == "not-found", "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn options_of_a_resource_names_its_methods() {
+    let hilum = Hilum::start();
+    for (path, allow) in [
+        ("/studies", "GET, HEAD, POST, OPTIONS"),
+        ("/studies/1.2", "GET, HEAD, POST, DELETE, OPTIONS"),
+        ("/series", "GET, HEAD, OPTIONS"),
+        ("/studies/1.2/series/1.3", "GET, HEAD, DELETE, OPTIONS"),
+    ] {
+        let response = hilum.request(Method::OPTIONS, path).send().unwrap();
+        assert_eq!((response.status().as_u16(), header(&response, "allow")), (204, allow.to_owned()), "{path}");
+    }
+}
+
+fn preflight(hilum: &Hilum, path: &str, origin: &str) -> reqwest::blocking::Response {
+    hilum
+        .request(Method::OPTIONS, path)
+        .header("Origin", origin)
+        .header("Access-Control-Request-Method", "GET")
+        .header("Access-Control-Request-Headers", "accept,authorization,range,if-none-match,content-type")
+        .send()
+        .unwrap()
+}
+
+/// CAP-3: a preflight is answered as one, on every resource.
+#[test]
+fn pages_of_allowed_origins_may_use_the_server() {
+    const ORIGIN: &str = "https://viewer.example.org";
+    let hilum = Hilum::with(|config| config.cors.origins = vec![ORIGIN.to_owned()]);
+    let stored = hilum.store_fixture("CT_small.dcm");
+    for path in ["", "/studies", &stored.path, "/studies/1/metadata"] {
+        let response = preflight(&hilum, path, ORIGIN);
+        assert!(response.status().is_success(), "{path}: {}", response.status());
+        assert_eq!(header(&response, "access-control-allow-origin"), ORIGIN, "{path}");
+        let allowed = header(&response, "access-control-allow-headers").to_ascii_lowercase();
+        for name in ["accept", "authorization", "range", "if-none-match", "content-type"] {
+            assert!(allowed.contains(name), "{allowed}");
+        }
+        for method in ["GET", "POST", "DELETE"] {
+            assert!(header(&response, "access-control-allow-methods").contains(method));
+        }
+        assert!(!header(&response, "content-type").contains("wadl"));
+        assert!(response.bytes().unwrap().is_empty(), "{path}");
+    }
+    for path in ["/studies", &stored.path, "/studies/1.2.3", "/nothing"] {
+        let response = hilum.get(path).header("Origin", ORIGIN).send().unwrap();
+        assert_eq!(header(&response, "access-control-allow-origin"), ORIGIN, "{path}: errors too");
+        let exposed = header(&response, "access-control-expose-headers").to_ascii_lowercase();
+        for name in ["warning", "content-range", "accept-ranges", "location", "content-location", "etag", "www-authenticate", "x-total-count"]
+        {
+            assert!(exposed.contains(name), "{exposed}");
+        }
+        assert_eq!(header(&response, "cross-origin-resource-policy"), "cross-origin");
+    }
+    for path in ["/studies", &stored.path] {
+        let response = hilum.get(path).header("Origin", ORIGIN).send().unwrap();
+        let vary: Vec<&str> =
+            response.headers().get_all("vary").iter().map(|value| value.to_str().unwrap()).collect();
+        let vary = vary.join(", ").to_ascii_lowercase();
+        assert!(vary.contains("origin") && vary.contains("accept"), "{vary}");
+    }
+    let other = hilum.get("/studies").header("Origin", "https://evil.example.org").send().unwrap();
+    assert_eq!(header(&other, "access-control-allow-origin"), "");
+    assert_ne!(header(&preflight(&hilum, "/studies", "https://evil.example.org"), "access-control-allow-origin"), "*");
+}
+
+#[test]
+fn any_origin_or_none() {
+    let any = Hilum::with(|config| config.cors.origins = vec!["*".to_owned()]);
+    let response = any.get("/studies").header("Origin", "https://a.example.org").send().unwrap();
+    assert_eq!(header(&response, "access-control-allow-origin"), "*");
+    let none = Hilum::start();
+    let response = none.get("/studies").header("Origin", "https://a.example.org").send().unwrap();
+    assert_eq!((response.status().as_u16(), header(&response, "access-control-allow-origin")), (200, String::new()));
+}
+
+#[test]
+fn the_openapi_document_is_served() {
+    let hilum = Hilum::start();
+    let response = hilum.client.get(format!("{}/openapi.json", hilum.root)).send().unwrap();
+    assert_eq!(response.status(), 200);
+    let document: Value = json_of(response);
+    assert!(document["paths"]["/dicomweb/studies"]["get"]["summary"].is_string());
+    let docs = hilum.client.get(format!("{}/docs/", hilum.root)).send().unwrap();
+    assert_eq!(docs.status(), 200);
+    assert!(docs.text().unwrap().to_lowercase().contains("swagger"));
+}

@@ -1,0 +1,129 @@
+//! Bulk data (RET-06, 07, JSN-14 to 17, IOP-18).
+
+use std::collections::BTreeSet;
+
+use dicom_object::Tag;
+
+use super::oracle;
+use crate::{
+    harness::{Hilum, fixture, parts},
+    library::{Library, bulk_uris, header, part_header, problem},
+    sample::Sample,
+};
+
+const ANY: &str = "multipart/related; type=\"application/octet-stream\"; transfer-syntax=*";
+
+/// Every BulkDataURI of the metadata can be followed, is among the instance's
+/// bulk data, and the other way round.
+#[test]
+fn every_uri_of_the_metadata_leads_somewhere() {
+    let library = Library::open();
+    let hilum = &library.hilum;
+    let mut followed = 0;
+    for held in &library.held {
+        let metadata = hilum.json(&format!("{}/metadata", held.stored.path));
+        let mut uris = Vec::new();
+        bulk_uris(&metadata, &mut uris);
+        let prefix = format!("{}{}/bulkdata/", hilum.base, held.stored.path);
+        let all = hilum.get_as(&format!("{}/bulkdata", held.stored.path), ANY);
+        if uris.is_empty() {
+            problem(all, 404, "not-found");
+            continue;
+        }
+        let all = parts(all);
+        for uri in &uris {
+            assert!(uri.starts_with(&prefix), "{uri}");
+            let response = hilum.get_as(uri.strip_prefix(&hilum.base).unwrap(), ANY);
+            assert_eq!(response.status(), 200, "{}: {uri}", held.name);
+            let found = parts(response);
+            assert!(!found.is_empty(), "{}: {uri}", held.name);
+            let bytes: Vec<&Vec<u8>> = found.iter().map(|(_, bytes)| bytes).collect();
+            let same: Vec<&Vec<u8>> = all
+                .iter()
+                .filter(|(head, _)| part_header(head, "content-location") == *uri)
+                .map(|(_, bytes)| bytes)
+                .collect();
+            assert!(bytes == same, "{}: {uri}", held.name);
+            assert!(bytes.iter().all(|bytes| !bytes.is_empty()), "{}: {uri}", held.name);
+            followed += 1;
+        }
+        let locations: BTreeSet<String> =
+            all.iter().map(|(head, _)| part_header(head, "content-location")).collect();
+        assert_eq!(locations, uris.into_iter().collect(), "{}", held.name);
+    }
+    assert!(followed > 60, "{followed}");
+}
+
+#[test]
+fn values_are_little_endian_whatever_the_file_is() {
+    let hilum = Hilum::start();
+    for name in ["ExplVR_BigEnd.dcm", "image_dfl.dcm", "rtdose.dcm", "waveform_ecg.dcm", "examples_palette.dcm"] {
+        let stored = hilum.store_fixture(name);
+        let object = oracle::open(&fixture(name));
+        let metadata = hilum.json(&format!("{}/metadata", stored.path));
+        let mut top = 0;
+        for (tag, element) in metadata[0].as_object().unwrap() {
+            let Some(uri) = element["BulkDataURI"].as_str() else { continue };
+            let part = |range| u16::from_str_radix(&tag[range], 16).unwrap();
+            let theirs = object.element(Tag(part(0..4), part(4..8))).unwrap().to_bytes().unwrap();
+            let ours = hilum.get_as(uri.strip_prefix(&hilum.base).unwrap(), "application/octet-stream");
+            assert_eq!(ours.status(), 200, "{name} {tag}");
+            assert!(ours.bytes().unwrap() == *theirs, "{name} {tag}");
+            top += 1;
+        }
+        assert!(top > 0 || name == "waveform_ecg.dcm", "{name}");
+    }
+}
+
+#[test]
+fn accept_decides_between_one_part_and_many() {
+    let hilum = Hilum::start();
+    let file = Sample::new("1.2", "1.2.1", "1.2.1.1")
+        .text(0x0042_0010, "ST", "Title")
+        .text(0x0042_0012, "LO", "application/pdf")
+        .bytes(0x0042_0011, "OB", b"%PDF-1.7 ".repeat(400))
+        .file();
+    assert!(hilum.store(&[&file]).status().is_success());
+    let uri = "/studies/1.2/series/1.2.1/instances/1.2.1.1/bulkdata/00420011";
+    let document = b"%PDF-1.7 ".repeat(400);
+    // V27
+    for (accept, kind) in [("application/pdf", "application/pdf"), ("application/octet-stream", "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1")] {
+        let response = hilum.get_as(uri, accept);
+        assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, kind.to_owned()));
+        assert_eq!(header(&response, "accept-ranges"), "bytes");
+        assert_eq!(response.bytes().unwrap(), document);
+    }
+    for accept in ["*/*", "multipart/related; type=\"application/octet-stream\"", "multipart/related; type=\"application/pdf\"", "multipart/related", "multipart/*"] {
+        let response = hilum.get_as(uri, accept);
+        assert!(header(&response, "content-type").starts_with("multipart/related; type="), "{accept}");
+        assert_eq!(parts(response)[0].1, document, "{accept}");
+    }
+    problem(hilum.get_as(uri, "image/png"), 406, "not-acceptable");
+    problem(hilum.get_as(uri, "application/dicom"), 406, "not-acceptable");
+}
+
+#[test]
+fn a_value_in_a_sequence_has_a_uri_too() {
+    let hilum = Hilum::start();
+    let blob: Vec<u8> = (0..=255).cycle().take(5000).collect();
+    let inner = Sample::empty().bytes(0x5400_1010, "OW", blob.clone());
+    let empty = Sample::empty().text(0x0040_A0B0, "US", "");
+    let file = Sample::new("1.2", "1.2.1", "1.2.1.1").items(0x5400_0100, &[empty, inner]).file();
+    assert!(hilum.store(&[&file]).status().is_success());
+    let metadata = hilum.json("/studies/1.2/metadata");
+    let mut uris = Vec::new();
+    bulk_uris(&metadata, &mut uris);
+    assert_eq!(uris.len(), 1, "{metadata}");
+    let response = hilum.get_as(uris[0].strip_prefix(&hilum.base).unwrap(), "application/octet-stream");
+    assert_eq!(response.bytes().unwrap(), blob);
+}
+
+#[test]
+fn what_is_no_bulk_data_is_not_found() {
+    let hilum = Hilum::start();
+    let stored = hilum.store_fixture("CT_small.dcm");
+    for name in ["00100010", "7FE00011", "abc", "7FE0001", "..", "00400275.0.00100010", "%00"] {
+        let status = hilum.get_as(&format!("{}/bulkdata/{name}", stored.path), "*/*").status().as_u16();
+        assert!(matches!(status, 400 | 404), "{name}: {status}");
+    }
+}

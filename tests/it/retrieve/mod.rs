@@ -1,0 +1,11 @@
+//! Retrieve (WADO-RS): PS3.18 section 10.4, rows RET-01 to 07, and what HTTP
+//! itself offers on each resource.
+
+mod bulkdata;
+mod conditional;
+mod frames;
+mod golden;
+mod instances;
+mod metadata;
+mod negotiation;
+mod oracle;

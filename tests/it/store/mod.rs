@@ -1,0 +1,6 @@
+//! Store (STOW-RS): PS3.18 section 10.5, rows STO-01 to 22 and STR-1, 2.
+
+mod bodies;
+mod duplicates;
+mod hostile;
+mod outcomes;
