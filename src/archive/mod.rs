@@ -125,7 +125,7 @@ impl Archive {
     /// # Errors
     /// `NotFound` when there is no archive; as [`Archive::open`].
     pub fn open_existing(data: &Path, options: &Options) -> Result<Arc<Self>, ArchiveError> {
-        if !Packs::exist(data) {
+        if !Packs::exist(&Layout::packs(data)) {
             return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
         }
         Self::open(data, options)
@@ -137,7 +137,7 @@ impl Archive {
     /// # Errors
     /// As [`Archive::open_existing`].
     pub fn rebuild(_permit: &Permit, data: &Path, options: &Options) -> Result<Recovered, ArchiveError> {
-        if !Packs::exist(data) {
+        if !Packs::exist(&Layout::packs(data)) {
             return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
         }
         let catalog = Layout::catalog(data);
@@ -151,7 +151,7 @@ impl Archive {
     }
 
     fn open_and_recover(data: &Path, options: &Options) -> Result<(Arc<Self>, Recovered), ArchiveError> {
-        let packs = Packs::open(data, options.packs)?;
+        let packs = Packs::open(&Layout::packs(data), options.packs)?;
         let catalog = open_catalog(&Layout::catalog(data), options.catalog)?;
         let (index, index_is_new) = open_index(&Layout::index(data), &options.index, &catalog)?;
         let seq = catalog.durable_seq();
@@ -229,10 +229,14 @@ fn open_index(
     Ok((Index::create(path, options)?, true))
 }
 
-/// Where the parts of an archive lie in its folder, beside `packs`.
+/// Where the parts of an archive lie in its folder.
 pub(crate) struct Layout;
 
 impl Layout {
+    pub(crate) fn packs(data: &Path) -> PathBuf {
+        data.join("packs")
+    }
+
     pub(crate) fn catalog(data: &Path) -> PathBuf {
         data.join(catalog::FILE_NAME)
     }
