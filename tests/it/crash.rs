@@ -315,7 +315,9 @@ fn kill_often(kills: u64) {
         let server = Process::start(&data);
         let last = kill + 1 == kills;
         let listed = check(&server, &workers, last || kill % 10 == 9, &mut dice);
-        workers.iter_mut().for_each(|worker| worker.settle(&listed));
+        for worker in &mut workers {
+            worker.settle(&listed);
+        }
         let log = server.log();
         assert!(!log.iter().any(|line| line.contains("\"ERROR\"")), "{log:#?}");
         drop(server);
