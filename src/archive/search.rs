@@ -83,6 +83,9 @@ impl Archive {
     }
 }
 
+/// What orders the instances of a series.
+type InstanceOrder = (i64, InstanceUid);
+
 struct Search<'a> {
     core: &'a Core,
     query: &'a Query,
@@ -170,7 +173,17 @@ impl Search<'_> {
     fn uids_of(&self, tag: Tag) -> Option<&[String]> {
         self.query.keys.iter().find(|key| key.tag == tag).and_then(|key| match &key.test {
             Test::Uids(uids) if uids.len() <= NAMED_STUDIES_MAX => Some(uids.as_slice()),
-            _ => None,
+            Test::Any
+            | Test::Empty
+            | Test::Uids(_)
+            | Test::OneOf(_)
+            | Test::AllOf(_)
+            | Test::Wildcard(_)
+            | Test::Name(_)
+            | Test::Number(_)
+            | Test::Range(_)
+            | Test::DateTime { .. }
+            | Test::Item(_) => None,
         })
     }
 
@@ -252,7 +265,7 @@ impl Search<'_> {
         &self,
         snapshot: &Snapshot,
         path: &SeriesPath,
-    ) -> Result<Vec<((i64, InstanceUid), DataSet)>, ArchiveError> {
+    ) -> Result<Vec<(InstanceOrder, DataSet)>, ArchiveError> {
         let whole = self.query.wants_whole_instances();
         let mut found = Vec::new();
         let mut after = None;
@@ -261,29 +274,11 @@ impl Search<'_> {
             let Some(last) = rows.last() else { return Ok(found) };
             after = Some(last.path.instance.clone());
             for row in &rows {
-                let set = self.instance_set(snapshot, row, whole)?;
+                let set = instance_set(snapshot, row, whole)?;
                 let number = set.first_int(INSTANCE_NUMBER).unwrap_or(i64::MAX);
                 found.push(((number, row.path.instance.clone()), set));
             }
         }
-    }
-
-    fn instance_set(
-        &self,
-        snapshot: &Snapshot,
-        row: &InstanceRow,
-        whole: bool,
-    ) -> Result<DataSet, ArchiveError> {
-        let mut set = if whole {
-            let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-            json::read(&metadata, json::Limits::default())
-                .map_err(|error| ArchiveError::Damaged(error.to_string()))?
-        } else {
-            row.summary()?
-        };
-        set.put_text(AVAILABLE_TRANSFER_SYNTAX, VR::UI, &row.transfer_syntax);
-        set.put_text(AVAILABILITY, VR::CS, "ONLINE");
-        Ok(set)
     }
 
     /// Searches everything, by index and overlay.
@@ -400,6 +395,19 @@ impl Search<'_> {
         said.put_text(RETRIEVE_URL, VR::UR, &url);
         said
     }
+}
+
+fn instance_set(snapshot: &Snapshot, row: &InstanceRow, whole: bool) -> Result<DataSet, ArchiveError> {
+    let mut set = if whole {
+        let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
+        json::read(&metadata, json::Limits::default())
+            .map_err(|error| ArchiveError::Damaged(error.to_string()))?
+    } else {
+        row.summary()?
+    };
+    set.put_text(AVAILABLE_TRANSFER_SYNTAX, VR::UI, &row.transfer_syntax);
+    set.put_text(AVAILABILITY, VR::CS, "ONLINE");
+    Ok(set)
 }
 
 fn series_path(study: &DataSet, series: &DataSet) -> Option<SeriesPath> {

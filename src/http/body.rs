@@ -310,7 +310,7 @@ pub async fn metadata(
     }));
     match encoding::choose(values(request, &header::ACCEPT_ENCODING), None) {
         Coding::Identity => Ok(response.streaming(chunks)),
-        coding => match Compressed::new(coding, chunks) {
+        coding @ (Coding::Gzip | Coding::Zstd) => match Compressed::new(coding, chunks) {
             Ok(compressed) => {
                 response.insert_header((header::CONTENT_ENCODING, coding.name().unwrap_or_default()));
                 Ok(response.streaming(compressed))

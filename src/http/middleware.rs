@@ -119,7 +119,6 @@ fn add_security_headers(response: &mut ServiceResponse<BoxBody>) {
 }
 
 /// Cross-origin use for the configured origins (IOP-20); none: no header.
-#[must_use]
 pub fn cors(config: &Config) -> Cors {
     let mut cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
