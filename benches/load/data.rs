@@ -105,7 +105,9 @@ pub fn slide(study: usize, tiles: usize) -> Made {
         offset += 8 + u32::try_from(tile.len()).expect("a tile is small");
     }
     item(&mut set, &table);
-    tiles.iter().for_each(|tile| item(&mut set, tile));
+    for tile in &tiles {
+        item(&mut set, tile);
+    }
     set.extend_from_slice(&[0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]);
     let file = file(SLIDE_IMAGE, &known.instance, JPEG_BASELINE, &set);
     Made { known: Known { frames: tiles, ..known }, file }

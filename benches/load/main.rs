@@ -318,12 +318,12 @@ impl Bench {
 
     fn report(&self, rows: &[Row]) {
         let names: Vec<&str> = self.servers.iter().map(|server| server.name).collect();
-        let columns = |what: &str| names.iter().map(|name| format!(" {name} {what} |")).collect::<String>();
+        let columns = |what: &str| names.iter().map(|name| format!(" {name} {what} |")).collect::<Vec<_>>().concat();
         println!("\n| |{}{}{} times as fast |", columns("/s"), columns("ms"), columns("CPU ms"));
         println!("|---|{}---|", "---|".repeat(3 * names.len()));
         for row in rows {
             let cells = |value: fn(&Measured) -> f64| {
-                row.medians.iter().map(|one| format!(" {} |", short(value(one)))).collect::<String>()
+                row.medians.iter().map(|one| format!(" {} |", short(value(one)))).collect::<Vec<_>>().concat()
             };
             let ratio = match row.medians.as_slice() {
                 [ours, theirs] => short(ours.per_second / theirs.per_second),
