@@ -69,7 +69,7 @@ impl Committer {
     /// Starts the thread.
     pub(super) fn start(core: Arc<Core>, queue_max: usize) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(queue_max);
-        let work = Loop { core, progress: Progress::default() };
+        let work = Loop { core, progress: Progress::default(), behind: false, uncommitted_since: None };
         let thread = std::thread::Builder::new().name("committer".into()).spawn(move || work.run(&jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -113,6 +113,10 @@ impl Drop for Committer {
 struct Loop {
     core: Arc<Core>,
     progress: Progress,
+    /// The catalog went back to its last checkpoint, and the packs could not be
+    /// replayed yet: it lacks what was acknowledged.
+    behind: bool,
+    uncommitted_since: Option<Instant>,
 }
 
 /// What is committed together.
@@ -121,6 +125,15 @@ enum Batch {
     /// A deletion goes alone: it must see every store that was acknowledged
     /// before it, to write a tombstone for each.
     Delete(Job),
+}
+
+impl Batch {
+    fn answers(self) -> Vec<Answer> {
+        match self {
+            Self::Stores(jobs) => jobs.into_iter().map(|job| job.answer).collect(),
+            Self::Delete(job) => vec![job.answer],
+        }
+    }
 }
 
 /// A store whose bytes are flushed, and who waits for it.
@@ -133,10 +146,10 @@ struct Flushed {
 
 impl Loop {
     fn run(mut self, jobs: &Receiver<Job>) {
-        let mut uncommitted_since: Option<Instant> = None;
         let mut held_over = None;
         loop {
-            let wait = uncommitted_since
+            let wait = self
+                .uncommitted_since
                 .map_or(Duration::from_secs(3600), |since| CHECKPOINT_EVERY.saturating_sub(since.elapsed()));
             let first = match held_over.take() {
                 Some(job) => Ok(job),
@@ -146,28 +159,33 @@ impl Loop {
                 Ok(first) => {
                     let (batch, next) = take_batch(first, jobs);
                     held_over = next;
+                    self.catch_up();
                     match batch {
+                        _ if self.behind => refuse(batch.answers(), &ArchiveError::Busy),
                         Batch::Stores(jobs) => self.store(jobs),
                         Batch::Delete(job) => self.delete(job),
                     }
-                    uncommitted_since.get_or_insert_with(Instant::now);
+                    self.uncommitted_since.get_or_insert_with(Instant::now);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.catch_up(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if uncommitted_since.is_some_and(|since| since.elapsed() >= CHECKPOINT_EVERY) {
+            if self.uncommitted_since.is_some_and(|since| since.elapsed() >= CHECKPOINT_EVERY) {
                 self.checkpoint();
-                uncommitted_since = None;
             }
         }
+        self.catch_up();
         self.checkpoint();
     }
 
     fn checkpoint(&mut self) {
-        if let Err(error) = self.core.catalog.checkpoint() {
-            tracing::error!(%error, "the catalog cannot be made durable; the packs hold what it lacks");
-            if matches!(error, CatalogError::Lost { .. }) {
-                self.mend();
+        // Also the time of the next attempt when this one fails.
+        self.uncommitted_since = None;
+        match self.core.catalog.checkpoint() {
+            Ok(()) => self.core.indexer.wake(),
+            Err(error) => {
+                tracing::error!(%error, "the catalog cannot be made durable; the packs hold what it lacks");
+                self.failed(matches!(error, CatalogError::Lost { .. } | CatalogError::Closed));
             }
         }
     }
@@ -206,20 +224,41 @@ impl Loop {
         let noted = self.progress.note(&self.core, places)?;
         changes.extend(noted.into_iter().map(|(pack, until)| Change::PackApplied { pack, until }));
         self.core.apply(&changes, Durability::Fast).inspect_err(|error| {
-            // What the packs hold beyond the gap is replayed at the next start.
-            self.progress = Progress::default();
-            if matches!(error, ArchiveError::Catalog(CatalogError::Lost { .. }) | ArchiveError::Full) {
-                self.mend();
-            }
+            // A full disk may hide that the catalog went back.
+            let went_back = matches!(
+                error,
+                ArchiveError::Catalog(CatalogError::Lost { .. } | CatalogError::Closed) | ArchiveError::Full
+            );
+            self.failed(went_back);
         })
     }
 
-    /// After a failure that took the catalog back to its last checkpoint: what
-    /// was acknowledged since is in the packs and is applied again.
-    fn mend(&self) {
+    /// The catalog failed: how far packs are applied is what it says itself
+    /// from here on, and when it went back to its last checkpoint, nothing is
+    /// taken until the packs have been replayed.
+    fn failed(&mut self, went_back: bool) {
+        self.progress = Progress::default();
+        self.uncommitted_since = Some(Instant::now());
+        self.behind |= went_back;
+        self.catch_up();
+    }
+
+    /// Brings a catalog that went back to its last checkpoint up again: what
+    /// was acknowledged since is in the packs.
+    fn catch_up(&mut self) {
+        if !self.behind {
+            return;
+        }
+        self.progress = Progress::default();
         match recover::replay_packs(&self.core) {
-            Ok(recovered) => tracing::warn!(?recovered, "the catalog was brought up from the packs again"),
-            Err(error) => tracing::error!(%error, "the catalog cannot be brought up; restart the server"),
+            Ok(recovered) => {
+                self.behind = false;
+                tracing::warn!(?recovered, "the catalog was brought up from the packs again");
+            }
+            Err(error) => {
+                self.uncommitted_since = Some(Instant::now());
+                tracing::error!(%error, "the catalog cannot be brought up from the packs; trying again");
+            }
         }
     }
 

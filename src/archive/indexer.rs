@@ -1,6 +1,10 @@
-//! The index follows the catalog's feed: a thread puts every changed study
-//! into the index, commits about once a second, and then takes the marks of
-//! what it committed off the overlay.
+//! The index follows the catalog's feed: after every durable commit of the
+//! catalog a thread puts the changed studies into the index, commits, and then
+//! takes the marks of what it committed off the overlay.
+//!
+//! Invariant: the index is never ahead of what is durable in the catalog. What
+//! a crash takes back comes again from the packs, but in their order: the same
+//! sequence numbers and ids would then stand for other changes and studies.
 
 use std::{
     collections::BTreeSet,
@@ -18,8 +22,8 @@ use crate::{
     },
 };
 
-/// Time between commits while there is work.
-const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// Time until a failed commit is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Feed entries taken at once.
 const FEED_PAGE: usize = 4096;
 /// Studies read at once while the index is made anew.
@@ -41,7 +45,7 @@ struct SignalState {
 }
 
 impl Signal {
-    /// There is something in the feed.
+    /// There is something durable in the feed.
     pub(super) fn wake(&self) {
         self.lock().work = true;
         self.changed.notify_one();
@@ -105,17 +109,12 @@ impl Drop for Indexer {
 }
 
 fn run(core: &Core) {
-    let mut last: Option<Instant> = None;
     loop {
         let go_on = core.indexer.wait();
-        if go_on && let Some(last) = last {
-            core.indexer.pause(COMMIT_EVERY.saturating_sub(last.elapsed()));
-        }
-        last = Some(Instant::now());
         if let Err(error) = follow(core) {
             // What is not indexed stays in the overlay, so answers stay right.
             tracing::error!(%error, "the index could not follow the catalog; trying again");
-            core.indexer.pause(COMMIT_EVERY);
+            core.indexer.pause(RETRY_AFTER);
             core.indexer.wake();
         }
         metrics::gauge!("hilum_overlay_studies").set(core.overlay.len() as f64);
@@ -132,8 +131,11 @@ fn run(core: &Core) {
 pub(super) fn follow(core: &Core) -> Result<(), ArchiveError> {
     loop {
         let from = core.index.committed_seq();
+        // Before the snapshot, which then holds all of it.
+        let durable = core.catalog.durable_seq();
         let snapshot = core.catalog.read()?;
-        let entries = snapshot.feed(from, FEED_PAGE)?;
+        let mut entries = snapshot.feed(from, FEED_PAGE)?;
+        entries.retain(|entry| entry.seq <= durable);
         let Some(last) = entries.last() else {
             core.overlay.clear(from);
             return Ok(());

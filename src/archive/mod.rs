@@ -36,7 +36,7 @@ use crate::{
     auth::Permit,
     dicom::{StudyUid, attributes, json, part10},
     storage::{
-        catalog::{self, Catalog, CatalogError, Change, Durability, Outcome, Target},
+        catalog::{self, Catalog, Change, Durability, Outcome, Target},
         index::{self, Index, Opened},
         packs::{self, Packs},
     },
@@ -52,7 +52,7 @@ pub use error::ArchiveError;
 pub use metadata::Metadata;
 pub use pieces::Pieces;
 pub use recover::Recovered;
-pub use retrieve::{BulkValue, FileForm, Scope};
+pub use retrieve::{BulkValue, FileForm, Scope, View};
 pub use search::{Found, Root};
 pub use stats::Stats;
 pub use store::{Incoming, Outcome as StoreOutcome, Pending, Stored};
@@ -125,7 +125,7 @@ impl Archive {
     /// # Errors
     /// `NotFound` when there is no archive; as [`Archive::open`].
     pub fn open_existing(data: &Path, options: &Options) -> Result<Arc<Self>, ArchiveError> {
-        if !Packs::exist(&Layout::packs(data)) {
+        if !Packs::exist(data) {
             return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
         }
         Self::open(data, options)
@@ -137,7 +137,7 @@ impl Archive {
     /// # Errors
     /// As [`Archive::open_existing`].
     pub fn rebuild(_permit: &Permit, data: &Path, options: &Options) -> Result<Recovered, ArchiveError> {
-        if !Packs::exist(&Layout::packs(data)) {
+        if !Packs::exist(data) {
             return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
         }
         let catalog = Layout::catalog(data);
@@ -151,14 +151,15 @@ impl Archive {
     }
 
     fn open_and_recover(data: &Path, options: &Options) -> Result<(Arc<Self>, Recovered), ArchiveError> {
-        let packs = Packs::open(&Layout::packs(data), options.packs)?;
+        let packs = Packs::open(data, options.packs)?;
         let catalog = open_catalog(&Layout::catalog(data), options.catalog)?;
-        let (index, index_is_new) = open_index(&Layout::index(data), &options.index)?;
+        let (index, index_is_new) = open_index(&Layout::index(data), &options.index, &catalog)?;
+        let seq = catalog.durable_seq();
         let core = Arc::new(Core {
             packs,
             catalog,
             index,
-            overlay: Overlay::default(),
+            overlay: Overlay::new(seq),
             clock: Clock::default(),
             limits: options.parse,
             indexer: indexer::Signal::default(),
@@ -199,7 +200,7 @@ fn open_catalog(path: &Path, options: catalog::Options) -> Result<Catalog, Archi
         Some((parts.study, parts.series))
     };
     match Catalog::open(path, options, Box::new(resplit)) {
-        Err(error @ CatalogError::Open { .. }) => {
+        Err(error) if error.is_damage() => {
             tracing::error!(%error, "the catalog is set aside and made anew from the packs");
             catalog::set_aside(path, "damaged").map_err(ArchiveError::Io)?;
             Ok(Catalog::open(path, options, Box::new(resplit))?)
@@ -209,24 +210,29 @@ fn open_catalog(path: &Path, options: catalog::Options) -> Result<Catalog, Archi
 }
 
 /// Opens the index; true when it is an empty one to be filled from the catalog.
-fn open_index(path: &Path, options: &index::Options) -> Result<(Index, bool), ArchiveError> {
-    match Index::open(path, options.clone())? {
-        Opened::Ready(index) => Ok((*index, false)),
-        Opened::Rebuild(reason) => {
-            tracing::info!(reason, "the index is made anew from the catalog");
-            Ok((Index::create(path, options.clone())?, true))
+fn open_index(
+    path: &Path,
+    options: &index::Options,
+    catalog: &Catalog,
+) -> Result<(Index, bool), ArchiveError> {
+    let options = index::Options { of: catalog.id(), ..options.clone() };
+    let reason = match Index::open(path, options.clone())? {
+        // A catalog that was put back from a copy: what it does anew from
+        // there on has the numbers of what the index knows already.
+        Opened::Ready(index) if index.committed_seq() > catalog.durable_seq() => {
+            "it is ahead of the catalog".to_owned()
         }
-    }
+        Opened::Ready(index) => return Ok((*index, false)),
+        Opened::Rebuild(reason) => reason,
+    };
+    tracing::info!(reason, "the index is made anew from the catalog");
+    Ok((Index::create(path, options)?, true))
 }
 
-/// Where the parts of an archive lie in its folder.
+/// Where the parts of an archive lie in its folder, beside `packs`.
 pub(crate) struct Layout;
 
 impl Layout {
-    pub(crate) fn packs(data: &Path) -> PathBuf {
-        data.join("packs")
-    }
-
     pub(crate) fn catalog(data: &Path) -> PathBuf {
         data.join(catalog::FILE_NAME)
     }
@@ -251,12 +257,13 @@ impl Core {
             return Ok(applied.outcomes);
         }
         let after = self.catalog.read()?;
-        for study in &applied.changed {
-            let now = after.study(study)?.map(|row| row.id);
-            let before = ids.get(study).copied().flatten();
-            self.overlay.mark(study, now.into_iter().chain(before), applied.seq);
+        let mut marks = Vec::with_capacity(applied.changed.len());
+        for study in applied.changed {
+            let now = after.study(&study)?.map(|row| row.id);
+            let before = ids.get(&study).copied().flatten();
+            marks.push((study, now.into_iter().chain(before)));
         }
-        self.indexer.wake();
+        self.overlay.mark(marks, applied.seq);
         Ok(applied.outcomes)
     }
 }

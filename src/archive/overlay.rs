@@ -12,10 +12,16 @@ use std::{
 
 use crate::{
     dicom::{DataSet, StudyUid},
-    storage::catalog::{Catalog, Snapshot},
+    storage::{
+        catalog::{Catalog, Snapshot},
+        index::{self, Index},
+    },
 };
 
 use super::ArchiveError;
+
+/// How often a search tries to find marks, rows and index of one moment.
+const ATTEMPTS_MAX: u32 = 8;
 
 /// A study as search sees it: attributes with the computed ones put in.
 #[derive(Debug)]
@@ -33,9 +39,16 @@ pub struct SeriesView {
     pub instances: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Overlay {
-    marks: Mutex<BTreeMap<StudyUid, Mark>>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    marks: BTreeMap<StudyUid, Mark>,
+    /// The last change that was marked.
+    seq: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -49,43 +62,80 @@ struct Mark {
     view: Option<Arc<Option<StudyView>>>,
 }
 
-/// The marked studies at one moment.
-pub struct Marked {
+/// The marked studies at one moment, and the rows and the index that go with
+/// them.
+pub struct Moment {
     /// By id; a study that is gone has no view.
     pub studies: BTreeMap<u64, Arc<Option<StudyView>>>,
+    pub snapshot: Snapshot,
+    pub index: index::View,
 }
 
 impl Overlay {
-    /// Marks a study as changed at `seq`; `ids` are those it has or had.
-    pub fn mark(&self, study: &StudyUid, ids: impl IntoIterator<Item = u64>, seq: u64) {
-        let mut marks = self.lock();
-        let mark =
-            marks.entry(study.clone()).or_insert_with(|| Mark { seq, ids: BTreeSet::new(), view: None });
-        mark.seq = mark.seq.max(seq);
-        mark.ids.extend(ids);
-        mark.view = None;
+    /// An empty overlay over an index that will follow the feed from `seq` on.
+    pub fn new(seq: u64) -> Self {
+        Self { inner: Mutex::new(Inner { marks: BTreeMap::new(), seq }) }
     }
 
-    /// Takes away the marks of changes up to `seq`.
+    /// Marks studies as changed by changes up to `seq`, each with the ids it
+    /// has or had.
+    pub fn mark<Ids: IntoIterator<Item = u64>>(
+        &self,
+        studies: impl IntoIterator<Item = (StudyUid, Ids)>,
+        seq: u64,
+    ) {
+        let mut inner = self.lock();
+        for (study, ids) in studies {
+            let mark =
+                inner.marks.entry(study).or_insert_with(|| Mark { seq, ids: BTreeSet::new(), view: None });
+            mark.seq = mark.seq.max(seq);
+            mark.ids.extend(ids);
+            mark.view = None;
+        }
+        inner.seq = seq;
+    }
+
+    /// Takes away the marks of changes up to `seq`, which the index holds.
     pub fn clear(&self, seq: u64) {
-        self.lock().retain(|_, mark| mark.seq > seq);
+        self.lock().marks.retain(|_, mark| mark.seq > seq);
     }
 
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().marks.len()
     }
 
-    /// The marked studies, each read from the catalog if no search has yet,
-    /// and the snapshot they were read from.
+    /// Marks, rows and index for one search, with each marked study read from
+    /// the catalog if no search has yet.
+    ///
+    /// The order is what makes an acknowledged study be found: the marks before
+    /// the index, for a mark goes only once the index that was published holds
+    /// its study (the other way round the study could leave the overlay between
+    /// the two); the marks before the rows, which then hold every change that
+    /// the marks speak of. Nothing holds the three still, though: so it is
+    /// tried again when a commit came in between, and a few times are enough,
+    /// for what is then amiss is a total that is off by what changed just now.
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub fn marked(&self, catalog: &Catalog) -> Result<(Marked, Snapshot), ArchiveError> {
-        let marks: Vec<(StudyUid, Mark)> =
-            self.lock().iter().map(|(study, mark)| (study.clone(), mark.clone())).collect();
-        // Taken after the marks: it holds every change that they speak of.
-        let snapshot = catalog.read()?;
+    pub fn moment(&self, catalog: &Catalog, index: &Index) -> Result<Moment, ArchiveError> {
+        let mut attempts = 0;
+        let (marks, snapshot, index) = loop {
+            attempts += 1;
+            let indexed = index.committed_seq();
+            let (marks, marked) = {
+                let inner = self.lock();
+                (inner.marks.clone(), inner.seq)
+            };
+            let snapshot = catalog.read()?;
+            let index = index.reader();
+            let is_one = index.seq() == indexed && snapshot.seq()? == marked;
+            if is_one || attempts >= ATTEMPTS_MAX {
+                break (marks, snapshot, index);
+            }
+            std::thread::yield_now();
+        };
+        let gone = Arc::new(None);
         let mut studies = BTreeMap::new();
         for (study, mark) in marks {
             let view = match mark.view {
@@ -96,26 +146,27 @@ impl Overlay {
                     view
                 }
             };
-            let gone = Arc::new(None);
-            studies.extend(mark.ids.into_iter().map(|id| (id, Arc::clone(&gone))));
+            for id in mark.ids {
+                studies.entry(id).or_insert_with(|| Arc::clone(&gone));
+            }
             if let Some(id) = view.as_ref().as_ref().map(|study| study.id) {
                 studies.insert(id, view);
             }
         }
-        Ok((Marked { studies }, snapshot))
+        Ok(Moment { studies, snapshot, index })
     }
 
     /// Keeps a view for the next search, unless the study changed meanwhile.
     fn keep(&self, study: &StudyUid, seq: u64, view: &Arc<Option<StudyView>>) {
-        if let Some(mark) = self.lock().get_mut(study)
+        if let Some(mark) = self.lock().marks.get_mut(study)
             && mark.seq == seq
         {
             mark.view = Some(Arc::clone(view));
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<StudyUid, Mark>> {
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -54,6 +54,15 @@ impl Piece {
     fn length(&self) -> u64 {
         self.range.end - self.range.start
     }
+
+    fn in_memory(&self) -> Option<Bytes> {
+        match &self.origin {
+            Origin::Memory(bytes) => {
+                Some(bytes.slice(in_memory(self.range.start)..in_memory(self.range.end)))
+            }
+            Origin::Stored(_) | Origin::Inflated(_) | Origin::Later(_) => None,
+        }
+    }
 }
 
 /// A body: its pieces in order and its length in bytes.
@@ -133,6 +142,32 @@ impl Pieces {
             at += piece.length();
         }
         cut
+    }
+
+    /// Takes the next bytes off the front if they are in memory.
+    pub fn take_ready(&mut self) -> Option<Bytes> {
+        let bytes = self.list.front()?.in_memory()?;
+        self.list.pop_front();
+        self.length -= bytes.len() as u64;
+        Some(bytes)
+    }
+
+    /// Reads the next [`READ_BYTES`], or what is left, into memory. Blocks on
+    /// storage: to be called from the pool.
+    ///
+    /// # Errors
+    /// As [`Pieces::next`].
+    pub(super) fn load(&mut self, core: &Core) -> Result<(), ArchiveError> {
+        let mut loaded = Pieces::new();
+        while loaded.length < READ_BYTES {
+            let Some(bytes) = self.next(core)? else { break };
+            loaded.push_bytes(bytes);
+        }
+        while let Some(piece) = loaded.list.pop_back() {
+            self.length += piece.length();
+            self.list.push_front(piece);
+        }
+        Ok(())
     }
 
     /// Takes the next bytes off the front; `None` at the end. Blocks on

@@ -29,10 +29,11 @@ impl Pool {
     ///
     /// # Errors
     /// [`ArchiveError::Busy`] when the queue is full; what the work answers.
-    pub async fn run<T, F>(&self, work: F) -> Result<T, ArchiveError>
+    pub async fn run<T, E, F>(&self, work: F) -> Result<T, E>
     where
         T: Send + 'static,
-        F: FnOnce() -> Result<T, ArchiveError> + Send + 'static,
+        E: From<ArchiveError> + Send + 'static,
+        F: FnOnce() -> Result<T, E> + Send + 'static,
     {
         let _place = self.places.try_acquire().map_err(|_| ArchiveError::Busy)?;
         let permit = Arc::clone(&self.running).acquire_owned().await.map_err(|_| ArchiveError::Stopping)?;
@@ -43,6 +44,6 @@ impl Pool {
             drop(permit);
             answer
         });
-        task.await.unwrap_or(Err(ArchiveError::Stopping))
+        task.await.unwrap_or_else(|_| Err(ArchiveError::Stopping.into()))
     }
 }

@@ -19,6 +19,8 @@ use crate::{
 
 /// Changes in one transaction of a replay.
 const BATCH: usize = 512;
+/// Changes among which the latest stamp is.
+const FEED_TAIL: u64 = 1024;
 /// The end mark of a sealed pack.
 const END_MARK_BYTES: u64 = 1024;
 
@@ -34,42 +36,46 @@ pub struct Recovered {
 }
 
 /// Replays what the catalog lacks of every pack, and opens the packs for writing.
+///
+/// # Errors
+/// When the catalog fails. A pack that cannot be read is counted as damaged,
+/// for the others are whole.
 pub(super) fn replay_packs(core: &Core) -> Result<Recovered, ArchiveError> {
     let mut recovered = Recovered::default();
     for info in core.packs.list() {
         let applied = core.catalog.read()?.pack(info.pack)?.unwrap_or_default().applied;
-        if let Err(error) = replay_pack(core, &info, applied, &mut recovered) {
-            // The other packs are whole; this one's instances fail when read.
-            tracing::error!(pack = %info.pack, %error, "a pack cannot be recovered; verify the archive");
-            recovered.damaged += 1;
+        match replay_pack(core, &info, applied, &mut recovered) {
+            Ok(()) => {}
+            Err(Failed::Catalog(error)) => return Err(error),
+            Err(Failed::Pack(error)) => {
+                // This one's instances fail when they are read.
+                tracing::error!(pack = %info.pack, %error, "a pack cannot be recovered; verify the archive");
+                recovered.damaged += 1;
+            }
         }
     }
     Ok(recovered)
 }
 
-fn replay_pack(
-    core: &Core,
-    info: &PackInfo,
-    applied: u64,
-    recovered: &mut Recovered,
-) -> Result<(), ArchiveError> {
+fn replay_pack(core: &Core, info: &PackInfo, applied: u64, recovered: &mut Recovered) -> Result<(), Failed> {
     let sealed = matches!(info.standing, Standing::Sealed);
     if sealed && info.length.saturating_sub(applied) <= END_MARK_BYTES {
         return Ok(());
     }
     let mut replay =
         Replay { core, pack: info.pack, changes: Vec::new(), until: applied, recovered, failed: None };
-    let end = core.packs.replay(info.pack, applied, &mut |found| replay.take(found))?;
-    if let Some(error) = replay.failed.take() {
-        return Err(error);
+    let walked = core.packs.replay(info.pack, applied, &mut |found| replay.take(found));
+    if let Some(failed) = replay.failed.take() {
+        return Err(failed);
     }
+    let end = walked.map_err(|error| Failed::Pack(error.into()))?;
     replay.until = end.valid_until;
     replay.flush()?;
     for damage in &end.tail {
         report(info.pack, damage);
     }
     if info.standing == Standing::Unrecovered {
-        core.packs.resume(info.pack, end.valid_until)?;
+        core.packs.resume(info.pack, end.valid_until).map_err(|error| Failed::Pack(error.into()))?;
     }
     Ok(())
 }
@@ -80,7 +86,15 @@ struct Replay<'a> {
     changes: Vec<Change>,
     until: u64,
     recovered: &'a mut Recovered,
-    failed: Option<ArchiveError>,
+    failed: Option<Failed>,
+}
+
+/// Why a pack was not replayed to its end.
+enum Failed {
+    /// Nothing can be replayed.
+    Catalog(ArchiveError),
+    /// This one cannot.
+    Pack(ArchiveError),
 }
 
 impl Replay<'_> {
@@ -115,16 +129,10 @@ impl Replay<'_> {
         }
     }
 
-    fn file(
-        &mut self,
-        stamp: Stamp,
-        digest: Digest,
-        chunks: Chunks,
-        place: Place,
-    ) -> Result<(), ArchiveError> {
+    fn file(&mut self, stamp: Stamp, digest: Digest, chunks: Chunks, place: Place) -> Result<(), Failed> {
         self.core.clock.observe(stamp);
         self.until = place.entry_end();
-        let source = self.core.packs.source(&place)?;
+        let source = self.core.packs.source(&place).map_err(|error| Failed::Pack(error.into()))?;
         match part10::read(&source, &self.core.limits) {
             Ok(read) => {
                 let mut instance = new_instance(read, digest, chunks, "");
@@ -140,9 +148,9 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), ArchiveError> {
+    fn flush(&mut self) -> Result<(), Failed> {
         self.changes.push(Change::PackApplied { pack: self.pack, until: self.until });
-        self.core.apply(&self.changes, Durability::Fast)?;
+        self.core.apply(&self.changes, Durability::Fast).map_err(Failed::Catalog)?;
         self.changes.clear();
         Ok(())
     }
@@ -181,8 +189,10 @@ pub(super) fn recover(core: &Arc<Core>, index_is_new: bool) -> Result<Recovered,
 fn observe_last_stamp(core: &Core) -> Result<(), ArchiveError> {
     let snapshot = core.catalog.read()?;
     let seq = snapshot.seq()?;
-    if let Some(last) = snapshot.feed(seq.saturating_sub(1), 1)?.last() {
-        core.clock.observe(last.stamp);
+    // Streamed files get their stamps before they queue for the committer, so
+    // the last change need not have the latest stamp.
+    for entry in snapshot.feed(seq.saturating_sub(FEED_TAIL), usize::MAX)? {
+        core.clock.observe(entry.stamp);
     }
     Ok(())
 }

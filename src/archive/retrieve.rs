@@ -72,47 +72,80 @@ pub struct BulkValue {
     pub media_type: Option<String>,
 }
 
+/// The archive at one moment, for one visit to the pool: a request looks its
+/// rows up, makes its pieces of them and reads the first bytes in one go, since
+/// a hop between threads costs more than any of these.
+pub struct View<'a> {
+    core: &'a Core,
+    snapshot: Snapshot,
+}
+
 impl Archive {
+    /// Lets `work` read in the pool. It must not wait for anything but storage.
+    ///
+    /// # Errors
+    /// When the pool is full or the catalog fails; what `work` answers.
+    pub async fn retrieve<T, E>(
+        &self,
+        _permit: &Permit,
+        work: impl FnOnce(&View<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<ArchiveError> + Send + 'static,
+    {
+        let core = Arc::clone(&self.core);
+        self.pool
+            .run(move || {
+                let snapshot = core.catalog.read().map_err(ArchiveError::from)?;
+                work(&View { core: &core, snapshot })
+            })
+            .await
+    }
+
+    /// Reads the next bytes of a body into memory, for [`Pieces::take_ready`].
+    ///
+    /// # Errors
+    /// When what is stored is damaged or cannot be read.
+    pub async fn read(&self, mut pieces: Pieces) -> Result<Pieces, ArchiveError> {
+        let core = Arc::clone(&self.core);
+        self.pool
+            .run(move || {
+                pieces.load(&core)?;
+                Ok(pieces)
+            })
+            .await
+    }
+}
+
+impl View<'_> {
     /// The rows of all instances in `scope`, series by series, in the order of
     /// their UIDs.
     ///
     /// # Errors
     /// `NotFound` or `Gone` when there is none.
-    pub async fn instances(&self, _permit: &Permit, scope: Scope) -> Result<Vec<InstanceRow>, ArchiveError> {
-        let core = Arc::clone(&self.core);
-        self.pool.run(move || rows(&core, &scope)).await
+    pub fn instances(&self, scope: &Scope) -> Result<Vec<InstanceRow>, ArchiveError> {
+        rows(&self.snapshot, scope)
     }
 
-    /// One file in one of its forms, to be read piece by piece.
+    /// The row of one instance.
     ///
     /// # Errors
-    /// When the catalog fails.
-    pub async fn file(
-        &self,
-        _permit: &Permit,
-        row: InstanceRow,
-        form: FileForm,
-    ) -> Result<Pieces, ArchiveError> {
-        let core = Arc::clone(&self.core);
-        self.pool.run(move || core.file(&row, form)).await
+    /// `NotFound` or `Gone` when there is none.
+    pub fn instance(&self, path: &InstancePath) -> Result<InstanceRow, ArchiveError> {
+        match self.snapshot.instance(path)? {
+            Some(row) => Ok(row),
+            None => Err(missing(&self.snapshot, &Scope::Instance(path.clone()))?),
+        }
     }
 
-    /// Many files; what must be converted is converted when its turn comes.
+    /// A file in one of its forms. What must be converted is only measured now
+    /// and converted when its turn comes.
     ///
     /// # Errors
-    /// When the catalog fails.
-    pub async fn files(
-        &self,
-        _permit: &Permit,
-        rows: Vec<(InstanceRow, FileForm)>,
-    ) -> Result<Vec<Pieces>, ArchiveError> {
-        let core = Arc::clone(&self.core);
-        self.pool
-            .run(move || {
-                let snapshot = core.catalog.read()?;
-                rows.into_iter().map(|(row, form)| core.file_later(&snapshot, row, form)).collect()
-            })
-            .await
+    /// When a storage fails.
+    pub fn file(&self, row: &InstanceRow, form: FileForm) -> Result<Pieces, ArchiveError> {
+        self.core.file_later(&self.snapshot, row, form)
     }
 
     /// The bytes of frames, `numbers` counting from 1: uncompressed ones in
@@ -120,65 +153,56 @@ impl Archive {
     ///
     /// # Errors
     /// `NotFound` when there is no such frame or no pixel data.
-    pub async fn frames(
-        &self,
-        _permit: &Permit,
-        row: InstanceRow,
-        numbers: Vec<u32>,
-    ) -> Result<Vec<Pieces>, ArchiveError> {
-        let core = Arc::clone(&self.core);
-        self.pool.run(move || core.frames(&row, &numbers)).await
+    pub fn frames(&self, row: &InstanceRow, numbers: &[u32]) -> Result<Vec<Pieces>, ArchiveError> {
+        let reader = FrameReader::new(self.core, &self.snapshot, row)?;
+        numbers
+            .iter()
+            .map(|number| {
+                let index = number.checked_sub(1).ok_or(ArchiveError::NotFound("frame"))?;
+                let span = self.snapshot.frame(row, index)?.ok_or(ArchiveError::NotFound("frame"))?;
+                reader.frame(index, span)
+            })
+            .collect()
     }
 
     /// A value left in the file, by the end of its BulkDataURI.
     ///
     /// # Errors
     /// `NotFound` when the instance has no such value.
-    pub async fn bulk(
-        &self,
-        _permit: &Permit,
-        row: InstanceRow,
-        path: String,
-    ) -> Result<BulkValue, ArchiveError> {
-        let core = Arc::clone(&self.core);
-        self.pool.run(move || core.bulk(&row, &path)).await
+    pub fn bulk(&self, row: &InstanceRow, path: &str) -> Result<BulkValue, ArchiveError> {
+        self.core.bulk(&self.snapshot, row, path)
     }
 
     /// The places of all values left in the file.
     ///
     /// # Errors
     /// When the catalog fails.
-    pub async fn bulk_paths(&self, _permit: &Permit, row: InstanceRow) -> Result<Vec<String>, ArchiveError> {
-        let core = Arc::clone(&self.core);
-        self.pool
-            .run(move || Ok(core.catalog.read()?.bulks(&row)?.into_iter().map(|bulk| bulk.path).collect()))
-            .await
+    pub fn bulk_paths(&self, row: &InstanceRow) -> Result<Vec<String>, ArchiveError> {
+        Ok(self.snapshot.bulks(row)?.into_iter().map(|bulk| bulk.path).collect())
     }
 
-    /// The next bytes of a body, and what is left of it.
+    /// Reads the first bytes of a body into memory, for [`Pieces::take_ready`].
     ///
     /// # Errors
     /// When what is stored is damaged or cannot be read.
-    pub async fn read(&self, mut pieces: Pieces) -> Result<(Option<bytes::Bytes>, Pieces), ArchiveError> {
-        let core = Arc::clone(&self.core);
-        self.pool.run(move || Ok((pieces.next(&core)?, pieces))).await
+    pub fn load(&self, pieces: &mut Pieces) -> Result<(), ArchiveError> {
+        pieces.load(self.core)
     }
 }
 
 /// All rows of a scope.
-fn rows(core: &Core, scope: &Scope) -> Result<Vec<InstanceRow>, ArchiveError> {
-    let snapshot = core.catalog.read()?;
+fn rows(snapshot: &Snapshot, scope: &Scope) -> Result<Vec<InstanceRow>, ArchiveError> {
     let mut found = Vec::new();
     match scope {
         Scope::Instance(path) => found.extend(snapshot.instance(path)?),
-        Scope::Series(path) => rows_of(&snapshot, path, &mut found)?,
+        Scope::Series(path) => rows_of(snapshot, path, &mut found)?,
         Scope::Study(study) => {
             for series in snapshot.series_of(study)? {
-                rows_of(&snapshot, &series.path, &mut found)?;
+                rows_of(snapshot, &series.path, &mut found)?;
             }
         }
     }
-    if found.is_empty() { Err(missing(&snapshot, scope)?) } else { Ok(found) }
+    if found.is_empty() { Err(missing(snapshot, scope)?) } else { Ok(found) }
 }
 
 fn rows_of(snapshot: &Snapshot, path: &SeriesPath, found: &mut Vec<InstanceRow>) -> Result<(), ArchiveError> {
@@ -205,16 +229,16 @@ impl Core {
     fn file_later(
         &self,
         snapshot: &Snapshot,
-        row: InstanceRow,
+        row: &InstanceRow,
         form: FileForm,
     ) -> Result<Pieces, ArchiveError> {
         let mut pieces = Pieces::new();
         if form == FileForm::AsStored && row.form == Form::Complete {
             let length = row.place.length;
-            pieces.push_stored(&stored(snapshot, &row, 0..length)?, 0..length);
+            pieces.push_stored(&stored(snapshot, row, 0..length)?, 0..length);
         } else {
-            let length = self.file(&row, form)?.length();
-            pieces.push_later(row, form, length);
+            let length = self.file(row, form)?.length();
+            pieces.push_later(row.clone(), form, length);
         }
         Ok(pieces)
     }
@@ -252,21 +276,7 @@ impl Core {
         Ok(pieces)
     }
 
-    fn frames(&self, row: &InstanceRow, numbers: &[u32]) -> Result<Vec<Pieces>, ArchiveError> {
-        let snapshot = self.catalog.read()?;
-        let reader = FrameReader::new(self, &snapshot, row)?;
-        numbers
-            .iter()
-            .map(|number| {
-                let index = number.checked_sub(1).ok_or(ArchiveError::NotFound("frame"))?;
-                let span = snapshot.frame(row, index)?.ok_or(ArchiveError::NotFound("frame"))?;
-                reader.frame(index, span)
-            })
-            .collect()
-    }
-
-    fn bulk(&self, row: &InstanceRow, path: &str) -> Result<BulkValue, ArchiveError> {
-        let snapshot = self.catalog.read()?;
+    fn bulk(&self, snapshot: &Snapshot, row: &InstanceRow, path: &str) -> Result<BulkValue, ArchiveError> {
         let bulk = snapshot.bulk(row, path)?.ok_or(ArchiveError::NotFound("bulkdata"))?;
         let range = bulk.offset..bulk.offset + bulk.length;
         let mut pieces = Pieces::new();
@@ -274,17 +284,17 @@ impl Core {
             && let Frames::Video(span) = row.frames
         {
             return Ok(BulkValue {
-                pieces: FrameReader::new(self, &snapshot, row)?.frame(0, span)?,
+                pieces: FrameReader::new(self, snapshot, row)?.frame(0, span)?,
                 media_type: None,
             });
         }
         if transfer_syntax::is_deflated(&row.transfer_syntax) {
             pieces.push_inflated(&Arc::new(self.inflate(row)?), range);
         } else if transfer_syntax::is_big_endian(&row.transfer_syntax) {
-            let width = self.word_bytes(&snapshot, row, path)?;
-            pieces.push_swapped(&stored(&snapshot, row, range.clone())?, range, width);
+            let width = self.word_bytes(snapshot, row, path)?;
+            pieces.push_swapped(&stored(snapshot, row, range.clone())?, range, width);
         } else {
-            pieces.push_stored(&stored(&snapshot, row, range.clone())?, range);
+            pieces.push_stored(&stored(snapshot, row, range.clone())?, range);
         }
         let media_type = if path == ENCAPSULATED_DOCUMENT {
             let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();

@@ -8,7 +8,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Archive, ArchiveError, Core, overlay::StudyView};
+use super::{
+    Archive, ArchiveError, Core,
+    overlay::{Moment, StudyView},
+};
 use crate::{
     auth::Permit,
     dicom::{
@@ -283,18 +286,17 @@ impl Search<'_> {
 
     /// Searches everything, by index and overlay.
     fn through_index(&self, page: &mut Page) -> Result<u64, ArchiveError> {
-        // The marks first: what leaves the overlay from here on is in the
-        // index when it is opened next.
-        let (marked, snapshot) = self.core.overlay.marked(&self.core.catalog)?;
+        let Moment { studies: marked, snapshot, index } =
+            self.core.overlay.moment(&self.core.catalog, &self.core.index)?;
         let need = match self.query.target {
             Level::Study | Level::Series => page.offset.saturating_add(page.limit),
             Level::Instance => usize::MAX,
         };
-        let skip = |study: u64| marked.studies.contains_key(&study);
-        let hits = self.core.index.search(self.query, need, &skip)?;
+        let skip = |study: u64| marked.contains_key(&study);
+        let hits = index.search(self.query, need, &skip)?;
         let mut candidates: Vec<Candidate> = hits.rows.into_iter().map(Candidate::from).collect();
         let mut overlaid = 0;
-        for (id, view) in &marked.studies {
+        for (id, view) in &marked {
             overlaid += self.overlaid(*id, view, &mut candidates);
         }
         candidates.sort_by(|a, b| a.order.cmp(&b.order));

@@ -168,7 +168,8 @@ impl Incoming {
             return Err(ArchiveError::Stopping);
         };
         let core = Arc::clone(&self.archive.core);
-        let upload = self.archive.pool.run(move || Ok(Box::new(core.packs.begin()?))).await?;
+        let upload =
+            self.archive.pool.run(move || Ok::<_, ArchiveError>(Box::new(core.packs.begin()?))).await?;
         self.state = State::Stream { upload, hasher: Hasher::new(), waiting: chunks, bytes, lane };
         let drained = self.drain().await;
         drop(held);
@@ -186,7 +187,7 @@ impl Incoming {
                 hasher.update(bytes);
                 upload.write(bytes)?;
             }
-            Ok((upload, hasher))
+            Ok::<_, ArchiveError>((upload, hasher))
         });
         let (upload, hasher) = written.await?;
         self.state = State::Stream { upload, hasher, waiting: Vec::new(), bytes: 0, lane };

@@ -1,5 +1,7 @@
 //! Logs go to standard error, as lines for people or as JSON for collectors.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat};
@@ -10,7 +12,11 @@ use crate::config::{Config, LogFormat};
 /// When the level is no filter.
 pub(crate) fn start(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log.level)?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        // Colours would be noise in a file or a journal.
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     // A second start in one process keeps the first subscriber.
     let _ = match config.log.format {
         LogFormat::Text => logs.try_init(),

@@ -6,7 +6,7 @@
 //! Invariant: the result is a plain `http(s)://host[:port][/path]`, without
 //! anything that would need escaping in JSON or in a header.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::media::{split_outside_quotes, unquote};
 
@@ -76,6 +76,8 @@ impl Network {
 pub struct Asked<'a> {
     /// The other end of the connection.
     pub peer: Option<IpAddr>,
+    /// Where the server listens.
+    pub listen: SocketAddr,
     /// The connection is TLS.
     pub tls: bool,
     /// All values of a header, in order, by its name in lower case; for `host`
@@ -117,9 +119,9 @@ impl BaseUrl {
         if let Some(configured) = &self.configured {
             return Ok(configured.clone());
         }
-        let told = match asked.peer {
+        let mut told = match asked.peer {
             Some(peer) if self.trusts(peer) => self.forwarded(asked),
-            Some(_) | None => Told::default(),
+            Some(_) | None => Told { direct: true, ..Told::default() },
         };
         let own_scheme = if asked.tls { "https" } else { "http" };
         let scheme = told.scheme.as_deref().and_then(known_scheme).unwrap_or(own_scheme);
@@ -133,6 +135,9 @@ impl BaseUrl {
                 .ok_or(HostError)?
                 .to_owned(),
         };
+        if told.direct && names_listener(&host, asked) {
+            told.port = Some(asked.listen.port());
+        }
         let port = told
             .port
             .filter(|port| !has_port(&host) && *port != default_port(scheme))
@@ -199,6 +204,22 @@ struct Told {
     host: Option<String>,
     port: Option<u16>,
     prefix: Option<String>,
+    /// No proxy stands between that could listen on another port.
+    direct: bool,
+}
+
+/// The host is the very address the server listens on. Python's dicomweb-client
+/// sends that without the port, and URLs without the port would lead nowhere.
+/// Of a name this cannot be known: a container's port may be mapped to another.
+fn names_listener(host: &str, asked: &Asked<'_>) -> bool {
+    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+    let own = asked.listen.ip();
+    let is_loopback = |address: IpAddr| address.to_canonical().is_loopback();
+    if own.is_loopback() || own.is_unspecified() {
+        let local_host = literal.map_or(host.eq_ignore_ascii_case("localhost"), is_loopback);
+        return local_host && asked.peer.is_some_and(is_loopback);
+    }
+    literal == Some(own)
 }
 
 fn read_public_url(url: &str) -> Option<String> {
@@ -290,7 +311,8 @@ mod tests {
         let header = |name: &str| -> Vec<&str> {
             headers.iter().filter(|(known, _)| *known == name).map(|(_, value)| *value).collect()
         };
-        base.of(&Asked { peer: peer.parse().ok(), tls: false, header: &header })
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
+        base.of(&Asked { peer: peer.parse().ok(), listen, tls: false, header: &header })
     }
 
     #[allow(clippy::unnecessary_wraps, reason = "what it is compared with")]
@@ -327,6 +349,30 @@ mod tests {
             assert_eq!(host(bad), Err(HostError), "{bad}");
         }
         assert_eq!(base("1.2.3.4", &[]), Err(HostError));
+    }
+
+    /// Python's dicomweb-client sends `Host: 127.0.0.1` to port 8080, and got
+    /// `BulkDataURI`s of port 80 that it could not fetch.
+    #[test]
+    fn a_host_without_its_port() {
+        let of = |peer: &str, listen: &str, host: &'static str| {
+            let base = BaseUrl::new(None, vec![Network::parse("127.0.0.9").expect("network")]);
+            let listen = listen.parse().expect("address");
+            let header = |name: &str| if name == "host" { vec![host] } else { Vec::new() };
+            let asked = Asked { peer: peer.parse().ok(), listen, tls: false, header: &header };
+            base.expect("nothing configured").of(&asked)
+        };
+        let own = "127.0.0.1:8080";
+        assert_eq!(of("127.0.0.1", own, "127.0.0.1"), url("http://127.0.0.1:8080"));
+        assert_eq!(of("127.0.0.1", own, "LocalHost"), url("http://LocalHost:8080"));
+        assert_eq!(of("::1", "[::1]:8080", "[::1]"), url("http://[::1]:8080"));
+        assert_eq!(of("127.0.0.1", "0.0.0.0:8080", "localhost"), url("http://localhost:8080"));
+        assert_eq!(of("192.0.2.7", "192.0.2.1:8080", "192.0.2.1"), url("http://192.0.2.1:8080"));
+        assert_eq!(of("127.0.0.1", "127.0.0.1:80", "localhost"), url("http://localhost"));
+        assert_eq!(of("127.0.0.1", own, "localhost:9"), url("http://localhost:9"), "it says its port");
+        assert_eq!(of("127.0.0.9", own, "localhost"), url("http://localhost"), "a proxy on port 80");
+        assert_eq!(of("192.0.2.7", "0.0.0.0:8080", "localhost"), url("http://localhost"), "a mapped port");
+        assert_eq!(of("192.0.2.7", "192.0.2.1:8080", "pacs"), url("http://pacs"), "only a name");
     }
 
     #[test]
@@ -387,7 +433,8 @@ mod tests {
         let configured = |text| {
             let base = BaseUrl::new(Some(text), Vec::new())?;
             let header = |_: &str| Vec::new();
-            Ok(base.of(&Asked { peer: None, tls: true, header: &header }))
+            let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
+            Ok(base.of(&Asked { peer: None, listen, tls: true, header: &header }))
         };
         for text in ["https://pacs.example", " https://pacs.example/ ", "HTTPS://pacs.example/dicomweb/"] {
             assert_eq!(configured(text), Ok(url("https://pacs.example")), "{text}");

@@ -18,7 +18,7 @@ use super::{
     multipart::{self, Layout, PartHead, Slice},
     range::{self, ETag, Wanted},
 };
-use crate::archive::{Metadata, Pieces};
+use crate::archive::{ArchiveError, Metadata, Pieces, View};
 
 /// The media type of DICOM JSON, exactly: clients compare the whole value.
 pub const DICOM_JSON: &str = "application/dicom+json";
@@ -82,14 +82,14 @@ impl Representation {
     /// A multipart body. Its boundary follows from its entity tag, so that a
     /// later Range request meets the same bytes (MPR-5).
     pub fn multipart(
-        state: &State,
+        key: &[u8; 32],
         root: &str,
         parts: Vec<Part>,
         base_url: &str,
         identity: &blake3::Hasher,
     ) -> Self {
         let etag = tag(identity, root, base_url);
-        let boundary = multipart::boundary(&state.boundary_key, &etag.to_string());
+        let boundary = multipart::boundary(key, &etag.to_string());
         let layout = Layout::of(
             &boundary,
             parts.iter().map(|part| PartHead {
@@ -117,6 +117,18 @@ impl Representation {
     pub fn partial(mut self, why: Option<String>) -> Self {
         self.partial = why;
         self
+    }
+
+    /// Reads the first bytes while at it, if the request is one that will get
+    /// them.
+    ///
+    /// # Errors
+    /// When what is stored is damaged or cannot be read.
+    pub fn loaded(mut self, view: &View<'_>, wanted: FirstBytes) -> Result<Self, ArchiveError> {
+        if wanted.0 {
+            view.load(&mut self.pieces)?;
+        }
+        Ok(self)
     }
 
     /// The answer to this request: whole, a range, or not modified.
@@ -174,29 +186,52 @@ impl Representation {
     }
 }
 
+/// Whether an answer to this request begins with the first bytes of the
+/// representation, as far as its headers tell.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstBytes(bool);
+
+impl FirstBytes {
+    pub fn of(request: &HttpRequest) -> Self {
+        let conditional = [header::RANGE, header::IF_NONE_MATCH];
+        let whole = !conditional.iter().any(|name| request.headers().contains_key(name));
+        Self(whole && request.method() != actix_web::http::Method::HEAD)
+    }
+}
+
 /// Sends pieces. The first read happens before the status is sent, so that
 /// damage there is still an error of its own.
 async fn stream_out(
     state: &actix_web::web::Data<State>,
     mut response: HttpResponseBuilder,
-    pieces: Pieces,
+    mut pieces: Pieces,
 ) -> Result<HttpResponse, Problem> {
     let length = pieces.length();
-    let (first, rest) = state.archive.read(pieces).await?;
+    let mut first = pieces.take_ready();
+    if first.is_none() && length > 0 {
+        pieces = state.archive.read(pieces).await?;
+        first = pieces.take_ready();
+    }
     let first = first.unwrap_or_default();
-    if rest.length() == 0 {
+    if pieces.length() == 0 {
         return Ok(response.body(first));
     }
     let state = state.clone();
-    let body = stream::unfold((Some(first), Some(rest)), move |(ready, rest)| {
+    let body = stream::unfold((Some(first), Some(pieces)), move |(ready, rest)| {
         let state = state.clone();
         async move {
             if let Some(bytes) = ready {
                 return Some((Ok(bytes), (None, rest)));
             }
-            match state.archive.read(rest?).await {
-                Ok((Some(bytes), rest)) => Some((Ok(bytes), (None, Some(rest)))),
-                Ok((None, _)) => None,
+            let mut rest = rest?;
+            if let Some(bytes) = rest.take_ready() {
+                return Some((Ok(bytes), (None, Some(rest))));
+            }
+            if rest.length() == 0 {
+                return None;
+            }
+            match state.archive.read(rest).await {
+                Ok(mut rest) => rest.take_ready().map(|bytes| (Ok(bytes), (None, Some(rest)))),
                 Err(error) => {
                     // The status is sent: all that is left is to break off, so
                     // that the client sees that it did not get the whole.

@@ -19,7 +19,7 @@ const CHARSETS: &str = "UTF-8";
 
 #[utoipa::path(
     method(options, get), path = "/dicomweb", tag = "Capabilities", operation_id = "capabilities",
-    summary = "What the server offers (CAP-1)",
+    summary = "What the server offers",
     responses(
         (status = 200, description = "The resources with their methods, parameters and media types",
             content((String = "application/vnd.sun.wadl+xml"), (String = "application/json"))),

@@ -11,7 +11,7 @@ use crate::archive::Scope;
     path = "/dicomweb/studies/{study}",
     tag = "Delete",
     operation_id = "deleteStudy",
-    summary = "Delete a study (DEL-1)",
+    summary = "Delete a study",
     params(super::openapi::StudyPath),
     responses(super::openapi::DeleteResponses)
 )]
@@ -24,7 +24,7 @@ pub async fn study(state: Data<State>, request: HttpRequest) -> Result<HttpRespo
     path = "/dicomweb/studies/{study}/series/{series}",
     tag = "Delete",
     operation_id = "deleteSeries",
-    summary = "Delete a series (DEL-1)",
+    summary = "Delete a series",
     params(super::openapi::SeriesPath),
     responses(super::openapi::DeleteResponses)
 )]
@@ -37,7 +37,7 @@ pub async fn series(state: Data<State>, request: HttpRequest) -> Result<HttpResp
     path = "/dicomweb/studies/{study}/series/{series}/instances/{instance}",
     tag = "Delete",
     operation_id = "deleteInstance",
-    summary = "Delete an instance (DEL-1)",
+    summary = "Delete an instance",
     params(super::openapi::InstancePath),
     responses(super::openapi::DeleteResponses)
 )]

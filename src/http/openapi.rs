@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use actix_web::{HttpResponse, http::header};
 use serde::Serialize;
 use utoipa::{
-    IntoParams, IntoResponses, OpenApi, ToSchema,
+    IntoParams, IntoResponses, Modify, OpenApi, ToSchema,
     openapi::{
         ContentBuilder, KnownFormat, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, SchemaFormat, Type,
     },
@@ -42,9 +42,26 @@ use super::{capabilities, delete, health, qido, stow, wado};
         capabilities::describe,
         health::healthz, health::readyz, health::metrics,
     ),
-    components(schemas(ProblemBody, health::Health))
+    components(schemas(ProblemBody, health::Health)),
+    modifiers(&DistinctIds)
 )]
 pub struct Document;
+
+/// One handler answers OPTIONS and GET of the service root; an operation's id
+/// stands for one method.
+struct DistinctIds;
+
+impl Modify for DistinctIds {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for item in document.paths.paths.values_mut() {
+            if let Some(options) = &mut item.options
+                && let Some(id) = &mut options.operation_id
+            {
+                id.push_str("ByOptions");
+            }
+        }
+    }
+}
 
 /// The document as it is committed and served: indented, with a final line end.
 #[must_use]
@@ -88,6 +105,7 @@ pub struct ProblemBody {
 #[allow(dead_code, reason = "described, and read from the path by name")]
 pub struct StudyPath {
     /// Study Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322")]
     study: String,
 }
 
@@ -96,8 +114,10 @@ pub struct StudyPath {
 #[allow(dead_code, reason = "described, and read from the path by name")]
 pub struct SeriesPath {
     /// Study Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322")]
     study: String,
     /// Series Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.3.1.1.20040119072730.12322")]
     series: String,
 }
 
@@ -106,10 +126,13 @@ pub struct SeriesPath {
 #[allow(dead_code, reason = "described, and read from the path by name")]
 pub struct InstancePath {
     /// Study Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322")]
     study: String,
     /// Series Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.3.1.1.20040119072730.12322")]
     series: String,
     /// SOP Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322")]
     instance: String,
 }
 
@@ -118,12 +141,16 @@ pub struct InstancePath {
 #[allow(dead_code, reason = "described, and read from the path by name")]
 pub struct FramesPath {
     /// Study Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322")]
     study: String,
     /// Series Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.3.1.1.20040119072730.12322")]
     series: String,
     /// SOP Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322")]
     instance: String,
     /// Frame numbers from 1 on, separated by commas
+    #[param(pattern = "^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$", example = "1")]
     frames: String,
 }
 
@@ -132,12 +159,16 @@ pub struct FramesPath {
 #[allow(dead_code, reason = "described, and read from the path by name")]
 pub struct BulkPath {
     /// Study Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322")]
     study: String,
     /// Series Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.3.1.1.20040119072730.12322")]
     series: String,
     /// SOP Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322")]
     instance: String,
     /// The end of a BulkDataURI of the metadata, such as `7FE00010`
+    #[param(example = "7FE00010")]
     bulkdata: String,
 }
 
@@ -153,8 +184,8 @@ pub struct SearchParams {
     /// Patient ID
     #[param(rename = "PatientID")]
     patient_id: Option<String>,
-    /// Study Date or a range of dates
-    #[param(rename = "StudyDate", example = "20240101-20241231")]
+    /// Study Date, `20240131`, or a range, `20240101-20241231`, open at one end if one date is left out
+    #[param(rename = "StudyDate")]
     study_date: Option<String>,
     /// Accession Number
     #[param(rename = "AccessionNumber")]

@@ -29,7 +29,7 @@ const WARNINGS_MAX: usize = 16;
     path = "/dicomweb/studies",
     tag = "Search",
     operation_id = "searchStudies",
-    summary = "Search for studies (QRS-1)",
+    summary = "Search for studies",
     params(super::openapi::SearchParams),
     responses(super::openapi::SearchResponses)
 )]
@@ -42,7 +42,7 @@ pub async fn studies(state: Data<State>, request: HttpRequest) -> Result<HttpRes
     path = "/dicomweb/series",
     tag = "Search",
     operation_id = "searchAllSeries",
-    summary = "Search for series in all studies (QRS-4)",
+    summary = "Search for series in all studies",
     params(super::openapi::SearchParams),
     responses(super::openapi::SearchResponses)
 )]
@@ -55,7 +55,7 @@ pub async fn series(state: Data<State>, request: HttpRequest) -> Result<HttpResp
     path = "/dicomweb/instances",
     tag = "Search",
     operation_id = "searchAllInstances",
-    summary = "Search for instances in all studies (QRS-6)",
+    summary = "Search for instances in all studies",
     params(super::openapi::SearchParams),
     responses(super::openapi::SearchResponses)
 )]
@@ -68,7 +68,7 @@ pub async fn instances(state: Data<State>, request: HttpRequest) -> Result<HttpR
     path = "/dicomweb/studies/{study}/series",
     tag = "Search",
     operation_id = "searchSeriesOfStudy",
-    summary = "Search for series of a study (QRS-2)",
+    summary = "Search for series of a study",
     params(super::openapi::StudyPath, super::openapi::SearchParams),
     responses(super::openapi::SearchResponses)
 )]
@@ -82,7 +82,7 @@ pub async fn series_of_study(state: Data<State>, request: HttpRequest) -> Result
     path = "/dicomweb/studies/{study}/instances",
     tag = "Search",
     operation_id = "searchInstancesOfStudy",
-    summary = "Search for instances of a study (QRS-3)",
+    summary = "Search for instances of a study",
     params(super::openapi::StudyPath, super::openapi::SearchParams),
     responses(super::openapi::SearchResponses)
 )]
@@ -96,7 +96,7 @@ pub async fn instances_of_study(state: Data<State>, request: HttpRequest) -> Res
     path = "/dicomweb/studies/{study}/series/{series}/instances",
     tag = "Search",
     operation_id = "searchInstancesOfSeries",
-    summary = "Search for instances of a series (QRS-5)",
+    summary = "Search for instances of a series",
     params(super::openapi::SeriesPath, super::openapi::SearchParams),
     responses(super::openapi::SearchResponses)
 )]

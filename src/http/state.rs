@@ -63,6 +63,7 @@ impl State {
         };
         let asked = Asked {
             peer: request.peer_addr().map(|address| address.ip()).map(IpAddr::from),
+            listen: request.app_config().local_addr(),
             tls: request.app_config().secure(),
             header: &header,
         };

@@ -39,7 +39,7 @@ const PENDING_MAX: usize = 64;
 
 #[utoipa::path(
     post, path = "/dicomweb/studies", tag = "Store", operation_id = "storeInstances",
-    summary = "Store instances (STR-1)",
+    summary = "Store instances",
     request_body(
         content((Vec<u8> = "multipart/related; type=\"application/dicom\""), (Vec<u8> = "application/dicom")),
         description = "One DICOM file a part, in any transfer syntax; or one file as the body."
@@ -56,7 +56,7 @@ pub async fn studies(
 
 #[utoipa::path(
     post, path = "/dicomweb/studies/{study}", tag = "Store", operation_id = "storeInstancesOfStudy",
-    summary = "Store instances of one study (STR-2)",
+    summary = "Store instances of one study",
     params(super::openapi::StudyPath),
     request_body(
         content((Vec<u8> = "multipart/related; type=\"application/dicom\""), (Vec<u8> = "application/dicom")),

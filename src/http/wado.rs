@@ -5,12 +5,12 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 
 use super::{
     Problem, State,
-    body::{self, Part, Representation},
+    body::{self, FirstBytes, Part, Representation},
     negotiate::{Accept, Choices, Content, DataSetMedia, Form, How, Items, Stored},
     params,
 };
 use crate::{
-    archive::{FileForm, Frames, InstanceRow, Scope},
+    archive::{FileForm, Frames, InstanceRow, Scope, View},
     dicom::transfer_syntax,
 };
 
@@ -31,31 +31,31 @@ macro_rules! retrieve_routes {
 
 retrieve_routes! {
     study, files, study_scope, "/dicomweb/studies/{study}", "retrieveStudy",
-        "Retrieve all instances of a study (RET-01)", super::openapi::StudyPath, super::openapi::FileResponses;
+        "Retrieve all instances of a study", super::openapi::StudyPath, super::openapi::FileResponses;
     series, files, series_scope, "/dicomweb/studies/{study}/series/{series}", "retrieveSeries",
-        "Retrieve all instances of a series (RET-02)", super::openapi::SeriesPath, super::openapi::FileResponses;
+        "Retrieve all instances of a series", super::openapi::SeriesPath, super::openapi::FileResponses;
     instance, files, instance_scope, "/dicomweb/studies/{study}/series/{series}/instances/{instance}", "retrieveInstance",
-        "Retrieve an instance (RET-03)", super::openapi::InstancePath, super::openapi::FileResponses;
+        "Retrieve an instance", super::openapi::InstancePath, super::openapi::FileResponses;
     study_metadata, metadata, study_scope, "/dicomweb/studies/{study}/metadata", "retrieveStudyMetadata",
-        "Retrieve the metadata of a study (RET-04)", super::openapi::StudyPath, super::openapi::MetadataResponses;
+        "Retrieve the metadata of a study", super::openapi::StudyPath, super::openapi::MetadataResponses;
     series_metadata, metadata, series_scope, "/dicomweb/studies/{study}/series/{series}/metadata", "retrieveSeriesMetadata",
-        "Retrieve the metadata of a series (RET-04)", super::openapi::SeriesPath, super::openapi::MetadataResponses;
+        "Retrieve the metadata of a series", super::openapi::SeriesPath, super::openapi::MetadataResponses;
     instance_metadata, metadata, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/metadata", "retrieveInstanceMetadata",
-        "Retrieve the metadata of an instance (RET-04)", super::openapi::InstancePath, super::openapi::MetadataResponses;
+        "Retrieve the metadata of an instance", super::openapi::InstancePath, super::openapi::MetadataResponses;
     study_bulkdata, all_bulkdata, study_scope, "/dicomweb/studies/{study}/bulkdata", "retrieveStudyBulkdata",
-        "Retrieve all bulk data of a study (RET-07)", super::openapi::StudyPath, super::openapi::BulkResponses;
+        "Retrieve all bulk data of a study", super::openapi::StudyPath, super::openapi::BulkResponses;
     series_bulkdata, all_bulkdata, series_scope, "/dicomweb/studies/{study}/series/{series}/bulkdata", "retrieveSeriesBulkdata",
-        "Retrieve all bulk data of a series (RET-07)", super::openapi::SeriesPath, super::openapi::BulkResponses;
+        "Retrieve all bulk data of a series", super::openapi::SeriesPath, super::openapi::BulkResponses;
     instance_bulkdata, all_bulkdata, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/bulkdata", "retrieveInstanceBulkdata",
-        "Retrieve all bulk data of an instance (RET-07)", super::openapi::InstancePath, super::openapi::BulkResponses;
+        "Retrieve all bulk data of an instance", super::openapi::InstancePath, super::openapi::BulkResponses;
     frames, some_frames, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", "retrieveFrames",
-        "Retrieve frames of an instance (RET-05)", super::openapi::FramesPath, super::openapi::BulkResponses;
+        "Retrieve frames of an instance", super::openapi::FramesPath, super::openapi::BulkResponses;
     bulkdata, one_bulkdata, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/bulkdata/{bulkdata}", "retrieveBulkdata",
-        "Retrieve one bulk data value by its BulkDataURI (RET-06)", super::openapi::BulkPath, super::openapi::BulkResponses;
+        "Retrieve one bulk data value by its BulkDataURI", super::openapi::BulkPath, super::openapi::BulkResponses;
 }
 
 fn study_scope(request: &HttpRequest) -> Result<Scope, Problem> {
@@ -84,6 +84,44 @@ async fn metadata(state: &Data<State>, request: &HttpRequest, scope: Scope) -> R
     body::metadata(state, request, metadata, &base_url).await
 }
 
+/// What the work in the pool needs to know of the request.
+struct Asked {
+    choices: Choices,
+    base_url: String,
+    boundary_key: [u8; 32],
+    first_bytes: FirstBytes,
+}
+
+impl Asked {
+    fn new(state: &State, request: &HttpRequest, choices: Choices) -> Result<Self, Problem> {
+        Ok(Self {
+            choices,
+            base_url: state.base_url(request)?,
+            boundary_key: state.boundary_key,
+            first_bytes: FirstBytes::of(request),
+        })
+    }
+
+    fn multipart(&self, root: &str, parts: Vec<Part>, identity: &blake3::Hasher) -> Representation {
+        Representation::multipart(&self.boundary_key, root, parts, &self.base_url, identity)
+    }
+
+    /// Looks up and reads in one visit to the pool, then sends.
+    async fn answer(
+        self,
+        state: &Data<State>,
+        request: &HttpRequest,
+        represent: impl FnOnce(&View<'_>, &Asked) -> Result<Representation, Problem> + Send + 'static,
+    ) -> Result<HttpResponse, Problem> {
+        let base_url = self.base_url.clone();
+        let permit = state.permit(request);
+        let represented = state.archive.retrieve(&permit, move |view| {
+            Ok::<_, Problem>(represent(view, &self)?.loaded(view, self.first_bytes)?)
+        });
+        represented.await?.send(state, request, &base_url).await
+    }
+}
+
 /// Whole files, in the representation that suits each.
 async fn files(state: &Data<State>, request: &HttpRequest, scope: Scope) -> Result<HttpResponse, Problem> {
     let choices = Accept::of(request, state.config.strict.accept)?.instances(items(&scope))?;
@@ -91,18 +129,20 @@ async fn files(state: &Data<State>, request: &HttpRequest, scope: Scope) -> Resu
         // PS3.18 table 10.4.4-1: bulk data in place of the files.
         return all_bulkdata(state, request, scope).await;
     }
-    let base_url = state.base_url(request)?;
-    let permit = state.permit(request);
-    let rows = state.archive.instances(&permit, scope).await?;
+    let asked = Asked::new(state, request, choices)?;
+    asked.answer(state, request, move |view, asked| represent_files(view, asked, &scope)).await
+}
+
+fn represent_files(view: &View<'_>, asked: &Asked, scope: &Scope) -> Result<Representation, Problem> {
+    let rows = view.instances(scope)?;
     let mut identity = blake3::Hasher::new();
     let mut omitted = Omitted::default();
-    let mut wanted = Vec::with_capacity(rows.len());
-    let mut heads = Vec::with_capacity(rows.len());
+    let mut parts = Vec::with_capacity(rows.len());
     let mut single = false;
     for row in rows {
         let stored =
             Stored { transfer_syntax: &row.transfer_syntax, content: Content::Pixels, decodable: false };
-        let Some(delivery) = choices.deliver(&stored) else {
+        let Some(delivery) = asked.choices.deliver(&stored) else {
             omitted.add(&row);
             continue;
         };
@@ -114,26 +154,15 @@ async fn files(state: &Data<State>, request: &HttpRequest, scope: Scope) -> Resu
         let content_type = delivery.content_type();
         identity.update(&row.digest.0);
         identity.update(content_type.as_bytes());
-        heads.push((content_type, instance_url(&base_url, &row)));
-        wanted.push((row, form));
+        let location = Some(instance_url(&asked.base_url, &row));
+        parts.push(Part { content_type, location, pieces: view.file(&row, form)? });
     }
-    let partial = omitted.settle(wanted.is_empty())?;
-    let files = state.archive.files(&permit, wanted).await?;
-    let mut parts: Vec<Part> = files
-        .into_iter()
-        .zip(heads)
-        .map(|(pieces, (content_type, url))| Part { content_type, location: Some(url), pieces })
-        .collect();
+    let partial = omitted.settle(parts.is_empty())?;
     let representation = match (single, parts.len()) {
         (true, 1) => Representation::single(parts.remove(0), &identity),
-        _ => Representation::multipart(state, "application/dicom", parts, &base_url, &identity),
+        _ => asked.multipart("application/dicom", parts, &identity),
     };
-    representation.partial(partial).send(state, request, &base_url).await
-}
-
-async fn one_row(state: &State, request: &HttpRequest, scope: Scope) -> Result<InstanceRow, Problem> {
-    let mut rows = state.archive.instances(&state.permit(request), scope).await?;
-    rows.pop().ok_or_else(|| Problem::not_found("instance"))
+    Ok(representation.partial(partial))
 }
 
 /// Frames of one instance.
@@ -145,27 +174,39 @@ async fn some_frames(
     let numbers = params::frames(request, state.config.limits.request_frames_max)?;
     let items = if numbers.len() == 1 { Items::One } else { Items::Many };
     let choices = Accept::of(request, state.config.strict.accept)?.bulk(items)?;
-    let base_url = state.base_url(request)?;
-    let row = one_row(state, request, scope).await?;
-    let url = instance_url(&base_url, &row);
+    let asked = Asked::new(state, request, choices)?;
+    asked.answer(state, request, move |view, asked| represent_frames(view, asked, &scope, &numbers)).await
+}
+
+fn represent_frames(
+    view: &View<'_>,
+    asked: &Asked,
+    scope: &Scope,
+    numbers: &[u32],
+) -> Result<Representation, Problem> {
+    let row = one_row(view, scope)?;
+    let url = instance_url(&asked.base_url, &row);
     if let Frames::Video(_) = row.frames {
         return Err(Problem::not_acceptable(format!(
             "a video has no single frames; fetch the whole stream from {url}/bulkdata/{PIXEL_DATA}"
         )));
     }
     let locate = |number: u32| format!("{url}/frames/{number}");
-    let Some(mut answer) = frame_parts(state, request, &row, &numbers, &choices, &locate).await? else {
+    let Some(mut answer) = frame_parts(view, asked, &row, numbers, &locate)? else {
         return Err(not_decoded(&row.transfer_syntax));
     };
     let mut identity = identity_of(&row);
-    for number in &numbers {
+    for number in numbers {
         identity.update(&number.to_le_bytes());
     }
-    let representation = match (answer.single, answer.parts.len()) {
+    Ok(match (answer.single, answer.parts.len()) {
         (true, 1) => Representation::single(answer.parts.remove(0), &identity),
-        _ => Representation::multipart(state, &answer.name, answer.parts, &base_url, &identity),
-    };
-    representation.send(state, request, &base_url).await
+        _ => asked.multipart(&answer.name, answer.parts, &identity),
+    })
+}
+
+fn one_row(view: &View<'_>, scope: &Scope) -> Result<InstanceRow, Problem> {
+    view.instances(scope)?.pop().ok_or_else(|| Problem::not_found("instance"))
 }
 
 struct FrameParts {
@@ -175,12 +216,11 @@ struct FrameParts {
 }
 
 /// The frames of an instance as parts, if any choice can be satisfied.
-async fn frame_parts(
-    state: &State,
-    request: &HttpRequest,
+fn frame_parts(
+    view: &View<'_>,
+    asked: &Asked,
     row: &InstanceRow,
     numbers: &[u32],
-    choices: &Choices,
     locate: &dyn Fn(u32) -> String,
 ) -> Result<Option<FrameParts>, Problem> {
     let stored = Stored { transfer_syntax: &row.transfer_syntax, content: Content::Pixels, decodable: false };
@@ -194,10 +234,10 @@ async fn frame_parts(
             row.frames.count()
         )));
     }
-    let Some(delivery) = choices.deliver(&stored) else { return Ok(None) };
+    let Some(delivery) = asked.choices.deliver(&stored) else { return Ok(None) };
     let content_type = delivery.content_type();
-    let frames = state.archive.frames(&state.permit(request), row.clone(), numbers.to_vec()).await?;
-    let parts = frames
+    let parts = view
+        .frames(row, numbers)?
         .into_iter()
         .zip(numbers)
         .map(|(pieces, number)| Part {
@@ -217,41 +257,45 @@ async fn one_bulkdata(
 ) -> Result<HttpResponse, Problem> {
     let path = params::part(request, "bulkdata").to_owned();
     let choices = Accept::of(request, state.config.strict.accept)?.bulk(Items::One)?;
-    let base_url = state.base_url(request)?;
-    let row = one_row(state, request, scope).await?;
-    let Some(mut answer) = bulk_parts(state, request, &row, &path, &choices, &base_url).await? else {
+    let asked = Asked::new(state, request, choices)?;
+    asked.answer(state, request, move |view, asked| represent_bulkdata(view, asked, &scope, &path)).await
+}
+
+fn represent_bulkdata(
+    view: &View<'_>,
+    asked: &Asked,
+    scope: &Scope,
+    path: &str,
+) -> Result<Representation, Problem> {
+    let row = one_row(view, scope)?;
+    let Some(mut answer) = bulk_parts(view, asked, &row, path)? else {
         return Err(not_decoded(&row.transfer_syntax));
     };
     let mut identity = identity_of(&row);
     identity.update(path.as_bytes());
-    let representation = match (answer.single, answer.parts.len()) {
-        (true, 1) => Representation::single(answer.parts.remove(0), &identity),
-        (true, _) => {
-            return Err(Problem::not_acceptable(
-                "the pixel data are several frames: ask for multipart/related, or for one frame by /frames/1",
-            ));
-        }
-        (false, _) => Representation::multipart(state, &answer.name, answer.parts, &base_url, &identity),
-    };
-    representation.send(state, request, &base_url).await
+    match (answer.single, answer.parts.len()) {
+        (true, 1) => Ok(Representation::single(answer.parts.remove(0), &identity)),
+        (true, _) => Err(Problem::not_acceptable(
+            "the pixel data are several frames: ask for multipart/related, or for one frame by /frames/1",
+        )),
+        (false, _) => Ok(asked.multipart(&answer.name, answer.parts, &identity)),
+    }
 }
 
 /// One value as parts: one, or one for each frame of compressed pixel data.
-async fn bulk_parts(
-    state: &State,
-    request: &HttpRequest,
+fn bulk_parts(
+    view: &View<'_>,
+    asked: &Asked,
     row: &InstanceRow,
     path: &str,
-    choices: &Choices,
-    base_url: &str,
 ) -> Result<Option<FrameParts>, Problem> {
-    let url = format!("{}/bulkdata/{path}", instance_url(base_url, row));
+    let url = format!("{}/bulkdata/{path}", instance_url(&asked.base_url, row));
     let compressed_frames = matches!(row.frames, Frames::Single(_) | Frames::Table { .. });
     if path == PIXEL_DATA && compressed_frames {
         let numbers: Vec<u32> = (1..=row.frames.count()).collect();
-        return frame_parts(state, request, row, &numbers, choices, &|_| url.clone()).await;
+        return frame_parts(view, asked, row, &numbers, &|_| url.clone());
     }
-    let value = state.archive.bulk(&state.permit(request), row.clone(), path.to_owned()).await?;
+    let value = view.bulk(row, path)?;
     let media_type = value.media_type.unwrap_or_default();
     let content = match media_type.as_str() {
         _ if path == PIXEL_DATA => Content::Pixels,
@@ -259,7 +303,7 @@ async fn bulk_parts(
         document => Content::Document(document),
     };
     let stored = Stored { transfer_syntax: &row.transfer_syntax, content, decodable: false };
-    let Some(delivery) = choices.deliver(&stored) else { return Ok(None) };
+    let Some(delivery) = asked.choices.deliver(&stored) else { return Ok(None) };
     let part = Part { content_type: delivery.content_type(), location: Some(url), pieces: value.pieces };
     Ok(Some(FrameParts {
         parts: vec![part],
@@ -275,19 +319,21 @@ async fn all_bulkdata(
     scope: Scope,
 ) -> Result<HttpResponse, Problem> {
     let choices = Accept::of(request, state.config.strict.accept)?.bulk(Items::Many)?;
-    let base_url = state.base_url(request)?;
-    let permit = state.permit(request);
-    let rows = state.archive.instances(&permit, scope).await?;
+    let asked = Asked::new(state, request, choices)?;
+    asked.answer(state, request, move |view, asked| represent_all_bulkdata(view, asked, &scope)).await
+}
+
+fn represent_all_bulkdata(view: &View<'_>, asked: &Asked, scope: &Scope) -> Result<Representation, Problem> {
     let mut identity = blake3::Hasher::new();
     let mut omitted = Omitted::default();
     let mut parts = Vec::new();
     let mut root = None;
     let mut found = false;
-    for row in rows {
+    for row in view.instances(scope)? {
         identity.update(&row.digest.0);
-        for path in state.archive.bulk_paths(&permit, row.clone()).await? {
+        for path in view.bulk_paths(&row)? {
             found = true;
-            match bulk_parts(state, request, &row, &path, &choices, &base_url).await? {
+            match bulk_parts(view, asked, &row, &path)? {
                 Some(answer) => {
                     root.get_or_insert(answer.name);
                     parts.extend(answer.parts);
@@ -301,10 +347,7 @@ async fn all_bulkdata(
     }
     let partial = omitted.settle(parts.is_empty())?;
     let root = root.unwrap_or_else(|| "application/octet-stream".to_owned());
-    Representation::multipart(state, &root, parts, &base_url, &identity)
-        .partial(partial)
-        .send(state, request, &base_url)
-        .await
+    Ok(asked.multipart(&root, parts, &identity).partial(partial))
 }
 
 fn instance_url(base_url: &str, row: &InstanceRow) -> String {

@@ -46,6 +46,9 @@ FRAME_TYPES = {
 BINARY = {"OB", "OD", "OF", "OL", "OV", "OW", "UN"}
 WORD = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
+# Numbers that are none, by their tags: in DICOM JSON they stay text.
+BAD_NUMBERS = {"variants/badVR.dcm": {"00280008": "1A"}}
+
 # Files of odd/ that carry all four UIDs and are whole: these must be stored.
 ODD_BUT_STORED = {
     "ExplVR_BigEndNoMeta.dcm",
@@ -75,10 +78,17 @@ class Fixture:
 
     @property
     def frames(self):
-        try:
-            return max(1, int(self.set.get("NumberOfFrames") or 1))
-        except (TypeError, ValueError):
-            return 1
+        if self.name in BAD_NUMBERS:
+            frame_bits = self.set.Rows * self.set.Columns * self.set.SamplesPerPixel * self.set.BitsAllocated
+            return len(self.set.PixelData) * 8 // frame_bits
+        return max(1, int(self.set.get("NumberOfFrames") or 1))
+
+    def read_json(self, row, bulkdata=None):
+        """The data set of a result, whose bad numbers pydicom would refuse."""
+        for tag, text in BAD_NUMBERS.get(self.name, {}).items():
+            if tag in row and row.pop(tag).get("Value") != [text]:
+                raise ValueError(f"{tag} is not the text of the file")
+        return Dataset.from_json(json.dumps(row), bulkdata)
 
 
 class Report:
@@ -157,7 +167,7 @@ class Session:
         found = client.search_for_studies(search_filters={"StudyInstanceUID": study})
         if len(found) != 1:
             return f"{len(found)} studies"
-        row = Dataset.from_json(found[0])
+        row = fixture.read_json(found[0])
         for keyword in ("PatientID", "PatientName", "StudyDate", "AccessionNumber"):
             expected, got = text(fixture.set.get(keyword)), text(row.get(keyword))
             if self.only_one_in_study(fixture) and expected != got:
@@ -168,13 +178,13 @@ class Session:
         found = client.search_for_series(study, search_filters={"SeriesInstanceUID": series})
         if len(found) != 1:
             return f"{len(found)} series"
-        row = Dataset.from_json(found[0])
+        row = fixture.read_json(found[0])
         if row.StudyInstanceUID != study or row.get("Modality") != modality:
             return "series row differs"
         found = client.search_for_instances(study, series, search_filters={"SOPInstanceUID": instance})
         if len(found) != 1:
             return f"{len(found)} instances"
-        row = Dataset.from_json(found[0])
+        row = fixture.read_json(found[0])
         if (row.SOPClassUID, row.SeriesInstanceUID) != (fixture.set.SOPClassUID, series):
             return "instance row differs"
         if len(client.search_for_instances(search_filters={"SOPInstanceUID": instance})) != 1:
@@ -296,8 +306,11 @@ class Session:
         if list(row) != sorted(row):
             return "tags out of order"
         self.bulk = []
-        got = Dataset.from_json(json.dumps(row), lambda tag, vr, uri: self.bulkdata(tag, vr, uri))
-        return compare(fixture.set, got, swapped=is_big_endian(fixture), pixels=False)
+        got = fixture.read_json(row, lambda tag, vr, uri: self.bulkdata(tag, vr, uri))
+        want = pydicom.dcmread(BytesIO(fixture.bytes), force=True)
+        for tag in BAD_NUMBERS.get(fixture.name, ()):
+            del want[tag]
+        return compare(want, got, swapped=is_big_endian(fixture), pixels=False)
 
     def bulkdata(self, tag, vr, uri):
         if not uri.startswith(self.base_url):
@@ -518,7 +531,10 @@ def canonical(element, swapped=False):
         return []
     if vr == "PN":
         return [str(name).rstrip("=^ ").replace("^=", "=") for name in values(value)]
-    if vr in ("IS", "DS", "FL", "FD", "SL", "SS", "UL", "US", "SV", "UV"):
+    if vr == "FL":
+        # JSON has the shortest text that is the same 32 bits.
+        return [struct.unpack("<f", struct.pack("<f", item)) for item in values(value)]
+    if vr in ("IS", "DS", "FD", "SL", "SS", "UL", "US", "SV", "UV"):
         return [number(item) for item in values(value)]
     if vr == "AT":
         return [int(item) for item in values(value)]

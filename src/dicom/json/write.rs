@@ -234,7 +234,12 @@ fn float(nan: bool, infinite: bool, negative: bool, out: &mut Vec<u8>, text: imp
         (_, true, false) => b"\"Infinity\"",
         (_, true, true) => b"\"-Infinity\"",
         (false, false, _) => {
-            out.extend_from_slice(text().as_bytes());
+            let text = text();
+            out.extend_from_slice(text.as_bytes());
+            if text == "-0" {
+                // Or it would be read as an integer, which has no such zero.
+                out.extend_from_slice(b".0");
+            }
             return;
         }
     };
@@ -339,9 +344,19 @@ mod tests {
         assert_eq!(texts(VR::LO, &["5"]), r#"{"vr":"LO","Value":["5"]}"#);
     }
 
+    /// Python reads `-0` as the integer 0: a client's comparison of the
+    /// metadata of a CT with its file found the sign lost.
+    #[test]
+    fn negative_zero_keeps_its_sign() {
+        assert_eq!(json(VR::FD, Value::Double(vec![-0.0, 0.0])), r#"{"vr":"FD","Value":[-0.0,0]}"#);
+    }
+
     #[test]
     fn numbers() {
-        assert_eq!(json(VR::FL, Value::Float(vec![0.1, -0.0, 1e30])), r#"{"vr":"FL","Value":[0.1,-0,1e30]}"#);
+        assert_eq!(
+            json(VR::FL, Value::Float(vec![0.1, -0.0, 1e30])),
+            r#"{"vr":"FL","Value":[0.1,-0.0,1e30]}"#
+        );
         assert_eq!(
             json(VR::FD, Value::Double(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e-7, 1e300])),
             r#"{"vr":"FD","Value":["NaN","Infinity","-Infinity",1e-7,1e300]}"#

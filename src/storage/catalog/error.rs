@@ -84,6 +84,46 @@ impl CatalogError {
         }
     }
 
+    /// What is in the file cannot be a catalog, however often it is read. (An
+    /// error of the disk is not that: the next start may not meet it.)
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Open { source, .. } | Self::Lost { source } | Self::Storage { source } => match &**source {
+                redb::Error::Io(error) => {
+                    use std::io::ErrorKind;
+                    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+                }
+                other => matches!(
+                    other,
+                    redb::Error::Corrupted(_)
+                        | redb::Error::UpgradeRequired(_)
+                        | redb::Error::RepairAborted
+                        | redb::Error::TableDoesNotExist(_)
+                        | redb::Error::TableTypeMismatch { .. }
+                        | redb::Error::TypeDefinitionChanged { .. }
+                ),
+            },
+            Self::Row { .. } | Self::Missing { .. } | Self::Metadata { .. } => true,
+            Self::AlreadyOpen { .. } | Self::TooNew { .. } | Self::Closed => false,
+        }
+    }
+
+    /// The same, met while the catalog was being opened.
+    pub(super) fn at_open(self, path: &std::path::Path) -> Self {
+        match self {
+            Self::Storage { source } => Self::Open { path: path.to_owned(), source },
+            other if other.is_damage() => Self::damaged(path),
+            other => other,
+        }
+    }
+
+    /// The file is not a catalog.
+    pub(super) fn damaged(path: &std::path::Path) -> Self {
+        let source = Box::new(redb::Error::Corrupted("its content makes no sense".to_owned()));
+        Self::Open { path: path.to_owned(), source }
+    }
+
     pub(super) fn open(path: &std::path::Path, error: redb::DatabaseError) -> Self {
         let path = path.to_owned();
         if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {

@@ -20,7 +20,9 @@ mod tables;
 mod tests;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use redb::{Database, DatabaseError, ReadableDatabase};
@@ -75,12 +77,17 @@ pub struct Catalog {
     /// None after a failure from which it could not be opened again.
     database: RwLock<Option<Database>>,
     writer: Mutex<Writer>,
+    id: u64,
+    /// Sequence number of the last change that is durable.
+    durable: AtomicU64,
 }
 
 struct Writer {
     encoder: Encoder,
     /// Something was committed that a loss of power would take back.
     pending: bool,
+    /// Sequence number of the last change.
+    seq: u64,
 }
 
 impl Catalog {
@@ -95,22 +102,32 @@ impl Catalog {
     }
 
     fn open_with(path: &Path, opener: Opener, resplit: Resplit) -> Result<Self, CatalogError> {
-        let database = opener().map_err(|error| CatalogError::open(path, error))?;
-        let found = tables::format_of(&database.begin_read()?)?;
-        match found {
-            Some(found) if found > tables::FORMAT => {
-                return Err(CatalogError::TooNew { path: path.to_owned(), found, known: tables::FORMAT });
-            }
-            Some(_) => {}
-            None => begin(&database)?,
-        }
+        // The library below asserts about the form of its file.
+        let opened = catch_unwind(AssertUnwindSafe(|| open_database(path, &opener)));
+        let (database, id, seq) = opened.unwrap_or_else(|_| Err(CatalogError::damaged(path)))?;
         Ok(Self {
             path: path.to_owned(),
             opener,
             resplit,
             database: RwLock::new(Some(database)),
-            writer: Mutex::new(Writer { encoder: Encoder::new(), pending: false }),
+            writer: Mutex::new(Writer { encoder: Encoder::new(), pending: false, seq }),
+            id,
+            durable: AtomicU64::new(seq),
         })
+    }
+
+    /// A number that tells this catalog from every other, made when it was
+    /// begun: what was derived from another one does not hold for it.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Sequence number of the last change that a crash cannot take back. The
+    /// changes after it may come again in another order, with other ids.
+    #[must_use]
+    pub fn durable_seq(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
     }
 
     /// Applies changes in their order, all of them in one transaction.
@@ -125,7 +142,11 @@ impl Catalog {
             set_durability(&mut write, durability)?;
             let applied = apply::apply(&write, changes, &mut writer.encoder, &self.resplit)?;
             write.commit()?;
+            writer.seq = applied.seq;
             writer.pending = durability == Durability::Fast;
+            if !writer.pending {
+                self.durable.store(writer.seq, Ordering::Release);
+            }
             Ok(applied)
         })
     }
@@ -141,9 +162,25 @@ impl Catalog {
                 set_durability(&mut write, Durability::Durable)?;
                 write.commit()?;
                 writer.pending = false;
+                self.durable.store(writer.seq, Ordering::Release);
             }
             Ok(())
         })
+    }
+
+    /// Reads the whole file and holds every page against its checksum. Nothing
+    /// else may use the catalog meanwhile. False when something was amiss that
+    /// could be mended, which it then is.
+    ///
+    /// # Errors
+    /// `Open` when the file is damaged, or is in use.
+    pub fn check(&self) -> Result<bool, CatalogError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_mut().ok_or(CatalogError::Closed)?;
+        // The library below asserts about the form of its file.
+        let checked = catch_unwind(AssertUnwindSafe(|| database.check_integrity()));
+        let checked = checked.map_err(|_| CatalogError::damaged(&self.path))?;
+        checked.map_err(|error| CatalogError::open(&self.path, error))
     }
 
     /// The catalog as it is now. It must not be kept over network writes: the
@@ -182,6 +219,7 @@ impl Catalog {
         // The lock on the file goes with the old one.
         *database = None;
         writer.pending = false;
+        writer.seq = self.durable_seq();
         match (self.opener)() {
             Ok(opened) => {
                 *database = Some(opened);
@@ -203,6 +241,23 @@ impl fmt::Debug for Catalog {
     }
 }
 
+/// The database, its id and the sequence number of its last change.
+fn open_database(path: &Path, opener: &Opener) -> Result<(Database, u64, u64), CatalogError> {
+    let database = opener().map_err(|error| CatalogError::open(path, error))?;
+    let found = tables::format_of(&database.begin_read()?).map_err(|error| error.at_open(path))?;
+    match found {
+        Some(found) if found > tables::FORMAT => {
+            return Err(CatalogError::TooNew { path: path.to_owned(), found, known: tables::FORMAT });
+        }
+        Some(_) => {}
+        None => begin(&database).map_err(|error| error.at_open(path))?,
+    }
+    let read = database.begin_read().map_err(|error| CatalogError::from(error).at_open(path))?;
+    let id = tables::id_of(&read).map_err(|error| error.at_open(path))?;
+    let seq = Snapshot::new(read).seq().map_err(|error| error.at_open(path))?;
+    Ok((database, id, seq))
+}
+
 /// Writes the format and all tables, so that reads find them.
 fn begin(database: &Database) -> Result<(), CatalogError> {
     let mut write = database.begin_write()?;
@@ -210,9 +265,16 @@ fn begin(database: &Database) -> Result<(), CatalogError> {
     {
         let mut tables = tables::Tables::open(&write)?;
         tables.meta.insert("format", tables::FORMAT.to_le_bytes().as_slice())?;
+        tables.meta.insert("id", new_id().to_le_bytes().as_slice())?;
     }
     write.commit()?;
     Ok(())
+}
+
+/// The standard library seeds its hash maps from the system's randomness.
+fn new_id() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::time::SystemTime::now())
 }
 
 fn set_durability(write: &mut redb::WriteTransaction, durability: Durability) -> Result<(), CatalogError> {

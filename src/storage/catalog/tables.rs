@@ -15,7 +15,7 @@ pub(super) type ById = TableDefinition<'static, u64, &'static [u8]>;
 /// Pieces of an instance too large for its row, by (seq, kind, block).
 pub(super) type PartKey = (u64, u8, u32);
 
-/// `format` → u32 little endian, `state` → [`super::rows::State`].
+/// `format` → u32 little endian, `id` → u64 little endian, `state` → [`super::rows::State`].
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// Study UID → [`super::StudyRow`].
 pub(super) const STUDIES: Bytes = TableDefinition::new("studies");
@@ -85,6 +85,14 @@ pub(super) fn format_of(read: &ReadTransaction) -> Result<Option<u32>, CatalogEr
     let format = ReadableTable::get(&meta, "format")?
         .map(|value| <[u8; 4]>::try_from(value.value()).map_or(u32::MAX, u32::from_le_bytes));
     Ok(format)
+}
+
+/// The number that tells a catalog from every other.
+pub(super) fn id_of(read: &ReadTransaction) -> Result<u64, CatalogError> {
+    let meta = read.open_table(META)?;
+    let id = ReadableTable::get(&meta, "id")?;
+    let id = id.and_then(|value| <[u8; 8]>::try_from(value.value()).ok());
+    id.map(u64::from_le_bytes).ok_or_else(|| CatalogError::Missing { table: "meta", key: "id".to_owned() })
 }
 
 pub(super) fn decode<T: DeserializeOwned>(

@@ -39,7 +39,7 @@ use schema::Fields;
 use terms::Terms;
 
 /// The version of what is in the index. An index of another one is built anew.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// What the payload of a commit begins with.
 const PAYLOAD: &str = "hilum-index";
 
@@ -64,11 +64,14 @@ pub struct Options {
     pub candidates_max: usize,
     /// Read every file once and compare its checksum before it is trusted.
     pub check: bool,
+    /// The catalog whose feed it follows: an index of another is not opened,
+    /// for its ids and sequence numbers mean something else.
+    pub of: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { writer_bytes: 50_000_000, candidates_max: 500_000, check: true }
+        Self { writer_bytes: 50_000_000, candidates_max: 500_000, check: true, of: 0 }
     }
 }
 
@@ -157,8 +160,11 @@ impl Index {
     fn open_existing(folder: &Path, options: Options) -> Result<Self, Refused> {
         let mut inner = tantivy::Index::open_in_dir(folder)?;
         let payload = inner.load_metas()?.payload.unwrap_or_default();
-        let seq = read_payload(&payload)
+        let (seq, of) = read_payload(&payload)
             .ok_or_else(|| Refused::Unusable("it is of another format or was never committed".to_owned()))?;
+        if of != options.of {
+            return Err(Refused::Unusable("it is of another catalog".to_owned()));
+        }
         let (schema, fields) = schema::schema();
         if inner.schema() != schema {
             return Err(Refused::Unusable("its schema is another".to_owned()));
@@ -266,7 +272,7 @@ impl Index {
     pub fn commit(&self, seq: u64) -> Result<(), IndexError> {
         self.write(|writer| {
             let mut prepared = writer.prepare_commit()?;
-            prepared.set_payload(&write_payload(seq));
+            prepared.set_payload(&write_payload(seq, self.options.of));
             prepared.commit()?;
             self.reader.reload()?;
             let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
@@ -372,16 +378,17 @@ fn open_writer(index: &tantivy::Index, options: &Options) -> tantivy::Result<Ind
     Ok(writer)
 }
 
-fn write_payload(seq: u64) -> String {
-    format!("{PAYLOAD} {FORMAT} {seq}")
+fn write_payload(seq: u64, of: u64) -> String {
+    format!("{PAYLOAD} {FORMAT} {seq} {of:016x}")
 }
 
-/// The sequence number of a payload of our format.
-fn read_payload(payload: &str) -> Option<u64> {
+/// The sequence number of a payload of our format, and the catalog it is of.
+fn read_payload(payload: &str) -> Option<(u64, u64)> {
     let mut words = payload.split(' ');
     let ours = words.next()? == PAYLOAD && words.next()?.parse() == Ok(FORMAT);
     let seq = words.next()?.parse().ok()?;
-    (ours && words.next().is_none()).then_some(seq)
+    let of = u64::from_str_radix(words.next()?, 16).ok()?;
+    (ours && words.next().is_none()).then_some((seq, of))
 }
 
 /// Removes all in a folder, not the folder: it may be a mount.

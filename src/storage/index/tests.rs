@@ -440,9 +440,9 @@ fn a_second_process_is_refused() {
 
 #[test]
 fn another_format_is_built_anew() {
-    assert_eq!(read_payload(&write_payload(7)), Some(7));
+    assert_eq!(read_payload(&write_payload(7, 8)), Some((7, 8)));
     for payload in
-        ["", "hilum-index", "hilum-index 0 7", "hilum-index 1", "hilum-index 1 x", "hilum-index 1 7 8"]
+        ["", "hilum-index", "hilum-index 1 7", "hilum-index 2 7", "hilum-index 2 x 8", "hilum-index 2 7 8 9"]
     {
         assert_eq!(read_payload(payload), None, "{payload}");
     }

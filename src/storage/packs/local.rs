@@ -1,9 +1,9 @@
 //! Packs in a folder of the local disk.
 //!
 //! ```text
-//! packs/FORMAT              the format's number, the archive's key; held locked
-//! packs/0000/00000001.tar   a thousand packs a folder; read-only once sealed
-//! torn/                     copies of what was cut off after a crash
+//! FORMAT              the format's number, the archive's key; held locked
+//! 0000/00000001.tar   a thousand packs a folder; read-only once sealed
+//! torn/               copies of what was cut off after a crash
 //! ```
 //! Sealed is a matter of the file's mode and not of its content: nothing stored
 //! can imitate it, any tar reader is content, and where a copy or a file system
@@ -45,7 +45,7 @@ impl Local {
             let path = path.to_path_buf();
             move |source| PackError::Folder { path, action, source }
         };
-        let (packs, torn) = (dir.join("packs"), dir.join("torn"));
+        let (packs, torn) = (dir.to_path_buf(), dir.join("torn"));
         fs::create_dir_all(&packs).map_err(folder(&packs, "create"))?;
         fs::create_dir_all(&torn).map_err(folder(&torn, "create"))?;
         let path = packs.join("FORMAT");
@@ -66,7 +66,11 @@ impl Local {
             let key = new_key(dir);
             write!(file, "{FORMAT}\n{}\n", blake3::Hash::from_bytes(key)).map_err(folder(&path, "write"))?;
             file.sync_all().map_err(folder(&path, "flush"))?;
-            sync_folder(&packs).and_then(|()| sync_folder(dir)).map_err(folder(dir, "flush"))?;
+            // The folder itself, the archive's, and the one that this was begun in.
+            for above in dir.ancestors().take(3) {
+                let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+                sync_folder(above).map_err(folder(above, "flush"))?;
+            }
             key
         } else {
             parse_format(&text, &path)?
@@ -260,6 +264,7 @@ impl PackFile for LocalFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::packs::Packs;
 
     #[test]
     fn names() {
@@ -276,12 +281,15 @@ mod tests {
         let key = Local::open(dir.path()).unwrap().key();
         let again = Local::open(dir.path()).unwrap();
         assert_eq!(again.key(), key);
+        // It was looked for one folder above where it was written: `verify`,
+        // `stats` and `rebuild` told that there is no archive.
+        assert!(Packs::exist(dir.path()) && !Packs::exist(&dir.path().join("torn")));
         assert!(matches!(Local::open(dir.path()), Err(PackError::Locked { .. })));
         drop(again);
         let other = tempfile::tempdir().unwrap();
         assert_ne!(Local::open(other.path()).unwrap().key(), key);
 
-        let format = dir.path().join("packs/FORMAT");
+        let format = dir.path().join("FORMAT");
         fs::write(&format, "2\nwhatever it needs\n").unwrap();
         assert!(matches!(Local::open(dir.path()), Err(PackError::Newer { found: 2, known: 1, .. })));
         fs::write(&format, "one").unwrap();

@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(place, Place { pack: place.pack, offset: 1536, length });
         assert_eq!(packs.list()[0].length, 1536 + length.next_multiple_of(512) + 1024);
 
-        let pack = dir.path().join("packs/0000/00000001.tar");
+        let pack = dir.path().join("0000/00000001.tar");
         let Ok(listed) = Command::new("tar").arg("-tvf").arg(pack).output() else { return };
         let (said, complaint) = (String::from_utf8(listed.stdout).unwrap(), listed.stderr);
         assert!(said.contains(&length.to_string()) && complaint.is_empty(), "{said}");

@@ -258,7 +258,7 @@ fn local_keeps_the_contract() {
     let dir = tempfile::tempdir().unwrap();
     contract(&|options| {
         // A forgotten upload of the "dead" process holds the lock on.
-        let old = dir.path().join("packs/FORMAT");
+        let old = dir.path().join("FORMAT");
         if let Ok(text) = std::fs::read(&old) {
             std::fs::remove_file(&old).unwrap();
             std::fs::write(&old, text).unwrap();

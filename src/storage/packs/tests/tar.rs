@@ -43,7 +43,7 @@ fn any_tar_reader_gives_the_files_back() {
     let python = "import sys, tarfile; tarfile.open(sys.argv[1]).extractall()";
     let programs: [&[&str]; 3] =
         [&["tar", "-xf"], &["bsdtar", "-xf"], &["python3", "-W", "ignore", "-c", python]];
-    let path = |pack: PackId| dir.path().join(format!("packs/0000/{pack}.tar"));
+    let path = |pack: PackId| dir.path().join(format!("0000/{pack}.tar"));
     let check = |pack: PackId, expected: &BTreeMap<String, Vec<u8>>| {
         let ran = programs.iter().filter_map(|program| extract(program, &path(pack)));
         let ran = ran.inspect(|found| assert_eq!(found, expected)).count();
