@@ -237,7 +237,7 @@ fn long_metadata_come_in_chunks() {
     let files: Vec<Vec<u8>> = (0..14)
         .map(|number| {
             let history: String =
-                (0..60_000).map(|at| char::from(b'a' + ((at * 7 + number) % 26) as u8)).collect();
+                (b'a'..=b'z').cycle().skip(number).step_by(7).take(60_000).map(char::from).collect();
             Sample::new("1.2", &format!("1.2.{}", number % 3), &format!("1.2.9.{number}"))
                 .text(0x0020_4000, "LT", &history[..10_000])
                 .text(0x0018_4000, "UT", &history)

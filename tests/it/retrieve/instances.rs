@@ -83,7 +83,7 @@ fn check_converted(name: &str, stored: &[u8], sent: &[u8]) {
     let (ours, theirs) = (oracle::open(sent), oracle::open(stored));
     let clean = |uid: &str| uid.trim_end_matches('\0').to_owned();
     // What was made anew says in both places who it is (ENC-1).
-    let sop = ours.element(Tag(0x0008, 0x0018)).unwrap().to_str().unwrap();
+    let sop = ours.element(Tag(0x0008, 0x0018)).expect("an identity").to_str().expect("an identity");
     if oracle::declared(stored) != EXPLICIT {
         assert_eq!(clean(&ours.meta().media_storage_sop_instance_uid), clean(&sop), "{name}");
     }

@@ -31,7 +31,7 @@ fn nested(depth: usize, defined: bool) -> Vec<u8> {
     let mut inner = Vec::new();
     if defined {
         for _ in 0..depth {
-            let length = u32::try_from(inner.len()).unwrap();
+            let length = u32::try_from(inner.len()).expect("small");
             let mut outer = vec![0x40, 0x00, 0x75, 0x02, b'S', b'Q', 0, 0];
             outer.extend_from_slice(&(length + 8).to_le_bytes());
             outer.extend_from_slice(&[0xFE, 0xFF, 0x00, 0xE0]);
@@ -120,7 +120,7 @@ impl Random {
     }
 
     fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).unwrap()
+        usize::try_from(self.next() % end as u64).expect("small")
     }
 }
 
@@ -149,15 +149,15 @@ fn read_everything(hilum: &Hilum, path: &str) {
         let status = response.status().as_u16();
         let body = response.bytes();
         assert!(status < 500 && body.is_ok(), "{path} {accept}: {status} {body:?}");
-        (status, body.unwrap())
+        (status, body.expect("an answer as asked for"))
     };
     let (status, body) = ask(&format!("{path}/metadata"), "application/dicom+json");
     assert_eq!(status, 200, "{path}");
-    let metadata: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&body).expect("an answer as asked for");
     let mut uris = Vec::new();
     bulk_uris(&metadata, &mut uris);
     for uri in uris {
-        ask(uri.strip_prefix(&hilum.base).unwrap(), "*/*");
+        ask(uri.strip_prefix(&hilum.base).expect("an answer as asked for"), "*/*");
     }
     let (status, plain) = ask(path, "application/dicom");
     if status == 200 {
