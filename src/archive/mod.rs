@@ -1,5 +1,5 @@
 //! Floor 3: the transactions. One file each; the only place that combines the
-//! storages. Every public function takes a [`Permit`](crate::auth::Permit).
+//! storages. Every public function takes a [`Permit`].
 //!
 //! Invariants:
 //! 1. What is acknowledged is flushed in a pack and visible to every read.

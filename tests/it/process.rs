@@ -323,7 +323,7 @@ impl Made {
     }
 }
 
-fn short(file: &mut Vec<u8>, group: u16, element: u16, vr: &[u8; 2], value: &str) {
+fn short(file: &mut Vec<u8>, group: u16, element: u16, vr: &[u8], value: &str) {
     let mut value = value.as_bytes().to_vec();
     if value.len() % 2 == 1 {
         value.push(if vr == b"UI" { 0 } else { b' ' });
@@ -335,7 +335,7 @@ fn short(file: &mut Vec<u8>, group: u16, element: u16, vr: &[u8; 2], value: &str
     file.extend(value);
 }
 
-fn long(file: &mut Vec<u8>, group: u16, element: u16, vr: &[u8; 2], value: &[u8]) {
+fn long(file: &mut Vec<u8>, group: u16, element: u16, vr: &[u8], value: &[u8]) {
     file.extend_from_slice(&group.to_le_bytes());
     file.extend_from_slice(&element.to_le_bytes());
     file.extend_from_slice(vr);

@@ -49,6 +49,7 @@ pub enum PackError {
     Folder { path: PathBuf, action: &'static str, source: io::Error },
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "only kinds with a meaning here are told apart")]
 impl PackError {
     /// Sorts an error of the disk by its meaning.
     pub(super) fn io(pack: PackId, action: &'static str, source: io::Error) -> Self {
