@@ -6,6 +6,7 @@ mod delete;
 mod errors;
 mod harness;
 mod library;
+mod mutations;
 mod openapi;
 mod process;
 mod recovery;

@@ -65,8 +65,7 @@ impl Sample {
     /// its number.
     pub fn pixels(self, rows: u16, columns: u16, frames: u8) -> Self {
         let size = usize::from(rows) * usize::from(columns);
-        let mut pixels: Vec<u8> =
-            (1..=frames).flat_map(|frame| std::iter::repeat_n(frame, size)).collect();
+        let mut pixels: Vec<u8> = (1..=frames).flat_map(|frame| std::iter::repeat_n(frame, size)).collect();
         if pixels.len() % 2 == 1 {
             pixels.push(0);
         }

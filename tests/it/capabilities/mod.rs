@@ -16,18 +16,33 @@ fn options_of_the_base_describes_the_services() {
     for (accept, kind) in [(WADL, WADL), ("*/*", WADL), ("application/json", "application/json")] {
         for path in ["", "/"] {
             let response = hilum.request(Method::OPTIONS, path).header("Accept", accept).send().unwrap();
-            assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, kind.to_owned()));
+            assert_eq!(
+                (response.status().as_u16(), header(&response, "content-type")),
+                (200, kind.to_owned())
+            );
         }
     }
-    problem(hilum.request(Method::OPTIONS, "").header("Accept", "image/png").send().unwrap(), 406, "not-acceptable");
+    problem(
+        hilum.request(Method::OPTIONS, "").header("Accept", "image/png").send().unwrap(),
+        406,
+        "not-acceptable",
+    );
 
     let xml = hilum.request(Method::OPTIONS, "").header("Accept", WADL).send().unwrap().text().unwrap();
     assert!(xml.contains(&format!("<resources base=\"{}\">", hilum.base)), "{xml}");
-    for path in ["studies", "studies/{study}", "studies/{study}/series/{series}/instances/{instance}/frames/{frames}"] {
+    for path in
+        ["studies", "studies/{study}", "studies/{study}/series/{series}/instances/{instance}/frames/{frames}"]
+    {
         assert!(xml.contains(&format!("<resource path=\"{path}\">")), "{path}");
     }
     // Every method with its parameters and media types (CAP-2).
-    for text in ["name=\"limit\" style=\"query\"", "mediaType=\"application/dicom+json\"", "<method name=\"POST\"", "<method name=\"DELETE\"", "<method name=\"GET\""] {
+    for text in [
+        "name=\"limit\" style=\"query\"",
+        "mediaType=\"application/dicom+json\"",
+        "<method name=\"POST\"",
+        "<method name=\"DELETE\"",
+        "<method name=\"GET\"",
+    ] {
         assert!(xml.contains(text), "{text}");
     }
     // Well formed: every element is closed in turn.
@@ -50,8 +65,12 @@ fn the_json_form_says_the_same() {
     assert_eq!(application["resources"]["@base"], hilum.base.as_str());
     let resources = application["resources"]["resource"].as_array().unwrap();
     let studies = resources.iter().find(|resource| resource["@path"] == "studies").unwrap();
-    let names: Vec<&str> =
-        studies["method"].as_array().unwrap().iter().map(|method| method["@name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = studies["method"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|method| method["@name"].as_str().unwrap())
+        .collect();
     assert!(names.contains(&"GET") && names.contains(&"POST"), "{names:?}");
     // What is described is there.
     for resource in resources {
@@ -79,7 +98,11 @@ fn options_of_a_resource_names_its_methods() {
         ("/studies/1.2/series/1.3", "GET, HEAD, DELETE, OPTIONS"),
     ] {
         let response = hilum.request(Method::OPTIONS, path).send().unwrap();
-        assert_eq!((response.status().as_u16(), header(&response, "allow")), (204, allow.to_owned()), "{path}");
+        assert_eq!(
+            (response.status().as_u16(), header(&response, "allow")),
+            (204, allow.to_owned()),
+            "{path}"
+        );
     }
 }
 
@@ -117,8 +140,16 @@ fn pages_of_allowed_origins_may_use_the_server() {
         let response = hilum.get(path).header("Origin", ORIGIN).send().unwrap();
         assert_eq!(header(&response, "access-control-allow-origin"), ORIGIN, "{path}: errors too");
         let exposed = header(&response, "access-control-expose-headers").to_ascii_lowercase();
-        for name in ["warning", "content-range", "accept-ranges", "location", "content-location", "etag", "www-authenticate", "x-total-count"]
-        {
+        for name in [
+            "warning",
+            "content-range",
+            "accept-ranges",
+            "location",
+            "content-location",
+            "etag",
+            "www-authenticate",
+            "x-total-count",
+        ] {
             assert!(exposed.contains(name), "{exposed}");
         }
         assert_eq!(header(&response, "cross-origin-resource-policy"), "cross-origin");
@@ -132,7 +163,10 @@ fn pages_of_allowed_origins_may_use_the_server() {
     }
     let other = hilum.get("/studies").header("Origin", "https://evil.example.org").send().unwrap();
     assert_eq!(header(&other, "access-control-allow-origin"), "");
-    assert_ne!(header(&preflight(&hilum, "/studies", "https://evil.example.org"), "access-control-allow-origin"), "*");
+    assert_ne!(
+        header(&preflight(&hilum, "/studies", "https://evil.example.org"), "access-control-allow-origin"),
+        "*"
+    );
 }
 
 #[test]
@@ -142,7 +176,10 @@ fn any_origin_or_none() {
     assert_eq!(header(&response, "access-control-allow-origin"), "*");
     let none = Hilum::start();
     let response = none.get("/studies").header("Origin", "https://a.example.org").send().unwrap();
-    assert_eq!((response.status().as_u16(), header(&response, "access-control-allow-origin")), (200, String::new()));
+    assert_eq!(
+        (response.status().as_u16(), header(&response, "access-control-allow-origin")),
+        (200, String::new())
+    );
 }
 
 #[test]

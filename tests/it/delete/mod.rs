@@ -85,7 +85,12 @@ fn only_the_target_is_deleted() {
     assert_eq!(status("/studies/1.3"), 200);
     assert_eq!(hilum.json("/instances").as_array().map(Vec::len), Some(1));
 
-    for path in ["/studies/9", "/studies/1.3/series/9", "/studies/1.3/series/1.3.1/instances/9", "/studies/1.3/series/1.3.1/instances/1.2.1.1"] {
+    for path in [
+        "/studies/9",
+        "/studies/1.3/series/9",
+        "/studies/1.3/series/1.3.1/instances/9",
+        "/studies/1.3/series/1.3.1/instances/1.2.1.1",
+    ] {
         let code = hilum.delete(path).status().as_u16();
         assert!(matches!(code, 404 | 410), "{path}: {code}");
     }

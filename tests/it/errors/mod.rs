@@ -38,13 +38,16 @@ fn malformed_uids_are_400() {
 #[test]
 fn paths_that_lead_nowhere_are_404() {
     let hilum = Hilum::start();
-    for path in ["/nothing", "/studies/1.2/nothing", "/studies/1.2/series/1.3/instances/1.4/frames", "/STUDIES"] {
+    for path in
+        ["/nothing", "/studies/1.2/nothing", "/studies/1.2/series/1.3/instances/1.4/frames", "/STUDIES"]
+    {
         problem(hilum.get(path).send().unwrap(), 404, "no-such-resource");
     }
     let root = |path: &str| hilum.client.get(format!("{}{path}", hilum.root)).send().unwrap();
     problem(root("/"), 404, "no-such-resource");
     problem(root("/dicomweb/../../etc/passwd"), 404, "no-such-resource");
-    let answer = hilum.raw(b"GET /dicomweb/../../../etc/passwd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answer =
+        hilum.raw(b"GET /dicomweb/../../../etc/passwd HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 404") || answer.starts_with("HTTP/1.1 400"), "{answer}");
 }
 
@@ -52,10 +55,18 @@ fn paths_that_lead_nowhere_are_404() {
 fn slashes_too_many_do_no_harm() {
     let hilum = Hilum::start();
     assert_eq!(hilum.store(&[&Sample::new("1.2", "1.2.1", "1.2.1.1").file()]).status(), 200);
-    for path in ["/studies/", "//studies", "/studies?", "/studies/1.2/", "/studies//1.2//metadata", "/studies/1.2/metadata/"] {
+    for path in [
+        "/studies/",
+        "//studies",
+        "/studies?",
+        "/studies/1.2/",
+        "/studies//1.2//metadata",
+        "/studies/1.2/metadata/",
+    ] {
         assert_eq!(hilum.get(path).send().unwrap().status(), 200, "{path}");
     }
-    let response = hilum.post("/studies/", "application/dicom", Sample::new("1.2", "1.2.1", "1.2.1.2").file());
+    let response =
+        hilum.post("/studies/", "application/dicom", Sample::new("1.2", "1.2.1", "1.2.1.2").file());
     assert_eq!(response.status(), 200);
 }
 
@@ -86,7 +97,8 @@ fn every_answer_has_an_id() {
     assert!(first.len() >= 8);
     assert_ne!(id(hilum.get("/studies")), first);
     assert_eq!(id(hilum.get("/studies/1.2").header("X-Request-Id", "mine-1.2_3")), "mine-1.2_3");
-    let body = problem(hilum.get("/studies/1.2").header("X-Request-Id", "abc").send().unwrap(), 404, "not-found");
+    let body =
+        problem(hilum.get("/studies/1.2").header("X-Request-Id", "abc").send().unwrap(), 404, "not-found");
     assert_eq!(body["request_id"], "abc");
     for bad in ["a b", "<script>", &"x".repeat(65), "\"quoted\""] {
         assert_ne!(id(hilum.get("/studies").header("X-Request-Id", bad)), bad);
@@ -102,7 +114,9 @@ fn huge_headers_and_urls_are_refused_and_cost_nothing() {
         format!("GET /dicomweb/studies HTTP/1.1\r\nHost: {long}\r\n\r\n"),
         format!("GET /dicomweb/studies?PatientName={long} HTTP/1.1\r\nHost: a\r\n\r\n"),
         format!("GET /dicomweb/{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
-        format!("POST /dicomweb/studies HTTP/1.1\r\nHost: a\r\nContent-Type: {long}\r\nContent-Length: 0\r\n\r\n"),
+        format!(
+            "POST /dicomweb/studies HTTP/1.1\r\nHost: a\r\nContent-Type: {long}\r\nContent-Length: 0\r\n\r\n"
+        ),
         format!("{long} / HTTP/1.1\r\n\r\n"),
         format!("GET /dicomweb/studies HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(50_000)),
     ] {
@@ -114,7 +128,9 @@ fn huge_headers_and_urls_are_refused_and_cost_nothing() {
     }
     // What is still allowed: nonsense of some kilobytes.
     let some = "a/b;".repeat(4000);
-    for (name, value) in [("Accept", some.as_str()), ("Range", &some), ("If-None-Match", &some), ("Accept-Encoding", &some)] {
+    for (name, value) in
+        [("Accept", some.as_str()), ("Range", &some), ("If-None-Match", &some), ("Accept-Encoding", &some)]
+    {
         let status = hilum.get("/studies/1.2/metadata").header(name, value).send().unwrap().status().as_u16();
         assert!((400..500).contains(&status), "{name}: {status}");
     }

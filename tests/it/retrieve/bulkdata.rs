@@ -57,7 +57,9 @@ fn every_uri_of_the_metadata_leads_somewhere() {
 #[test]
 fn values_are_little_endian_whatever_the_file_is() {
     let hilum = Hilum::start();
-    for name in ["ExplVR_BigEnd.dcm", "image_dfl.dcm", "rtdose.dcm", "waveform_ecg.dcm", "examples_palette.dcm"] {
+    for name in
+        ["ExplVR_BigEnd.dcm", "image_dfl.dcm", "rtdose.dcm", "waveform_ecg.dcm", "examples_palette.dcm"]
+    {
         let stored = hilum.store_fixture(name);
         let object = oracle::open(&fixture(name));
         let metadata = hilum.json(&format!("{}/metadata", stored.path));
@@ -87,13 +89,22 @@ fn accept_decides_between_one_part_and_many() {
     let uri = "/studies/1.2/series/1.2.1/instances/1.2.1.1/bulkdata/00420011";
     let document = b"%PDF-1.7 ".repeat(400);
     // V27
-    for (accept, kind) in [("application/pdf", "application/pdf"), ("application/octet-stream", "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1")] {
+    for (accept, kind) in [
+        ("application/pdf", "application/pdf"),
+        ("application/octet-stream", "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"),
+    ] {
         let response = hilum.get_as(uri, accept);
         assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, kind.to_owned()));
         assert_eq!(header(&response, "accept-ranges"), "bytes");
         assert_eq!(response.bytes().unwrap(), document);
     }
-    for accept in ["*/*", "multipart/related; type=\"application/octet-stream\"", "multipart/related; type=\"application/pdf\"", "multipart/related", "multipart/*"] {
+    for accept in [
+        "*/*",
+        "multipart/related; type=\"application/octet-stream\"",
+        "multipart/related; type=\"application/pdf\"",
+        "multipart/related",
+        "multipart/*",
+    ] {
         let response = hilum.get_as(uri, accept);
         assert!(header(&response, "content-type").starts_with("multipart/related; type="), "{accept}");
         assert_eq!(parts(response)[0].1, document, "{accept}");

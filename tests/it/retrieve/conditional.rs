@@ -45,8 +45,15 @@ fn head_mirrors_get() {
         let get = hilum.get_as(&path, accept);
         let head = hilum.request(Method::HEAD, &path).header("Accept", accept).send().unwrap();
         assert_eq!(get.status(), head.status(), "{path}");
-        for name in ["content-type", "content-length", "etag", "accept-ranges", "content-location", "vary", "x-total-count"]
-        {
+        for name in [
+            "content-type",
+            "content-length",
+            "etag",
+            "accept-ranges",
+            "content-location",
+            "vary",
+            "x-total-count",
+        ] {
             assert_eq!(header(&get, name), header(&head, name), "{path} {name}");
         }
         // Length or chunks, never both, never none (GEN-06).
@@ -72,12 +79,14 @@ fn an_entity_tag_saves_the_second_answer() {
         assert!(etag.ends_with('"'), "{path}: {etag:?}");
         assert_eq!(header(&hilum.get_as(&path, accept), "etag"), etag, "{path}");
         for tags in [etag.clone(), format!("\"other\", {etag}"), "*".to_owned()] {
-            let again = hilum.get(&path).header("Accept", accept).header("If-None-Match", &tags).send().unwrap();
+            let again =
+                hilum.get(&path).header("Accept", accept).header("If-None-Match", &tags).send().unwrap();
             assert_eq!(again.status(), 304, "{path} {tags}");
             assert_eq!(header(&again, "etag"), etag, "{path}");
             assert!(again.bytes().unwrap().is_empty(), "{path}");
         }
-        let other = hilum.get(&path).header("Accept", accept).header("If-None-Match", "\"other\"").send().unwrap();
+        let other =
+            hilum.get(&path).header("Accept", accept).header("If-None-Match", "\"other\"").send().unwrap();
         assert_eq!(other.status(), 200, "{path}");
     }
 }
@@ -198,7 +207,8 @@ fn json_is_compressed_for_who_likes_that() {
         let answer = request.send().unwrap();
         assert_eq!(header(&answer, "content-encoding"), "");
     }
-    let single = hilum.get(&stored.path).header("Accept", SINGLE).header("Accept-Encoding", "gzip").send().unwrap();
+    let single =
+        hilum.get(&stored.path).header("Accept", SINGLE).header("Accept-Encoding", "gzip").send().unwrap();
     assert!(single.bytes().unwrap() == fixture("emri_small.dcm"));
 }
 

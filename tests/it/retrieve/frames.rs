@@ -26,7 +26,10 @@ fn check(hilum: &Hilum, held: &Held) -> usize {
     let syntax = if oracle::is_native(&declared) { oracle::EXPLICIT } else { declared.as_str() };
     for (index, ((head, body), frame)) in found.iter().zip(&frames).enumerate() {
         assert!(body == frame, "{name}: frame {} has {} bytes, not {}", index + 1, body.len(), frame.len());
-        assert_eq!(part_header(head, "content-type"), format!("application/octet-stream; transfer-syntax={syntax}"));
+        assert_eq!(
+            part_header(head, "content-type"),
+            format!("application/octet-stream; transfer-syntax={syntax}")
+        );
         let location = format!("{}{}/frames/{}", hilum.base, stored.path, index + 1);
         assert_eq!(part_header(head, "content-location"), location);
         assert_eq!(part_header(head, "content-length"), body.len().to_string());
@@ -62,7 +65,9 @@ fn every_frame_of_every_variant() {
 
 #[test]
 fn the_media_type_of_the_compression() {
-    let library = Library::of(&["693_J2KI.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_rle_2frame.dcm", "JPEG-LL.dcm"].map(str::to_owned));
+    let library = Library::of(
+        &["693_J2KI.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_rle_2frame.dcm", "JPEG-LL.dcm"].map(str::to_owned),
+    );
     for (name, kind, syntax) in [
         ("693_J2KI.dcm", "image/jp2", "1.2.840.10008.1.2.4.91"),
         ("SC_rgb_jpeg_dcmtk.dcm", "image/jpeg", "1.2.840.10008.1.2.4.50"),
@@ -75,7 +80,9 @@ fn the_media_type_of_the_compression() {
         for accept in [
             format!("multipart/related; type=\"{kind}\"; transfer-syntax=*"),
             format!("multipart/related; type={kind}; transfer-syntax={syntax}"),
-            format!("multipart/related; type=\"image/*\"; transfer-syntax=*, multipart/related; type=\"{kind}\"; transfer-syntax={syntax}; q=0.5"),
+            format!(
+                "multipart/related; type=\"image/*\"; transfer-syntax=*, multipart/related; type=\"{kind}\"; transfer-syntax={syntax}; q=0.5"
+            ),
         ] {
             let response = library.hilum.get_as(&path, &accept);
             assert_eq!(response.status(), 200, "{name} {accept}");
@@ -103,9 +110,13 @@ fn lists_of_frames() {
     let file = Sample::new("1.2", "1.2.1", "1.2.1.1").pixels(3, 3, 4).file();
     assert_eq!(hilum.store(&[&file]).status(), 200);
     let path = "/studies/1.2/series/1.2.1/instances/1.2.1.1/frames";
-    for (list, expected) in
-        [("1,2,3,4", vec![1, 2, 3, 4]), ("2", vec![2]), ("2,4", vec![2, 4]), ("1%2C3", vec![1, 3]), ("04", vec![4])]
-    {
+    for (list, expected) in [
+        ("1,2,3,4", vec![1, 2, 3, 4]),
+        ("2", vec![2]),
+        ("2,4", vec![2, 4]),
+        ("1%2C3", vec![1, 3]),
+        ("04", vec![4]),
+    ] {
         let found = parts(hilum.get_as(&format!("{path}/{list}"), "*/*"));
         let pixels: Vec<Vec<u8>> = found.into_iter().map(|(_, bytes)| bytes).collect();
         assert_eq!(pixels, expected.iter().map(|number| vec![*number; 9]).collect::<Vec<_>>(), "{list}");

@@ -46,7 +46,8 @@ fn golden_metadata() {
             std::fs::write(&path, pretty).unwrap();
             continue;
         }
-        let golden = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let golden =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let golden: Value = serde_json::from_str(&golden).unwrap();
         let (golden, sent) = (golden.as_object().unwrap(), sent[0].as_object().unwrap());
         for (tag, attribute) in golden {

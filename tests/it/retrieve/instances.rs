@@ -19,7 +19,10 @@ fn what_comes_back_is_what_was_stored() {
         let syntax = oracle::declared(&held.bytes);
         let response = library.hilum.get_as(&held.stored.path, "application/dicom; transfer-syntax=*");
         assert_eq!(response.status(), 200, "{}", held.name);
-        assert_eq!(header(&response, "content-location"), format!("{}{}", library.hilum.base, held.stored.path));
+        assert_eq!(
+            header(&response, "content-location"),
+            format!("{}{}", library.hilum.base, held.stored.path)
+        );
         let sent = header(&response, "content-type");
         if [oracle::IMPLICIT, oracle::BIG_ENDIAN].contains(&syntax.as_str()) {
             // Never these on the wire, whatever was asked for (GEN-07).
@@ -181,8 +184,10 @@ fn bulk_data_in_place_of_files() {
         assert_eq!(response.status(), 200, "{path}");
         let pixels = parts(response);
         let location = format!("{}{}/bulkdata/7FE00010", hilum.base, stored.path);
-        let (head, bytes) =
-            pixels.iter().find(|(head, _)| part_header(head, "content-location") == location).expect("pixel data");
+        let (head, bytes) = pixels
+            .iter()
+            .find(|(head, _)| part_header(head, "content-location") == location)
+            .expect("pixel data");
         assert!(head.contains("application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"), "{head}");
         assert_eq!(bytes, &oracle::frames(&fixture("CT_small.dcm"))[0]);
     }

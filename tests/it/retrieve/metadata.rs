@@ -13,7 +13,10 @@ fn check_set(set: &Ordered, path: &str) {
     let mut before = "";
     for (tag, attribute) in &set.members {
         let here = format!("{path}/{tag}");
-        assert!(tag.len() == 8 && tag.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F')), "{here}");
+        assert!(
+            tag.len() == 8 && tag.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F')),
+            "{here}"
+        );
         assert!(before < tag.as_str(), "{here} after {before}");
         before = tag;
         assert!(!tag.starts_with("0002") && !tag.ends_with("0000"), "{here}: of the encoding");
@@ -48,7 +51,9 @@ fn check_attribute(attribute: &Ordered, path: &str) {
                 }
             }
             (_, Value::Null) => assert!(values.elements.len() > 1, "{path}"),
-            ("FL" | "FD", Value::String(text)) => assert!(["NaN", "Infinity", "-Infinity"].contains(&text.as_str())),
+            ("FL" | "FD", Value::String(text)) => {
+                assert!(["NaN", "Infinity", "-Infinity"].contains(&text.as_str()))
+            }
             ("FL" | "FD" | "SL" | "SS" | "UL" | "US", value) => assert!(value.is_number(), "{path}"),
             ("DS" | "IS" | "SV" | "UV", value) => assert!(value.is_number() || value.is_string(), "{path}"),
             ("AT", Value::String(text)) => assert_eq!(text.len(), 8, "{path}"),
@@ -132,7 +137,8 @@ fn every_fixture_is_sound_dicom_json() {
         let response = library.hilum.get(&format!("{}/metadata", held.stored.path)).send().unwrap();
         assert_eq!(header(&response, "content-type"), "application/dicom+json");
         let text = response.text().unwrap();
-        let sent: Vec<Ordered> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", held.name));
+        let sent: Vec<Ordered> =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", held.name));
         assert_eq!(sent.len(), 1, "{}", held.name);
         check_set(&sent[0], &held.name);
         let set = &sent[0].plain;
@@ -152,7 +158,8 @@ fn the_metadata_of_a_study_are_those_of_its_instances() {
     let mut checked = 0;
     for study in library.hilum.json("/studies").as_array().unwrap() {
         let uid = study["0020000D"]["Value"][0].as_str().unwrap();
-        let mut all: Vec<Value> = library.hilum.json(&format!("/studies/{uid}/metadata")).as_array().unwrap().clone();
+        let mut all: Vec<Value> =
+            library.hilum.json(&format!("/studies/{uid}/metadata")).as_array().unwrap().clone();
         let mut of_series = Vec::new();
         for series in library.hilum.json(&format!("/studies/{uid}/series")).as_array().unwrap() {
             let series = series["0020000E"]["Value"][0].as_str().unwrap();
@@ -219,7 +226,10 @@ fn values_by_hand() {
         assert_eq!(set[tag], expected, "{tag}");
     }
     // JSN-11: a number where nothing is lost by it, else the text.
-    assert_eq!(set["00101030"]["Value"][0].as_f64().or_else(|| set["00101030"]["Value"][0].as_str()?.parse().ok()), Some(72.5));
+    assert_eq!(
+        set["00101030"]["Value"][0].as_f64().or_else(|| set["00101030"]["Value"][0].as_str()?.parse().ok()),
+        Some(72.5)
+    );
     assert_eq!(set["00200032"]["Value"][2], "abc");
     assert!(set["00200013"]["Value"][0] == 7 || set["00200013"]["Value"][0] == "+7");
 }
@@ -277,8 +287,13 @@ fn only_json_can_be_had() {
         assert_eq!(response.status(), 200, "{accept}");
         assert_eq!(header(&response, "content-type"), "application/dicom+json", "{accept}");
     }
-    for accept in ["application/dicom", "text/html", "image/*", "multipart/related; type=\"application/dicom\"", "application/dicom+json;q=0, text/css"]
-    {
+    for accept in [
+        "application/dicom",
+        "text/html",
+        "image/*",
+        "multipart/related; type=\"application/dicom\"",
+        "application/dicom+json;q=0, text/css",
+    ] {
         problem(hilum.get_as(&path, accept), 406, "not-acceptable");
     }
     let response = hilum.get(&format!("{path}?accept=application/dicom%2Bjson")).header("Accept", "*/*");

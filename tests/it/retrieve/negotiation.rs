@@ -41,7 +41,10 @@ fn frames_as_bytes() {
         let response = hilum.get_as(&format!("{PATH}/frames/1"), accept);
         assert_eq!(response.status(), 200, "{accept}");
         let kind = header(&response, "content-type");
-        assert!(kind.starts_with("multipart/related; type=\"application/octet-stream\"; boundary="), "{accept}: {kind}");
+        assert!(
+            kind.starts_with("multipart/related; type=\"application/octet-stream\"; boundary="),
+            "{accept}: {kind}"
+        );
         let found = parts(response);
         assert!(found[0].0.starts_with(&format!("Content-Type: {EXPLICIT}\r\n")), "{accept}: {}", found[0].0);
         assert_eq!(found[0].1, [1; 4]);
@@ -57,7 +60,10 @@ fn what_cannot_be_produced_is_406() {
     for (path, accept) in [
         ("/frames/1", "multipart/related; type=\"image/jpeg\"; transfer-syntax=1.2.840.10008.1.2.4.50"),
         ("/frames/1", "image/jp2"),
-        ("/frames/1", "multipart/related; type=\"application/octet-stream\"; transfer-syntax=1.2.840.10008.1.2.4.90"),
+        (
+            "/frames/1",
+            "multipart/related; type=\"application/octet-stream\"; transfer-syntax=1.2.840.10008.1.2.4.90",
+        ),
         ("/frames/1", "application/dicom"),
         ("/frames/1", "application/octet-stream;q=0"),
         ("/frames/1,2", "application/octet-stream"),
@@ -90,7 +96,11 @@ fn instances_in_either_form() {
         let response = hilum.get_as(PATH, accept);
         assert_eq!(response.status(), 200, "{accept}");
         let kind = header(&response, "content-type");
-        let expected = if single { "application/dicom; transfer-syntax=" } else { "multipart/related; type=\"application/dicom\"; boundary=" };
+        let expected = if single {
+            "application/dicom; transfer-syntax="
+        } else {
+            "multipart/related; type=\"application/dicom\"; boundary="
+        };
         assert!(kind.starts_with(expected), "{accept}: {kind}");
     }
 }
@@ -135,10 +145,14 @@ fn boundaries_are_stable_and_no_constant() {
         let kind = header(&hilum.get_as(path, "*/*"), "content-type");
         let boundary = kind.split("boundary=").nth(1).unwrap().to_owned();
         assert!((32..=70).contains(&boundary.len()), "{boundary}");
-        assert!(boundary.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)), "{boundary}");
+        assert!(
+            boundary.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)),
+            "{boundary}"
+        );
         boundary
     };
-    let paths = ["/studies/1.2".to_owned(), PATH.to_owned(), format!("{PATH}/frames/1"), format!("{PATH}/frames/2")];
+    let paths =
+        ["/studies/1.2".to_owned(), PATH.to_owned(), format!("{PATH}/frames/1"), format!("{PATH}/frames/2")];
     let first: Vec<String> = paths.iter().map(|path| boundary(path)).collect();
     let again: Vec<String> = paths.iter().map(|path| boundary(path)).collect();
     assert_eq!(first, again);

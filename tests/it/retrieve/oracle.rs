@@ -73,7 +73,8 @@ pub fn assert_same(name: &str, ours: &InMemDicomObject, theirs: &InMemDicomObjec
                 let (a, b) = (element.to_bytes(), other.to_bytes());
                 let (Ok(a), Ok(b)) = (a, b) else { continue };
                 let plain = |bytes: &[u8]| -> Vec<u8> {
-                    let end = bytes.iter().rposition(|byte| !matches!(byte, 0 | b' ')).map_or(0, |last| last + 1);
+                    let end =
+                        bytes.iter().rposition(|byte| !matches!(byte, 0 | b' ')).map_or(0, |last| last + 1);
                     bytes[..end].to_vec()
                 };
                 assert!(plain(&a) == plain(&b), "{name} {tag}: {:?} is {:?}", element.value(), other.value());

@@ -9,7 +9,8 @@ use crate::{
 #[test]
 fn the_dialect_of_ohif() {
     let hilum = small_archive();
-    let query = "limit=101&offset=0&fuzzymatching=false&includefield=00081030%2C00080060%2C00080090%2C00100030";
+    let query =
+        "limit=101&offset=0&fuzzymatching=false&includefield=00081030%2C00080060%2C00080090%2C00100030";
     for (more, expected) in [
         ("", vec!["1.1", "1.2"]),
         ("&PatientName=*doe1*", vec!["1.1"]),
@@ -20,7 +21,8 @@ fn the_dialect_of_ohif() {
         ("&ModalitiesInStudy=CT%2CMR", vec!["1.1", "1.2"]),
         ("&StudyInstanceUID=1.1%5C1.2", vec!["1.1", "1.2"]),
     ] {
-        let accept = "application/dicom+json, multipart/related; type=application/octet-stream; transfer-syntax=*";
+        let accept =
+            "application/dicom+json, multipart/related; type=application/octet-stream; transfer-syntax=*";
         let response = hilum.get_as(&format!("/studies?{query}{more}"), accept);
         assert_eq!(response.status(), 200, "{more}");
         let found = crate::library::json_of(response);

@@ -2,11 +2,7 @@
 //! once from the overlay, right after the store, and once through the index.
 
 use super::{settle, sorted, warnings};
-use crate::{
-    harness::Hilum,
-    library::problem,
-    sample::Sample,
-};
+use crate::{harness::Hilum, library::problem, sample::Sample};
 
 struct Row {
     study: &'static str,
@@ -224,7 +220,8 @@ fn hostile_queries_are_answered() {
         "includefield=,,,,all,,".to_owned(),
         "orderby=PatientName,-PatientName,StudyDate,StudyDate".to_owned(),
     ] {
-        let request = format!("GET /dicomweb/studies?{query} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET /dicomweb/studies?{query} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         let answer = hilum.raw(request.as_bytes());
         let status: u16 = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
         assert!((200..500).contains(&status), "{query:.80}: {answer:.200}");
@@ -239,7 +236,9 @@ fn sequences_match_item_by_item() {
         Sample::empty().text(0x0040_0009, "SH", step).text(0x0040_1001, "SH", procedure)
     };
     let files = [
-        Sample::new("1.1", "1.1.1", "1.1.1.1").items(0x0040_0275, &[item("S1", "P1"), item("S2", "P2")]).file(),
+        Sample::new("1.1", "1.1.1", "1.1.1.1")
+            .items(0x0040_0275, &[item("S1", "P1"), item("S2", "P2")])
+            .file(),
         Sample::new("1.2", "1.2.1", "1.2.1.1").items(0x0040_0275, &[item("S1", "P2")]).file(),
         Sample::new("1.3", "1.3.1", "1.3.1.1").file(),
     ];
@@ -268,9 +267,18 @@ fn sequences_match_item_by_item() {
 fn private_attributes_with_their_creator() {
     let hilum = Hilum::start();
     let files = [
-        Sample::new("1.1", "1.1.1", "1.1.1.1").text(0x0023_0010, "LO", "ACME").text(0x0023_1001, "LO", "yes").file(),
-        Sample::new("1.1", "1.1.1", "1.1.1.2").text(0x0023_0011, "LO", "ACME").text(0x0023_1101, "LO", "yes").file(),
-        Sample::new("1.1", "1.1.1", "1.1.1.3").text(0x0023_0010, "LO", "OTHER").text(0x0023_1001, "LO", "yes").file(),
+        Sample::new("1.1", "1.1.1", "1.1.1.1")
+            .text(0x0023_0010, "LO", "ACME")
+            .text(0x0023_1001, "LO", "yes")
+            .file(),
+        Sample::new("1.1", "1.1.1", "1.1.1.2")
+            .text(0x0023_0011, "LO", "ACME")
+            .text(0x0023_1101, "LO", "yes")
+            .file(),
+        Sample::new("1.1", "1.1.1", "1.1.1.3")
+            .text(0x0023_0010, "LO", "OTHER")
+            .text(0x0023_1001, "LO", "yes")
+            .file(),
     ];
     let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
     assert_eq!(hilum.store(&files).status(), 200);
@@ -291,7 +299,10 @@ fn lists_of_values_and_empty_ones() {
     assert_eq!(find("/studies?emptyvaluematching=true&PatientID=%22%22", "0020000D"), ["1.4"]);
     assert_eq!(find("/series?Modality=CT&PatientName=doe*", "0020000E"), ["1.1.0", "1.6.0"]);
     assert_eq!(find("/series?ModalitiesInStudy=SR", "0020000E"), ["1.6.0", "1.6.1"]);
-    assert_eq!(find("/instances?SeriesInstanceUID=1.2.0&SeriesInstanceUID=1.2.1", "00080018"), ["1.2.0.1", "1.2.1.1"]);
+    assert_eq!(
+        find("/instances?SeriesInstanceUID=1.2.0&SeriesInstanceUID=1.2.1", "00080018"),
+        ["1.2.0.1", "1.2.1.1"]
+    );
     assert_eq!(find("/instances?SOPInstanceUID=1.1.0.1,1.3.0.1", "00080018"), ["1.1.0.1", "1.3.0.1"]);
     assert_eq!(find("/instances?StudyInstanceUID=1.1&PatientID=nobody", "00080018"), Vec::<String>::new());
 }

@@ -9,11 +9,19 @@ fn store() -> Hilum {
     let files: Vec<Vec<u8>> = (0..120)
         .map(|number| {
             let study = number / 2;
-            Sample::new(&format!("1.{study}"), &format!("1.{study}.{number}"), &format!("1.{study}.{number}.1"))
-                .text(0x0008_0020, "DA", if study % 5 == 0 { "" } else { ["20240101", "20240102", "20230101"][study % 3] })
-                .text(0x0008_0030, "TM", ["10", "11"][study % 2])
-                .text(0x0010_0010, "PN", ["Doe", "doe", "Roe"][study % 3])
-                .file()
+            Sample::new(
+                &format!("1.{study}"),
+                &format!("1.{study}.{number}"),
+                &format!("1.{study}.{number}.1"),
+            )
+            .text(
+                0x0008_0020,
+                "DA",
+                if study % 5 == 0 { "" } else { ["20240101", "20240102", "20230101"][study % 3] },
+            )
+            .text(0x0008_0030, "TM", ["10", "11"][study % 2])
+            .text(0x0010_0010, "PN", ["Doe", "doe", "Roe"][study % 3])
+            .file()
         })
         .collect();
     let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
@@ -71,7 +79,8 @@ fn the_order_is_the_one_asked_for() {
         assert!(known.windows(2).all(|pair| pair[0] >= pair[1]), "{dates:?}");
         assert!(dates[known.len()..].iter().all(|date| date.is_empty()), "{dates:?}");
         let found = hilum.json("/studies?orderby=StudyDate&limit=50");
-        let known: Vec<&str> = column(&found, "00080020").into_iter().take_while(|date| !date.is_empty()).collect();
+        let known: Vec<&str> =
+            column(&found, "00080020").into_iter().take_while(|date| !date.is_empty()).collect();
         assert!(known.len() > 40 && known.windows(2).all(|pair| pair[0] <= pair[1]));
         let found = hilum.json("/studies?orderby=-PatientName&limit=20");
         let roe = |set: &serde_json::Value| set["00100010"]["Value"][0]["Alphabetic"] == "Roe";

@@ -34,7 +34,10 @@ pub fn small_archive() -> Hilum {
             .text(0x0020_0013, "IS", &instance.to_string())
             .text(0x0040_0244, "DA", "20240101")
             .text(0x0040_0245, "TM", "1016")
-            .items(0x0040_0275, &[Sample::empty().text(0x0040_0009, "SH", "SPS1").text(0x0040_1001, "SH", "RP1")])
+            .items(
+                0x0040_0275,
+                &[Sample::empty().text(0x0040_0009, "SH", "SPS1").text(0x0040_1001, "SH", "RP1")],
+            )
             .pixels(4, 4, 1)
     };
     let pr = study(Sample::new("1.1", "1.1.2", "1.1.2.1"), 1).text(0x0008_0060, "CS", "PR");
@@ -166,7 +169,10 @@ fn required_attributes_are_present_when_empty() {
     let hilum = Hilum::start();
     assert_eq!(hilum.store(&[&Sample::new("1.2", "1.2.1", "1.2.1.1").file()]).status(), 200);
     let study = &hilum.json("/studies")[0];
-    for tag in ["00080020", "00080030", "00080050", "00080090", "00100010", "00100020", "00100030", "00100040", "00200010"] {
+    for tag in [
+        "00080020", "00080030", "00080050", "00080090", "00100010", "00100020", "00100030", "00100040",
+        "00200010",
+    ] {
         assert_eq!(study[tag].as_object().map(serde_json::Map::len), Some(1), "{tag}: {study}");
         assert!(study[tag]["vr"].is_string());
     }
@@ -187,16 +193,26 @@ fn required_attributes_are_present_when_empty() {
 fn includefield_brings_more() {
     let hilum = small_archive();
     // At the level searched for, and above; never below.
-    let study = &hilum.json("/studies?PatientID=ID1&includefield=StudyDescription,00080062&includefield=Modality")[0];
+    let study =
+        &hilum.json("/studies?PatientID=ID1&includefield=StudyDescription,00080062&includefield=Modality")[0];
     assert_eq!(text(study, "00081030"), "Study 1");
     assert_eq!(text(study, "00080062"), CT_CLASS);
     assert!(study.get("00080060").is_none());
-    let series = &hilum.json("/studies/1.1/series?Modality=CT&includefield=00081030%2CPatientName%2CSOPInstanceUID")[0];
-    assert_eq!((text(series, "00081030"), series["00100010"]["Value"][0]["Alphabetic"].as_str()), ("Study 1", Some("Doe1^John")));
+    let series = &hilum
+        .json("/studies/1.1/series?Modality=CT&includefield=00081030%2CPatientName%2CSOPInstanceUID")[0];
+    assert_eq!(
+        (text(series, "00081030"), series["00100010"]["Value"][0]["Alphabetic"].as_str()),
+        ("Study 1", Some("Doe1^John"))
+    );
     assert!(series.get("00080018").is_none());
-    let instance = &hilum.json("/instances?SOPInstanceUID=1.1.1.1&includefield=00280004&includefield=SeriesDescription")[0];
+    let instance = &hilum
+        .json("/instances?SOPInstanceUID=1.1.1.1&includefield=00280004&includefield=SeriesDescription")[0];
     assert_eq!((text(instance, "00280004"), text(instance, "0008103E")), ("MONOCHROME2", "Thorax"));
-    for (path, tag) in [("/studies", "00081030"), ("/series?Modality=CT", "0008103E"), ("/studies/1.1/instances", "00080018")] {
+    for (path, tag) in [
+        ("/studies", "00081030"),
+        ("/series?Modality=CT", "0008103E"),
+        ("/studies/1.1/instances", "00080018"),
+    ] {
         let separator = if path.contains('?') { '&' } else { '?' };
         let found = hilum.json(&format!("{path}{separator}includefield=all"));
         assert!(!text(&found[0], tag).is_empty(), "{path}");
@@ -229,13 +245,20 @@ fn counts_follow_store_and_delete() {
     let counts = |hilum: &Hilum| {
         let found = hilum.json("/studies?StudyInstanceUID=1.1");
         let study = &found[0];
-        (study["00201206"]["Value"][0].clone(), study["00201208"]["Value"][0].clone(), study["00080061"]["Value"].as_array().map(Vec::len))
+        (
+            study["00201206"]["Value"][0].clone(),
+            study["00201208"]["Value"][0].clone(),
+            study["00080061"]["Value"].as_array().map(Vec::len),
+        )
     };
     assert_eq!(counts(&hilum), (json!(2), json!(3), Some(2)));
     assert_eq!(hilum.delete("/studies/1.1/series/1.1.2/instances/1.1.2.1").status(), 204);
     assert_eq!(counts(&hilum), (json!(1), json!(2), Some(1)));
     assert_eq!(hilum.json("/studies?ModalitiesInStudy=PR"), json!([]));
-    let more = Sample::new("1.1", "1.1.3", "1.1.3.1").text(0x0008_0060, "CS", "SR").text(0x0010_0020, "LO", "ID1").file();
+    let more = Sample::new("1.1", "1.1.3", "1.1.3.1")
+        .text(0x0008_0060, "CS", "SR")
+        .text(0x0010_0020, "LO", "ID1")
+        .file();
     assert_eq!(hilum.store(&[&more]).status(), 200);
     assert_eq!(counts(&hilum), (json!(2), json!(3), Some(2)));
     assert_eq!(sorted(&hilum.json("/studies?ModalitiesInStudy=SR"), "0020000D"), ["1.1"]);
@@ -250,7 +273,8 @@ fn counts_follow_store_and_delete() {
 fn the_latest_instance_speaks_for_its_study() {
     let hilum = Hilum::start();
     for (number, name) in ["Old^Name", "New^Name"].into_iter().enumerate() {
-        let file = Sample::new("1.2", "1.2.1", &format!("1.2.1.{number}")).text(0x0010_0010, "PN", name).file();
+        let file =
+            Sample::new("1.2", "1.2.1", &format!("1.2.1.{number}")).text(0x0010_0010, "PN", name).file();
         assert_eq!(hilum.store(&[&file]).status(), 200);
     }
     assert_eq!(hilum.json("/studies?PatientName=Old*"), json!([]));

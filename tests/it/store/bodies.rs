@@ -87,7 +87,8 @@ fn delimiters_within_the_data_are_data() {
         multipart("XX", &[&file]),
     ));
     assert!(status < 300);
-    let back = hilum.get_as("/studies/1.2/series/1.2.1/instances/1.2.1.1", "application/dicom; transfer-syntax=*");
+    let back =
+        hilum.get_as("/studies/1.2/series/1.2.1/instances/1.2.1.1", "application/dicom; transfer-syntax=*");
     assert_eq!(back.bytes().unwrap(), file);
 }
 
@@ -136,7 +137,9 @@ fn accept_is_looked_at_before_anything_is_stored() {
     };
     problem(send("text/csv"), 406, "not-acceptable");
     assert_eq!(hilum.json("/studies"), json!([]));
-    for accept in ["*/*", "application/json", "application/dicom+json", "application/dicom+json;q=0.1, text/html"] {
+    for accept in
+        ["*/*", "application/json", "application/dicom+json", "application/dicom+json;q=0.1, text/html"]
+    {
         assert_eq!(outcome(send(accept)).0, 200, "{accept}");
     }
 }
@@ -178,8 +181,15 @@ fn malformed_multipart_is_400() {
     let hilum = Hilum::start();
     let kind = "multipart/related; type=\"application/dicom\"; boundary=XX";
     let long = format!("--XX\r\nX: {}\r\n\r\nx\r\n--XX--", "a".repeat(1 << 20));
-    for body in ["", "nothing here", "--YY\r\n\r\nx\r\n--YY--", "--XX\r\nno colon\r\n\r\nx\r\n--XX--", "--XX--", "--XX\r\nA: b", &long]
-    {
+    for body in [
+        "",
+        "nothing here",
+        "--YY\r\n\r\nx\r\n--YY--",
+        "--XX\r\nno colon\r\n\r\nx\r\n--XX--",
+        "--XX--",
+        "--XX\r\nA: b",
+        &long,
+    ] {
         let response = hilum.post("/studies", kind, body.to_owned());
         let status = response.status();
         assert_eq!(status, 400, "{:.40}: {}", body, response.text().unwrap());

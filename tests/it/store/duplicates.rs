@@ -46,7 +46,8 @@ fn other_bytes_are_refused_and_the_first_ones_stay() {
         let (status, module) = outcome(hilum.store(&[&elsewhere.file()]));
         assert_eq!((status, reasons(&module, "00081198")), (409, vec![273]));
     }
-    let back = hilum.get_as("/studies/1.2/series/1.2.1/instances/1.2.1.1", "application/dicom; transfer-syntax=*");
+    let back =
+        hilum.get_as("/studies/1.2/series/1.2.1/instances/1.2.1.1", "application/dicom; transfer-syntax=*");
     assert_eq!(back.bytes().unwrap(), first);
     assert_eq!(hilum.json("/studies").as_array().map(Vec::len), Some(1));
 }

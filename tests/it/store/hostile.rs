@@ -17,7 +17,8 @@ fn good(number: u32) -> Vec<u8> {
 fn among_good_ones(hilum: &Hilum, name: &str, file: &[u8], number: u32) {
     let (status, module) = outcome(hilum.store(&[&good(number * 2), file, &good(number * 2 + 1)]));
     assert!(matches!(status, 200 | 202), "{name}: {status} {module}");
-    let stored: Vec<&str> = values(&module, "00081199").into_iter().map(|item| text(item, "00081155")).collect();
+    let stored: Vec<&str> =
+        values(&module, "00081199").into_iter().map(|item| text(item, "00081155")).collect();
     for number in [number * 2, number * 2 + 1] {
         let uid = format!("9.9.1.{number}");
         assert!(stored.contains(&uid.as_str()), "{name}: {module}");
@@ -77,7 +78,10 @@ fn hostile_files_fail_alone() {
         ("unending OB", lying(b"OB", 0xFFFF_FFFF)),
         ("only a preamble", vec![0; 128]),
         ("only the prefix", [vec![0; 128], b"DICM".to_vec()].concat()),
-        ("a meta length of 4 GiB", [vec![0; 128], b"DICM\x02\0\0\0UL\x04\0\xFF\xFF\xFF\xFF".to_vec()].concat()),
+        (
+            "a meta length of 4 GiB",
+            [vec![0; 128], b"DICM\x02\0\0\0UL\x04\0\xFF\xFF\xFF\xFF".to_vec()].concat(),
+        ),
         ("half a header", base[..base.len() - 5].to_vec()),
         ("0xFF", vec![0xFF; 5000]),
         ("a bomb", bomb),

@@ -31,7 +31,8 @@ fn all_stored_is_200_with_the_module() {
 #[test]
 fn two_studies_have_no_common_retrieve_url() {
     let hilum = Hilum::start();
-    let files = [Sample::new("1.2", "1.2.1", "1.2.1.1").file(), Sample::new("1.3", "1.3.1", "1.3.1.1").file()];
+    let files =
+        [Sample::new("1.2", "1.2.1", "1.2.1.1").file(), Sample::new("1.3", "1.3.1", "1.3.1.1").file()];
     let response = hilum.store(&[&files[0], &files[1]]);
     assert_eq!(header(&response, "location"), "");
     let (status, module) = outcome(response);
