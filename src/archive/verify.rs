@@ -1,7 +1,11 @@
 //! Verify: every stored byte against its digest, and packs, catalog and index
 //! against each other. It changes nothing.
 
-use std::{collections::HashSet, ops::ControlFlow, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::ControlFlow,
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -38,7 +42,12 @@ pub enum Finding {
     NotInCatalog { instance: String, pack: u32, offset: u64 },
     /// The catalog's own numbers contradict each other.
     Counts { what: String, says: u64, there_are: u64 },
-    /// A study is in the catalog and not in the index, or the other way round.
+    /// The catalog itself is damaged: `hilum rebuild` makes it anew.
+    Catalog { why: String },
+    /// The catalog does not say of an instance what its pack says.
+    Differs { instance: String, pack: u32, offset: u64 },
+    /// The index does not count the instances of a study or series as the
+    /// catalog does; none when one of them does not know it.
     Index { what: String, catalog: u64, index: u64 },
 }
 
@@ -84,9 +93,16 @@ impl Archive {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Report, ArchiveError> {
         let mut report = Report::default();
+        match self.core.catalog.check() {
+            Ok(true) => {}
+            Ok(false) => report.add(Finding::Catalog { why: "it was not whole, and was mended".to_owned() }),
+            Err(error) => report.add(damaged_catalog(&error.into())),
+        }
         let right = verify_packs(&self.core, &mut report, progress)?;
         verify_rows(&self.core, &right, &mut report)?;
-        verify_index(&self.core, &mut report)?;
+        if let Err(error) = verify_index(&self.core, &mut report) {
+            report.add(Finding::Index { what: error.to_string(), catalog: 0, index: 0 });
+        }
         Ok(report)
     }
 }
@@ -103,24 +119,15 @@ fn verify_packs(
     let known: HashSet<PackId> = packs.iter().map(|info| info.pack).collect();
     for info in packs {
         report.packs += 1;
-        let mut failed = None;
-        let walked = core.packs.replay(info.pack, 0, &mut |found| match check_entry(
-            &snapshot, info.pack, found, report,
-        ) {
-            Ok(Some(place)) => {
-                right.insert((place.pack, place.offset));
-                progress(report.bytes);
-                ControlFlow::Continue(())
+        let walked = core.packs.replay(info.pack, 0, &mut |found| {
+            match check_entry(&snapshot, info.pack, found, report) {
+                Ok(Some(place)) => drop(right.insert((place.pack, place.offset))),
+                Ok(None) => {}
+                Err(error) => report.add(damaged_catalog(&error)),
             }
-            Ok(None) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
+            progress(report.bytes);
+            ControlFlow::Continue(())
         });
-        if let Some(error) = failed {
-            return Err(error);
-        }
         match walked {
             Ok(end) => end.tail.iter().for_each(|damage| report.add(damaged(info.pack, damage))),
             Err(error) => report.add(Finding::PackUnreadable { pack: info.pack.0, why: error.to_string() }),
@@ -142,12 +149,22 @@ fn check_entry(
     report: &mut Report,
 ) -> Result<Option<Place>, ArchiveError> {
     match found {
-        Replayed::File { path, stamp, place, .. } => {
+        Replayed::File { path, stamp, place, digest, .. } => {
             report.files += 1;
             report.bytes += place.length;
-            let known = snapshot.instance(&path)?.is_some_and(|row| row.stamp >= stamp);
+            let row = snapshot.instance(&path)?.filter(|row| row.stamp >= stamp);
+            if let Some(row) = &row
+                && row.place == place
+                && (row.stamp, row.digest) != (stamp, digest)
+            {
+                report.add(Finding::Differs {
+                    instance: path.to_string(),
+                    pack: pack.0,
+                    offset: place.offset,
+                });
+            }
             // Deleted, or replaced under another path: not live, as it should be.
-            if !known && !is_superseded(snapshot, &path)? {
+            if row.is_none() && !is_superseded(snapshot, &path)? {
                 report.add(Finding::NotInCatalog {
                     instance: path.to_string(),
                     pack: pack.0,
@@ -188,8 +205,12 @@ fn verify_rows(core: &Core, right: &HashSet<(PackId, u64)>, report: &mut Report)
         let Some(last) = studies.last() else { return Ok(()) };
         after = last.id;
         for study in &studies {
-            let found = verify_study(&snapshot, &study.uid, right, report)?;
-            count(report, &format!("instances of study {}", study.uid), study.instances, found);
+            match verify_study(&snapshot, &study.uid, right, report) {
+                Ok(found) => {
+                    count(report, &format!("instances of study {}", study.uid), study.instances, found);
+                }
+                Err(error) => report.add(damaged_catalog(&error)),
+            }
         }
     }
 }
@@ -233,19 +254,42 @@ fn count(report: &mut Report, what: &str, says: u64, there_are: u64) {
     }
 }
 
-/// The index holds as many studies, series and instances as the catalog.
+fn damaged_catalog(error: &ArchiveError) -> Finding {
+    Finding::Catalog { why: error.to_string() }
+}
+
+/// The index knows the studies and series of the catalog, and no others.
 fn verify_index(core: &Core, report: &mut Report) -> Result<(), ArchiveError> {
-    let totals = core.catalog.read()?.totals()?;
-    let studies = core.index.search(&Query::new(Resource::Studies), 0, &|_| false)?;
-    let series = core.index.search(&Query::new(Resource::Series), 0, &|_| false)?;
-    for (what, catalog, index) in [
-        ("studies", totals.studies, studies.total),
-        ("series", totals.series, series.total),
-        ("instances", totals.instances, series.instances),
-    ] {
-        if catalog != index {
-            report.add(Finding::Index { what: what.to_owned(), catalog, index });
+    let snapshot = core.catalog.read()?;
+    let of = |resource| -> Result<BTreeMap<u64, u64>, ArchiveError> {
+        let hits = core.index.search(&Query::new(resource), usize::MAX, &|_| false)?;
+        Ok(hits.rows.iter().map(|hit| (hit.series_id.unwrap_or(hit.study_id), hit.instances)).collect())
+    };
+    let (mut studies, mut series) = (of(Resource::Studies)?, of(Resource::Series)?);
+    let mut after = 0;
+    loop {
+        let page = snapshot.studies(after, PAGE)?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        for study in page {
+            let known = studies.remove(&study.id).unwrap_or_default();
+            indexed(report, || format!("study {}", study.uid), study.instances, known);
+            for row in snapshot.series_of(&study.uid)? {
+                let known = series.remove(&row.id).unwrap_or_default();
+                indexed(report, || format!("series {}", row.path), row.instances, known);
+            }
+        }
+    }
+    for (what, left) in [("a study", studies), ("a series", series)] {
+        for (id, instances) in left {
+            indexed(report, || format!("{what} that is not there, with the id {id}"), 0, instances.max(1));
         }
     }
     Ok(())
+}
+
+fn indexed(report: &mut Report, what: impl FnOnce() -> String, catalog: u64, index: u64) {
+    if catalog != index {
+        report.add(Finding::Index { what: what(), catalog, index });
+    }
 }

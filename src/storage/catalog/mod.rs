@@ -168,6 +168,21 @@ impl Catalog {
         })
     }
 
+    /// Reads the whole file and holds every page against its checksum. Nothing
+    /// else may use the catalog meanwhile. False when something was amiss that
+    /// could be mended, which it then is.
+    ///
+    /// # Errors
+    /// `Open` when the file is damaged, or is in use.
+    pub fn check(&self) -> Result<bool, CatalogError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_mut().ok_or(CatalogError::Closed)?;
+        // The library below asserts about the form of its file.
+        let checked = catch_unwind(AssertUnwindSafe(|| database.check_integrity()));
+        let checked = checked.map_err(|_| CatalogError::damaged(&self.path))?;
+        checked.map_err(|error| CatalogError::open(&self.path, error))
+    }
+
     /// The catalog as it is now. It must not be kept over network writes: the
     /// file grows as long as it is held.
     ///

@@ -167,7 +167,7 @@ impl Packs {
     /// Whether there is a pack store in `dir`.
     #[must_use]
     pub fn exist(dir: &Path) -> bool {
-        Local::exist(dir)
+        dir.join("FORMAT").is_file()
     }
 
     /// Opens the packs of a volume.
