@@ -1,3 +1,6 @@
+//! libFuzzer's way in for DICOM files. What must hold stands in `targets.rs`; here
+//! is nothing but the call. Runs under cargo-fuzz only (see README.md).
+
 #![no_main]
 
 #[path = "../targets.rs"]
