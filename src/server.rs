@@ -14,6 +14,13 @@ use crate::{
     storage::{catalog, index, packs},
 };
 
+/// How long the end of a server waits for its workers to let go, and how often
+/// it looks.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
+const CLOSE_STEP: Duration = Duration::from_millis(5);
+/// Time between two foldings of the metrics.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
 /// A server that listens and has yet to be run to its end.
 pub struct Server {
     running: actix_web::dev::Server,
@@ -31,6 +38,7 @@ impl Server {
     pub fn start(config: &Config) -> anyhow::Result<Self> {
         config.check()?;
         let metrics = metrics_recorder();
+        keep_up(metrics.clone());
         let archive = Archive::open(&config.data, &archive_options(config))?;
         let listener = std::net::TcpListener::bind(config.listen)?;
         let address = listener.local_addr()?;
@@ -72,6 +80,13 @@ impl Server {
     pub async fn run(self) -> anyhow::Result<()> {
         self.running.await?;
         tracing::info!("no request is in flight any more; closing the archive");
+        // Workers let go of the archive a little after they report their end.
+        // Closed by the last of them, it would be closed after the return.
+        let mut waits = CLOSE_WAIT.as_millis() / CLOSE_STEP.as_millis();
+        while Arc::strong_count(&self.archive) > 1 && waits > 0 {
+            tokio::time::sleep(CLOSE_STEP).await;
+            waits -= 1;
+        }
         drop(self.archive);
         Ok(())
     }
@@ -116,6 +131,18 @@ pub fn archive_options(config: &Config) -> archive::Options {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// Folds what was recorded into the histograms from time to time: until then
+/// every request's time is kept by itself, so a server that nobody asks for
+/// its metrics would grow without end.
+fn keep_up(metrics: PrometheusHandle) {
+    actix_web::rt::spawn(async move {
+        loop {
+            actix_web::rt::time::sleep(UPKEEP_EVERY).await;
+            metrics.run_upkeep();
+        }
+    });
 }
 
 /// The recorder of this process; a second server in it (tests) shares it.

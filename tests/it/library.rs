@@ -85,6 +85,17 @@ impl Hilum {
         self.client.request(method, format!("{}{path}", self.base))
     }
 
+    /// Begins an upload that does not end.
+    pub fn open_upload(&self) -> TcpStream {
+        let address = self.root.strip_prefix("http://").expect("an address");
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        let head = "POST /dicomweb/studies HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\
+                    Content-Type: application/dicom\r\n\r\nx";
+        stream.write_all(head.as_bytes()).expect("the server listens");
+        std::thread::sleep(Duration::from_millis(200));
+        stream
+    }
+
     /// Sends bytes as they are and ends the connection.
     pub fn raw_and_close(&self, request: &[u8]) {
         let address = self.root.strip_prefix("http://").expect("an address");

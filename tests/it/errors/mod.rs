@@ -123,7 +123,7 @@ fn huge_headers_and_urls_are_refused_and_cost_nothing() {
         let answer = hilum.raw(request.as_bytes());
         let status: u16 = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
         // A closed connection is an answer too.
-        assert!(status == 0 || (400..500).contains(&status), "{:.60}: {:.200}", request, answer);
+        assert!(status == 0 || (400..500).contains(&status), "{request:.60}: {answer:.200}");
         assert_eq!(hilum.get("/studies").send().unwrap().status(), 200);
     }
     // What is still allowed: nonsense of some kilobytes.
@@ -176,8 +176,25 @@ fn each_code_has_its_status() {
     problem(hilum.post("/studies", related, multipart("XX", &[&vec![0; 6000]])), 413, "too-large");
     problem(hilum.post("/studies", "text/css", "x"), 415, "unsupported-media-type");
     problem(hilum.get("/studies").header("Host", "a b").send().unwrap(), 400, "bad-host");
-    let busy = Hilum::with(|config| config.limits.uploads_max = 0);
-    let response = busy.store(&[&stored]);
+}
+
+/// A place for uploads that is taken: 503, and served again when it is free.
+#[test]
+fn too_many_uploads_are_503_with_retry_after() {
+    let hilum = Hilum::with(|config| config.limits.uploads_max = 1);
+    let file = Sample::new("1.2", "1.2.1", "1.2.1.1").file();
+    let slow = hilum.open_upload();
+    let response = hilum.store(&[&file]);
     assert!(header(&response, "retry-after").parse::<u32>().is_ok());
     problem(response, 503, "busy");
+    // Reads go on.
+    assert_eq!(hilum.get("/studies").send().unwrap().status(), 200);
+    drop(slow);
+    for _ in 0..100 {
+        if hilum.store(&[&file]).status() == 200 {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("the place was not given back");
 }

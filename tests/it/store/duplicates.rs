@@ -117,3 +117,16 @@ fn what_was_stored_is_there_after_a_restart() {
     assert_eq!(back.bytes().unwrap(), fixture("MR_small.dcm"));
     assert_eq!(outcome(hilum.store(&[&fixture("MR_small.dcm")])).0, 200);
 }
+
+/// `Server::run` once returned while a worker still held the archive: the next
+/// start found the packs in use by another process, namely itself.
+#[test]
+fn a_stopped_server_has_closed_its_archive() {
+    let mut hilum = Hilum::start();
+    let file = Sample::new("1.2", "1.2.1", "1.2.1.1").file();
+    for _ in 0..15 {
+        assert_eq!(outcome(hilum.store(&[&file])).0, 200);
+        hilum = hilum.restart();
+    }
+    assert_eq!(hilum.json("/instances").as_array().map(Vec::len), Some(1));
+}

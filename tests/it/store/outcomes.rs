@@ -142,7 +142,7 @@ fn a_study_of_the_url_refuses_other_studies() {
 #[test]
 fn what_departs_from_the_standard_is_stored_with_a_warning() {
     let hilum = Hilum::start();
-    for name in ["variants/badVR.dcm", "odd/rtstruct.dcm", "odd/SC_rgb_jpeg.dcm"] {
+    for name in ["variants/badVR.dcm", "charset/chrJapMulti.dcm", "odd/SC_rgb_jpeg.dcm"] {
         let (status, module) = outcome(hilum.store(&[&fixture(name)]));
         assert_eq!(status, 202, "{name}: {module}");
         let item = values(&module, "00081199")[0];
