@@ -124,7 +124,9 @@ fn broken_bodies() {
         b"pre\n--boundary \t\nContent-Type: application/dicom\nX:\n\ndata\n--boundary--".to_vec(),
         b"--boundary\r\nContent-Location: a\r\n\r\n\r\n--boundary--\r\nepilogue".to_vec(),
     ];
-    seeds.iter_mut().for_each(|seed| seed.insert(0, 17));
+    for seed in &mut seeds {
+        seed.insert(0, 17);
+    }
     broken("multipart", &seeds, 500, targets::multipart);
 }
 
