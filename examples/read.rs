@@ -37,7 +37,7 @@ fn main() -> Result<()> {
             Err(error) => json!({ "error": error.to_string() }),
         };
         line["file"] = json!(file);
-        line["micros"] = json!(micros as u64);
+        line["micros"] = json!(u64::try_from(micros)?);
         line["read"] = match part10::read(&bytes, &limits) {
             Ok(instance) => json!(instance.path.to_string()),
             Err(error) => json!({ "error": error.to_string() }),
@@ -76,7 +76,9 @@ fn elements(dataset: &DataSet) -> serde_json::Value {
             Value::Double(numbers) => json!(numbers.iter().map(|n| format!("{n:e}")).collect::<Vec<_>>()),
             Value::Tags(tags) => json!(tags),
             Value::Items(items) => json!(items.iter().map(elements).collect::<Vec<_>>()),
-            Value::Inline(bytes) => json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+            Value::Inline(bytes) => {
+                json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat())
+            }
             Value::Bulk(bulk) => json!({ "path": bulk.path, "offset": bulk.offset, "length": bulk.length }),
         };
         (format!("{:04X}{:04X}", tag.group(), tag.element()), json!([element.vr.to_string(), value]))

@@ -18,6 +18,8 @@ use crate::{
 /// it looks.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
 const CLOSE_STEP: Duration = Duration::from_millis(5);
+/// Time between two foldings of the metrics.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// A server that listens and has yet to be run to its end.
 pub struct Server {
@@ -36,6 +38,7 @@ impl Server {
     pub fn start(config: &Config) -> anyhow::Result<Self> {
         config.check()?;
         let metrics = metrics_recorder();
+        keep_up(metrics.clone());
         let archive = Archive::open(&config.data, &archive_options(config))?;
         let listener = std::net::TcpListener::bind(config.listen)?;
         let address = listener.local_addr()?;
@@ -128,6 +131,18 @@ pub fn archive_options(config: &Config) -> archive::Options {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// Folds what was recorded into the histograms from time to time: until then
+/// every request's time is kept by itself, so a server that nobody asks for
+/// its metrics would grow without end.
+fn keep_up(metrics: PrometheusHandle) {
+    actix_web::rt::spawn(async move {
+        loop {
+            actix_web::rt::time::sleep(UPKEEP_EVERY).await;
+            metrics.run_upkeep();
+        }
+    });
 }
 
 /// The recorder of this process; a second server in it (tests) shares it.

@@ -141,8 +141,11 @@ struct Flushed {
     instance: Box<NewInstance>,
     answer: Answer,
     /// Given back once the catalog knows the instance.
-    _reservation: Reservation,
+    reservation: Reservation,
 }
+
+/// A batch that could not be written, and who waits to hear of it.
+type Refused = (ArchiveError, Vec<Answer>);
 
 impl Loop {
     fn run(mut self, jobs: &Receiver<Job>) {
@@ -201,10 +204,10 @@ impl Loop {
         let mut answers = Vec::with_capacity(stores.len());
         let mut reservations = Vec::with_capacity(stores.len());
         let mut changes = Vec::with_capacity(stores.len() + 1);
-        for Flushed { instance, answer, _reservation } in stores {
+        for Flushed { instance, answer, reservation } in stores {
             changes.push(Change::Store { instance, rule: Rule::Reject });
             answers.push(answer);
-            reservations.push(_reservation);
+            reservations.push(reservation);
         }
         match self.apply(changes, &places) {
             Ok(outcomes) => {
@@ -283,7 +286,7 @@ impl Loop {
     }
 
     /// Writes the files of a batch with one flush.
-    fn write_files(&self, jobs: Vec<Job>) -> Result<(Vec<Flushed>, Vec<Place>), (ArchiveError, Vec<Answer>)> {
+    fn write_files(&self, jobs: Vec<Job>) -> Result<(Vec<Flushed>, Vec<Place>), Refused> {
         let mut stores = Vec::with_capacity(jobs.len());
         let mut files = Vec::new();
         for Job { work, answer } in jobs {
@@ -291,10 +294,10 @@ impl Loop {
                 Work::File { bytes, mut instance, reservation } => {
                     instance.stamp = self.core.clock.stamp();
                     files.push((stores.len(), bytes));
-                    stores.push(Flushed { instance, answer, _reservation: reservation });
+                    stores.push(Flushed { instance, answer, reservation });
                 }
                 Work::Placed { instance, reservation } => {
-                    stores.push(Flushed { instance, answer, _reservation: reservation });
+                    stores.push(Flushed { instance, answer, reservation });
                 }
                 // A deletion is never in a batch of stores.
                 Work::Delete { .. } => {}

@@ -54,7 +54,15 @@ impl From<PackError> for ArchiveError {
             PackError::Full { .. } => Self::Full,
             PackError::Busy { .. } => Self::Busy,
             PackError::Damaged { .. } => Self::Damaged(error.to_string()),
-            other => Self::Packs(other),
+            other @ (PackError::Over { .. }
+            | PackError::Missing { .. }
+            | PackError::OutOfRange { .. }
+            | PackError::Standing { .. }
+            | PackError::Newer { .. }
+            | PackError::Format { .. }
+            | PackError::Locked { .. }
+            | PackError::Io { .. }
+            | PackError::Folder { .. }) => Self::Packs(other),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Floor 3: the transactions. One file each; the only place that combines the
-//! storages. Every public function takes a [`Permit`](crate::auth::Permit).
+//! storages. Every public function takes a [`Permit`].
 //!
 //! Invariants:
 //! 1. What is acknowledged is flushed in a pack and visible to every read.
@@ -36,7 +36,7 @@ use crate::{
     auth::Permit,
     dicom::{StudyUid, attributes, json, part10},
     storage::{
-        catalog::{self, Catalog, Change, Durability, Outcome, Target},
+        catalog::{self, Catalog, CatalogError, Change, Durability, Outcome, Target},
         index::{self, Index, Opened},
         packs::{self, Packs},
     },
@@ -125,7 +125,7 @@ impl Archive {
     /// # Errors
     /// `NotFound` when there is no archive; as [`Archive::open`].
     pub fn open_existing(data: &Path, options: &Options) -> Result<Arc<Self>, ArchiveError> {
-        if !Packs::exist(data) {
+        if !Packs::exist(&Layout::packs(data)) {
             return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
         }
         Self::open(data, options)
@@ -137,21 +137,35 @@ impl Archive {
     /// # Errors
     /// As [`Archive::open_existing`].
     pub fn rebuild(_permit: &Permit, data: &Path, options: &Options) -> Result<Recovered, ArchiveError> {
-        if !Packs::exist(data) {
+        if !Packs::exist(&Layout::packs(data)) {
             return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
         }
-        let catalog = Layout::catalog(data);
-        // Opened once, so that one in use by a server is not pulled away.
-        drop(open_catalog(&catalog, options.catalog)?);
-        catalog::set_aside(&catalog, "replaced").map_err(ArchiveError::Io)?;
+        // Opened first, so that nothing is pulled away from under a server.
+        let packs = Packs::open(&Layout::packs(data), options.packs)?;
+        catalog::set_aside(&Layout::catalog(data), "replaced").map_err(ArchiveError::Io)?;
         index::discard(&Layout::index(data)).map_err(ArchiveError::Io)?;
-        let (archive, recovered) = Self::open_and_recover(data, options)?;
+        let (archive, recovered) = Self::open_on(packs, data, options)?;
         drop(archive);
         Ok(recovered)
     }
 
     fn open_and_recover(data: &Path, options: &Options) -> Result<(Arc<Self>, Recovered), ArchiveError> {
-        let packs = Packs::open(data, options.packs)?;
+        let packs = Packs::open(&Layout::packs(data), options.packs)?;
+        match Self::open_on(packs.clone(), data, options) {
+            // It opened and was found to be damaged when it was read.
+            Err(ArchiveError::Catalog(error)) if error.is_damage() => {
+                replace_catalog(&Layout::catalog(data), &error)?;
+                Self::open_on(packs, data, options)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_on(
+        packs: Packs,
+        data: &Path,
+        options: &Options,
+    ) -> Result<(Arc<Self>, Recovered), ArchiveError> {
         let catalog = open_catalog(&Layout::catalog(data), options.catalog)?;
         let (index, index_is_new) = open_index(&Layout::index(data), &options.index, &catalog)?;
         let seq = catalog.durable_seq();
@@ -201,12 +215,18 @@ fn open_catalog(path: &Path, options: catalog::Options) -> Result<Catalog, Archi
     };
     match Catalog::open(path, options, Box::new(resplit)) {
         Err(error) if error.is_damage() => {
-            tracing::error!(%error, "the catalog is set aside and made anew from the packs");
-            catalog::set_aside(path, "damaged").map_err(ArchiveError::Io)?;
+            replace_catalog(path, &error)?;
             Ok(Catalog::open(path, options, Box::new(resplit))?)
         }
         opened => Ok(opened?),
     }
+}
+
+/// Moves a damaged catalog out of the way of a new one.
+fn replace_catalog(path: &Path, error: &CatalogError) -> Result<(), ArchiveError> {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    tracing::error!(%error, source, "the catalog is set aside and made anew from the packs");
+    catalog::set_aside(path, "damaged").map_err(ArchiveError::Io)
 }
 
 /// Opens the index; true when it is an empty one to be filled from the catalog.
@@ -229,10 +249,14 @@ fn open_index(
     Ok((Index::create(path, options)?, true))
 }
 
-/// Where the parts of an archive lie in its folder, beside `packs`.
+/// Where the parts of an archive lie in its folder.
 pub(crate) struct Layout;
 
 impl Layout {
+    pub(crate) fn packs(data: &Path) -> PathBuf {
+        data.join("packs")
+    }
+
     pub(crate) fn catalog(data: &Path) -> PathBuf {
         data.join(catalog::FILE_NAME)
     }

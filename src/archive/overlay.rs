@@ -178,12 +178,12 @@ pub fn view_of(snapshot: &Snapshot, study: &StudyUid) -> Result<Option<StudyView
     let Some(row) = snapshot.study(study)? else { return Ok(None) };
     let series = snapshot
         .series_of(study)?
-        .iter()
+        .into_iter()
         .map(|series| SeriesView {
             id: series.id,
-            set: series.computed(),
             sop_classes: series.sop_classes.keys().cloned().collect(),
             instances: series.instances,
+            set: series.computed(),
         })
         .collect();
     Ok(Some(StudyView { id: row.id, set: row.computed(), series }))

@@ -144,12 +144,15 @@ impl Pieces {
         cut
     }
 
-    /// Takes the next bytes off the front if they are in memory.
-    pub fn take_ready(&mut self) -> Option<Bytes> {
-        let bytes = self.list.front()?.in_memory()?;
-        self.list.pop_front();
-        self.length -= bytes.len() as u64;
-        Some(bytes)
+    /// Takes what is in memory off the front.
+    pub fn take_ready(&mut self) -> VecDeque<Bytes> {
+        let mut ready = VecDeque::new();
+        while let Some(bytes) = self.list.front().and_then(Piece::in_memory) {
+            self.list.pop_front();
+            self.length -= bytes.len() as u64;
+            ready.push_back(bytes);
+        }
+        ready
     }
 
     /// Reads the next [`READ_BYTES`], or what is left, into memory. Blocks on

@@ -167,6 +167,9 @@ fn report(pack: PackId, damage: &Damage) {
 /// Catalog and index at the end of what the packs hold.
 pub(super) fn recover(core: &Arc<Core>, index_is_new: bool) -> Result<Recovered, ArchiveError> {
     observe_last_stamp(core)?;
+    if let Some((highest, _)) = core.catalog.read()?.packs()?.last() {
+        core.packs.number_after(*highest);
+    }
     let recovered = replay_packs(core)?;
     if recovered != Recovered::default() {
         tracing::info!(

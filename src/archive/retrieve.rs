@@ -263,7 +263,7 @@ impl Core {
             match (segment, &inflated) {
                 (Segment::Bytes(bytes), _) => pieces.push_bytes(bytes),
                 (Segment::Copy { offset, length }, None) => {
-                    pieces.push_stored(&file, offset..offset + length)
+                    pieces.push_stored(&file, offset..offset + length);
                 }
                 (Segment::Copy { offset, length }, Some(inflated)) => {
                     pieces.push_inflated(inflated, offset..offset + length);
@@ -291,7 +291,7 @@ impl Core {
         if transfer_syntax::is_deflated(&row.transfer_syntax) {
             pieces.push_inflated(&Arc::new(self.inflate(row)?), range);
         } else if transfer_syntax::is_big_endian(&row.transfer_syntax) {
-            let width = self.word_bytes(snapshot, row, path)?;
+            let width = word_bytes(snapshot, row, path)?;
             pieces.push_swapped(&stored(snapshot, row, range.clone())?, range, width);
         } else {
             pieces.push_stored(&stored(snapshot, row, range.clone())?, range);
@@ -312,17 +312,17 @@ impl Core {
         let (_, inflated) = part10::parse_and_keep(&source, &self.limits)?;
         inflated.ok_or_else(|| ArchiveError::Damaged(format!("{} is not deflated any more", row.path)))
     }
+}
 
-    /// Bytes of the words of which a big endian value consists. Only the
-    /// metadata tell it; Big Endian is retired and rare.
-    fn word_bytes(&self, snapshot: &Snapshot, row: &InstanceRow, path: &str) -> Result<u8, ArchiveError> {
-        let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-        let set = json::read(&metadata, json::Limits::default())
-            .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
-        let tag = path.rsplit('.').next().and_then(attributes::by_name).unwrap_or(PIXEL_DATA_TAG);
-        let vr = set.get(tag).map_or_else(|| attributes::vr(tag), |element| element.vr);
-        Ok(transcode::word_bytes(tag, vr, set.first_int(BITS_ALLOCATED)))
-    }
+/// Bytes of the words of which a big endian value consists. Only the
+/// metadata tell it; Big Endian is retired and rare.
+fn word_bytes(snapshot: &Snapshot, row: &InstanceRow, path: &str) -> Result<u8, ArchiveError> {
+    let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
+    let set = json::read(&metadata, json::Limits::default())
+        .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
+    let tag = path.rsplit('.').next().and_then(attributes::by_name).unwrap_or(PIXEL_DATA_TAG);
+    let vr = set.get(tag).map_or_else(|| attributes::vr(tag), |element| element.vr);
+    Ok(transcode::word_bytes(tag, vr, set.first_int(BITS_ALLOCATED)))
 }
 
 /// Makes pieces of the frames of one instance.
@@ -339,11 +339,8 @@ impl<'a> FrameReader<'a> {
         let syntax = &row.transfer_syntax;
         let inflated =
             if transfer_syntax::is_deflated(syntax) { Some(Arc::new(core.inflate(row)?)) } else { None };
-        let swap = if transfer_syntax::is_big_endian(syntax) {
-            core.word_bytes(snapshot, row, PIXEL_DATA)?
-        } else {
-            1
-        };
+        let swap =
+            if transfer_syntax::is_big_endian(syntax) { word_bytes(snapshot, row, PIXEL_DATA)? } else { 1 };
         Ok(Self { core, snapshot, row, inflated, swap })
     }
 
@@ -364,7 +361,11 @@ impl<'a> FrameReader<'a> {
                 packed.push_bytes(repack(&bytes, shift, frame_bits));
                 Ok(packed)
             }
-            _ => Ok(pieces),
+            Frames::None
+            | Frames::Native { .. }
+            | Frames::Single(_)
+            | Frames::Table { .. }
+            | Frames::Video(_) => Ok(pieces),
         }
     }
 

@@ -83,6 +83,9 @@ impl Archive {
     }
 }
 
+/// What orders the instances of a series.
+type InstanceOrder = (i64, InstanceUid);
+
 struct Search<'a> {
     core: &'a Core,
     query: &'a Query,
@@ -170,7 +173,17 @@ impl Search<'_> {
     fn uids_of(&self, tag: Tag) -> Option<&[String]> {
         self.query.keys.iter().find(|key| key.tag == tag).and_then(|key| match &key.test {
             Test::Uids(uids) if uids.len() <= NAMED_STUDIES_MAX => Some(uids.as_slice()),
-            _ => None,
+            Test::Any
+            | Test::Empty
+            | Test::Uids(_)
+            | Test::OneOf(_)
+            | Test::AllOf(_)
+            | Test::Wildcard(_)
+            | Test::Name(_)
+            | Test::Number(_)
+            | Test::Range(_)
+            | Test::DateTime { .. }
+            | Test::Item(_) => None,
         })
     }
 
@@ -181,20 +194,22 @@ impl Search<'_> {
         let mut views = BTreeMap::new();
         for uid in studies {
             let Some(row) = snapshot.study(uid)? else { continue };
+            let study_id = row.id;
             let study = Arc::new(row.computed());
             if self.query.target == Level::Study {
-                candidates.push((order_of(self.query, &study, None, row.id, None), row.id, None));
+                candidates.push((order_of(self.query, &study, None, study_id, None), study_id, None));
             } else {
                 for series in snapshot.series_of(uid)? {
                     if self.root.series.as_ref().is_some_and(|wanted| *wanted != series.path.series) {
                         continue;
                     }
+                    let (path, series_id) = (series.path.clone(), series.id);
                     let set = Arc::new(series.computed());
-                    let order = order_of(self.query, &study, Some(&set), row.id, Some(series.id));
-                    candidates.push((order, row.id, Some((series.path, set))));
+                    let order = order_of(self.query, &study, Some(&set), study_id, Some(series_id));
+                    candidates.push((order, study_id, Some((path, set))));
                 }
             }
-            views.insert(row.id, study);
+            views.insert(study_id, study);
         }
         candidates.sort_by(|a, b| a.0.cmp(&b.0));
         for (_, study, series) in candidates {
@@ -250,7 +265,7 @@ impl Search<'_> {
         &self,
         snapshot: &Snapshot,
         path: &SeriesPath,
-    ) -> Result<Vec<((i64, InstanceUid), DataSet)>, ArchiveError> {
+    ) -> Result<Vec<(InstanceOrder, DataSet)>, ArchiveError> {
         let whole = self.query.wants_whole_instances();
         let mut found = Vec::new();
         let mut after = None;
@@ -259,29 +274,11 @@ impl Search<'_> {
             let Some(last) = rows.last() else { return Ok(found) };
             after = Some(last.path.instance.clone());
             for row in &rows {
-                let set = self.instance_set(snapshot, row, whole)?;
+                let set = instance_set(snapshot, row, whole)?;
                 let number = set.first_int(INSTANCE_NUMBER).unwrap_or(i64::MAX);
                 found.push(((number, row.path.instance.clone()), set));
             }
         }
-    }
-
-    fn instance_set(
-        &self,
-        snapshot: &Snapshot,
-        row: &InstanceRow,
-        whole: bool,
-    ) -> Result<DataSet, ArchiveError> {
-        let mut set = if whole {
-            let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-            json::read(&metadata, json::Limits::default())
-                .map_err(|error| ArchiveError::Damaged(error.to_string()))?
-        } else {
-            row.summary()?
-        };
-        set.put_text(AVAILABLE_TRANSFER_SYNTAX, VR::UI, &row.transfer_syntax);
-        set.put_text(AVAILABILITY, VR::CS, "ONLINE");
-        Ok(set)
     }
 
     /// Searches everything, by index and overlay.
@@ -398,6 +395,19 @@ impl Search<'_> {
         said.put_text(RETRIEVE_URL, VR::UR, &url);
         said
     }
+}
+
+fn instance_set(snapshot: &Snapshot, row: &InstanceRow, whole: bool) -> Result<DataSet, ArchiveError> {
+    let mut set = if whole {
+        let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
+        json::read(&metadata, json::Limits::default())
+            .map_err(|error| ArchiveError::Damaged(error.to_string()))?
+    } else {
+        row.summary()?
+    };
+    set.put_text(AVAILABLE_TRANSFER_SYNTAX, VR::UI, &row.transfer_syntax);
+    set.put_text(AVAILABILITY, VR::CS, "ONLINE");
+    Ok(set)
 }
 
 fn series_path(study: &DataSet, series: &DataSet) -> Option<SeriesPath> {

@@ -72,7 +72,7 @@ enum State {
     },
     Stream {
         upload: Box<Upload>,
-        hasher: Hasher,
+        hasher: Box<Hasher>,
         waiting: Vec<Bytes>,
         bytes: usize,
         lane: OwnedSemaphorePermit,
@@ -170,7 +170,7 @@ impl Incoming {
         let core = Arc::clone(&self.archive.core);
         let upload =
             self.archive.pool.run(move || Ok::<_, ArchiveError>(Box::new(core.packs.begin()?))).await?;
-        self.state = State::Stream { upload, hasher: Hasher::new(), waiting: chunks, bytes, lane };
+        self.state = State::Stream { upload, hasher: Box::default(), waiting: chunks, bytes, lane };
         let drained = self.drain().await;
         drop(held);
         drained
@@ -242,9 +242,10 @@ impl Pending {
 
 /// Accounts for `bytes` of memory in steps; false when there is no more.
 fn hold(archive: &Archive, held: &mut Vec<OwnedSemaphorePermit>, bytes: usize) -> bool {
-    const STEP: usize = 64 * 1024;
+    const STEP_KIB: u32 = 64;
+    const STEP: usize = STEP_KIB as usize * 1024;
     while held.len() * STEP < bytes {
-        let Ok(permit) = Arc::clone(&archive.memory).try_acquire_many_owned((STEP / 1024) as u32) else {
+        let Ok(permit) = Arc::clone(&archive.memory).try_acquire_many_owned(STEP_KIB) else {
             return false;
         };
         held.push(permit);
@@ -458,6 +459,8 @@ fn join(mut chunks: Vec<Bytes>) -> Bytes {
         return chunks.pop().unwrap_or_default();
     }
     let mut whole = Vec::with_capacity(chunks.iter().map(Bytes::len).sum());
-    chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+    for chunk in &chunks {
+        whole.extend_from_slice(chunk);
+    }
     whole.into()
 }

@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let report = match &arguments.url {
         Some(url) => {
             let server = Server::connect(url)?;
-            let journal = PathBuf::from(".hilum-import.journal");
+            let journal = journal_for(url);
             let settings = Settings { journal: (!arguments.no_journal).then_some(journal), ..settings };
             import::run(&settings, &|batch| server.store(batch))?
         }
@@ -62,6 +62,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     println!("{report}");
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What one server has acknowledged says nothing of another.
+fn journal_for(url: &str) -> PathBuf {
+    let digest = blake3::hash(url.trim_end_matches('/').as_bytes()).to_hex();
+    PathBuf::from(format!(".hilum-import-{}.journal", &digest[..8]))
 }
 
 fn into_folder(config: &Config, arguments: &Arguments, settings: Settings) -> anyhow::Result<import::Report> {

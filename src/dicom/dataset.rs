@@ -237,7 +237,7 @@ mod form {
                 .map(|(tag, vr, value)| {
                     let vr =
                         VR::from_binary(vr.to_be_bytes()).ok_or_else(|| D::Error::custom("an unknown VR"))?;
-                    Ok((Tag((tag >> 16) as u16, tag as u16), Element { vr, value }))
+                    Ok((Tag((tag >> 16) as u16, (tag & 0xFFFF) as u16), Element { vr, value }))
                 })
                 .collect()
         }
@@ -253,7 +253,9 @@ mod tests {
         let element = |text: &str| Element::text(VR::SH, text);
         let list = [(Tag(8, 2), "b"), (Tag(8, 1), "a"), (Tag(8, 2), "c"), (Tag(8, 3), "d")];
         let mut put = DataSet::new();
-        list.iter().for_each(|(tag, text)| put.put(*tag, element(text)));
+        for (tag, text) in &list {
+            put.put(*tag, element(text));
+        }
         let collected: DataSet = list.iter().map(|(tag, text)| (*tag, element(text))).collect();
         assert_eq!(put, collected);
         let tags: Vec<_> = put.iter().map(|(tag, _)| tag).collect();

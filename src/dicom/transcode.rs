@@ -301,6 +301,7 @@ impl Segment {
     }
 
     /// Fills `buffer` from `at` on, all of it inside the segment.
+    #[allow(clippy::cast_possible_truncation, reason = "the buffer and a word at either end")]
     fn fill(&self, source: &dyn Source, buffer: &mut [u8], at: u64) -> io::Result<()> {
         match self {
             Segment::Bytes(bytes) => bytes.read_exact_at(buffer, at),
@@ -411,7 +412,15 @@ mod tests {
                 let items = items.into_iter().map(|item| inlined(item, file, big_endian)).collect();
                 Element::new(element.vr, Value::Items(items))
             }
-            value => Element::new(element.vr, value),
+            value @ (Value::Empty
+            | Value::Text(_)
+            | Value::Names(_)
+            | Value::Signed(_)
+            | Value::Unsigned(_)
+            | Value::Float(_)
+            | Value::Double(_)
+            | Value::Tags(_)
+            | Value::Inline(_)) => Element::new(element.vr, value),
         };
         set.into_iter().map(|(tag, element)| (tag, inline(element))).collect()
     }

@@ -105,6 +105,7 @@ pub fn word_bytes(vr: VR) -> u8 {
 
 /// Bytes of one value of a numeric VR; none for every other.
 #[must_use]
+#[allow(clippy::wildcard_enum_match_arm, reason = "the rest are no numbers")]
 pub fn number_bytes(vr: VR) -> Option<u64> {
     match vr {
         VR::SS | VR::US => Some(2),

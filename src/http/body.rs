@@ -1,6 +1,8 @@
 //! Answers: bodies that stream out of the archive, with what RFC 9110 says of
 //! them (length, ranges, entity tags, conditional requests, content codings).
 
+use std::collections::VecDeque;
+
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     body::SizedStream,
@@ -8,6 +10,7 @@ use actix_web::{
         StatusCode,
         header::{self, HeaderName},
     },
+    rt::task::JoinHandle,
 };
 use bytes::Bytes;
 use futures_util::stream;
@@ -207,41 +210,57 @@ async fn stream_out(
     mut pieces: Pieces,
 ) -> Result<HttpResponse, Problem> {
     let length = pieces.length();
-    let mut first = pieces.take_ready();
-    if first.is_none() && length > 0 {
+    let mut ready = pieces.take_ready();
+    if ready.is_empty() && length > 0 {
         pieces = state.archive.read(pieces).await?;
-        first = pieces.take_ready();
+        ready = pieces.take_ready();
     }
-    let first = first.unwrap_or_default();
-    if pieces.length() == 0 {
-        return Ok(response.body(first));
+    if pieces.length() == 0 && ready.len() <= 1 {
+        return Ok(response.body(ready.pop_front().unwrap_or_default()));
     }
-    let state = state.clone();
-    let body = stream::unfold((Some(first), Some(pieces)), move |(ready, rest)| {
-        let state = state.clone();
-        async move {
-            if let Some(bytes) = ready {
-                return Some((Ok(bytes), (None, rest)));
-            }
-            let mut rest = rest?;
-            if let Some(bytes) = rest.take_ready() {
-                return Some((Ok(bytes), (None, Some(rest))));
-            }
-            if rest.length() == 0 {
-                return None;
-            }
-            match state.archive.read(rest).await {
-                Ok(mut rest) => rest.take_ready().map(|bytes| (Ok(bytes), (None, Some(rest)))),
-                Err(error) => {
-                    // The status is sent: all that is left is to break off, so
-                    // that the client sees that it did not get the whole.
-                    tracing::error!(%error, "an answer was broken off");
-                    Some((Err(Problem::from(error)), (None, None)))
-                }
-            }
-        }
+    let mut outflow = Outflow { state: state.clone(), ready, coming: None };
+    outflow.ask_for(pieces);
+    let body = stream::unfold(outflow, |mut outflow| async move {
+        let bytes = outflow.next().await.transpose()?;
+        Some((bytes, outflow))
     });
     Ok(response.body(SizedStream::new(length, Box::pin(body))))
+}
+
+/// A body on its way: while the client takes what is ready, the next bytes are
+/// being read.
+struct Outflow {
+    state: actix_web::web::Data<State>,
+    ready: VecDeque<Bytes>,
+    coming: Option<JoinHandle<Result<Pieces, ArchiveError>>>,
+}
+
+impl Outflow {
+    /// Begins to read on.
+    fn ask_for(&mut self, rest: Pieces) {
+        if rest.length() > 0 {
+            let state = self.state.clone();
+            self.coming = Some(actix_web::rt::spawn(async move { state.archive.read(rest).await }));
+        }
+    }
+
+    /// The next bytes; none at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        if let Some(bytes) = self.ready.pop_front() {
+            return Ok(Some(bytes));
+        }
+        let Some(coming) = self.coming.take() else { return Ok(None) };
+        let read = coming.await.unwrap_or(Err(ArchiveError::Stopping));
+        let mut rest = read.map_err(|error| {
+            // The status is sent: all that is left is to break off, so that the
+            // client sees that it did not get the whole.
+            tracing::error!(%error, "an answer was broken off");
+            Problem::from(error)
+        })?;
+        self.ready = rest.take_ready();
+        self.ask_for(rest);
+        Ok(self.ready.pop_front())
+    }
 }
 
 /// Sends an array of metadata, compressed if the client likes that.
@@ -291,7 +310,7 @@ pub async fn metadata(
     }));
     match encoding::choose(values(request, &header::ACCEPT_ENCODING), None) {
         Coding::Identity => Ok(response.streaming(chunks)),
-        coding => match Compressed::new(coding, chunks) {
+        coding @ (Coding::Gzip | Coding::Zstd) => match Compressed::new(coding, chunks) {
             Ok(compressed) => {
                 response.insert_header((header::CONTENT_ENCODING, coding.name().unwrap_or_default()));
                 Ok(response.streaming(compressed))

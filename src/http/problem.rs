@@ -20,9 +20,13 @@ use crate::{
 /// Seconds after which a busy server may be asked again.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
-/// An answer that is not what was asked for.
+/// An answer that is not what was asked for. Boxed, for every answer that is
+/// what was asked for would be as large.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<Inner>);
+
+#[derive(Debug, Clone)]
+struct Inner {
     status: StatusCode,
     code: &'static str,
     title: &'static str,
@@ -49,11 +53,12 @@ struct Body<'a> {
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, title, detail: detail.into(), parameter: None, allow: None, cause: None }
+        let detail = detail.into();
+        Self(Box::new(Inner { status, code, title, detail, parameter: None, allow: None, cause: None }))
     }
 
     fn parameter(mut self, name: impl Into<String>) -> Self {
-        self.parameter = Some(name.into());
+        self.0.parameter = Some(name.into());
         self
     }
 
@@ -83,7 +88,7 @@ impl Problem {
         let detail = format!("this resource allows {allow}");
         let mut problem =
             Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail);
-        problem.allow = Some(allow);
+        problem.0.allow = Some(allow);
         problem
     }
 
@@ -91,7 +96,7 @@ impl Problem {
         let detail = "deleting is switched off; set delete_enabled = true in the configuration";
         let mut problem =
             Self::new(StatusCode::METHOD_NOT_ALLOWED, "delete-disabled", "Deleting is disabled", detail);
-        problem.allow = Some("GET, HEAD, OPTIONS");
+        problem.0.allow = Some("GET, HEAD, OPTIONS");
         problem
     }
 
@@ -134,38 +139,38 @@ impl Problem {
 
     fn internal(code: &'static str, title: &'static str, detail: &str, cause: impl fmt::Display) -> Self {
         let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, title, detail);
-        problem.cause = Some(cause.to_string());
+        problem.0.cause = Some(cause.to_string());
         problem
     }
 
     /// What only the log may know.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
-        self.cause.as_deref()
+        self.0.cause.as_deref()
     }
 
     #[must_use]
     pub fn code(&self) -> &'static str {
-        self.code
+        self.0.code
     }
 
     /// The response, with the id of the request if it is known.
     #[must_use]
     pub fn response(&self, request_id: Option<&str>) -> HttpResponse {
         let body = Body {
-            r#type: format!("urn:hilum:problem:{}", self.code),
-            title: self.title,
-            status: self.status.as_u16(),
-            code: self.code,
-            detail: &self.detail,
-            parameter: self.parameter.as_deref(),
+            r#type: format!("urn:hilum:problem:{}", self.0.code),
+            title: self.0.title,
+            status: self.0.status.as_u16(),
+            code: self.0.code,
+            detail: &self.0.detail,
+            parameter: self.0.parameter.as_deref(),
             request_id,
         };
-        let mut response = HttpResponseBuilder::new(self.status);
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        let mut response = HttpResponseBuilder::new(self.0.status);
+        if self.0.status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
         }
-        if let Some(allow) = self.allow {
+        if let Some(allow) = self.0.allow {
             response.insert_header((header::ALLOW, allow));
         }
         response.content_type("application/problem+json").body(serde_json::to_vec(&body).unwrap_or_default())
@@ -174,7 +179,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.detail)
+        write!(f, "{}: {}", self.0.code, self.0.detail)
     }
 }
 
@@ -182,7 +187,7 @@ impl std::error::Error for Problem {}
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     fn error_response(&self) -> HttpResponse {

@@ -1,6 +1,6 @@
 //! What every handler shares.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -44,7 +44,7 @@ impl State {
 
     /// Who asks. While authentication is off everybody who reaches the
     /// loopback interface may do everything.
-    #[allow(clippy::unused_self)]
+    #[allow(clippy::unused_self, reason = "authentication will need it")]
     #[must_use]
     pub fn permit(&self, _request: &HttpRequest) -> Permit {
         Permit::local()
@@ -62,7 +62,7 @@ impl State {
             values.chain(authority.map(actix_web::http::uri::Authority::as_str)).collect()
         };
         let asked = Asked {
-            peer: request.peer_addr().map(|address| address.ip()).map(IpAddr::from),
+            peer: request.peer_addr().map(|address| address.ip()),
             listen: request.app_config().local_addr(),
             tls: request.app_config().secure(),
             header: &header,

@@ -315,9 +315,12 @@ fn kill_often(kills: u64) {
         let server = Process::start(&data);
         let last = kill + 1 == kills;
         let listed = check(&server, &workers, last || kill % 10 == 9, &mut dice);
-        workers.iter_mut().for_each(|worker| worker.settle(&listed));
+        for worker in &mut workers {
+            worker.settle(&listed);
+        }
         let log = server.log();
-        assert!(!log.iter().any(|line| line.contains("\"ERROR\"")), "{log:#?}");
+        let errors: Vec<&String> = log.iter().filter(|line| line.contains("\"ERROR\"")).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
         drop(server);
     }
     let sum = |count: fn(&Worker) -> u64| workers.iter().map(count).sum::<u64>();

@@ -35,9 +35,9 @@ impl Hilum {
     /// A server whose configuration is changed first.
     pub fn with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        let mut config = Config::default();
-        config.data = folder.path().join("data");
-        config.listen = "127.0.0.1:0".parse().expect("an address");
+        let data = folder.path().join("data");
+        let listen = "127.0.0.1:0".parse().expect("an address");
+        let mut config = Config { data, listen, ..Config::default() };
         change(&mut config);
         Self::run(config, Some(folder))
     }
@@ -63,11 +63,6 @@ impl Hilum {
             folder,
             config,
         }
-    }
-
-    /// The folder of the archive.
-    pub fn data(&self) -> &Path {
-        &self.config.data
     }
 
     /// Stops the server gracefully and starts another one on the same archive.

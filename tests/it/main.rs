@@ -1,5 +1,8 @@
 //! The integration tests: one binary, so that it links once.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::cast_possible_truncation, reason = "tests build small values by hand")]
+
 mod capabilities;
 mod crash;
 mod delete;

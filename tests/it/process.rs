@@ -124,7 +124,8 @@ impl Process {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        panic!("the server did not end: {:#?}", self.log());
+        let log = self.log();
+        panic!("the server did not end: {:#?}", log.last_chunk::<5>());
     }
 
     pub fn get(&self, path: &str) -> Response {
@@ -180,6 +181,13 @@ impl Process {
             .send()
     }
 
+    /// Stores files, all of which must be stored without a word against them.
+    pub fn must_store(&self, files: &[&[u8]]) {
+        let response = self.store(files).expect("an answer");
+        let status = response.status();
+        assert_eq!(status, 200, "{}", response.text().unwrap_or_default());
+    }
+
     pub fn delete(&self, path: &str) -> reqwest::Result<Response> {
         self.client.delete(format!("{}{path}", self.base)).send()
     }
@@ -226,6 +234,8 @@ impl Dice {
     }
 }
 
+const COLUMNS: usize = 100;
+
 /// An instance that can be made from a few numbers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Made {
@@ -239,8 +249,9 @@ pub struct Made {
 
 impl Made {
     /// The instance of these numbers; what differs in any of them differs in
-    /// its UIDs.
+    /// its UIDs. Without pixels it says that they are compressed.
     pub fn new(study: u64, series: u64, instance: u64, pixels: usize) -> Self {
+        let pixels = pixels.next_multiple_of(COLUMNS);
         let root = format!("1.2.826.0.1.3680043.10.1.{study}");
         Self {
             series: format!("{root}.{series}"),
@@ -264,7 +275,9 @@ impl Made {
         long(&mut meta, 0x0002, 0x0001, b"OB", &[0, 1]);
         short(&mut meta, 0x0002, 0x0002, b"UI", CT);
         short(&mut meta, 0x0002, 0x0003, b"UI", &self.instance);
-        short(&mut meta, 0x0002, 0x0010, b"UI", "1.2.840.10008.1.2.1");
+        let native = self.pixels > 0;
+        let syntax = if native { "1.2.840.10008.1.2.1" } else { "1.2.840.10008.1.2.4.50" };
+        short(&mut meta, 0x0002, 0x0010, b"UI", syntax);
         let mut file = vec![0; 128];
         file.extend_from_slice(b"DICM\x02\x00\x00\x00UL\x04\x00");
         file.extend_from_slice(&u32::try_from(meta.len()).unwrap().to_le_bytes());
@@ -278,14 +291,21 @@ impl Made {
         short(&mut file, 0x0020, 0x000D, b"UI", &self.study);
         short(&mut file, 0x0020, 0x000E, b"UI", &self.series);
         short(&mut file, 0x0020, 0x0013, b"IS", self.instance.rsplit('.').next().unwrap());
-        for (element, value) in [(0x0002, 1_u16), (0x0100, 8), (0x0101, 8), (0x0102, 7), (0x0103, 0)] {
+        let number = |file: &mut Vec<u8>, element: u16, value: usize| {
             file.extend_from_slice(&0x0028_u16.to_le_bytes());
-            file.extend_from_slice(&u16::to_le_bytes(element));
+            file.extend_from_slice(&element.to_le_bytes());
             file.extend_from_slice(b"US\x02\x00");
-            file.extend_from_slice(&value.to_le_bytes());
+            file.extend_from_slice(&u16::try_from(value).unwrap().to_le_bytes());
+        };
+        number(&mut file, 0x0002, 1);
+        short(&mut file, 0x0028, 0x0004, b"CS", "MONOCHROME2");
+        number(&mut file, 0x0010, (self.pixels / COLUMNS).max(1));
+        number(&mut file, 0x0011, COLUMNS);
+        for (element, value) in [(0x0100, 8), (0x0101, 8), (0x0102, 7), (0x0103, 0)] {
+            number(&mut file, element, value);
         }
         file.extend_from_slice(b"\xE0\x7F\x10\x00OB\0\0");
-        file.extend_from_slice(&u32::try_from(self.pixels.next_multiple_of(2)).unwrap().to_le_bytes());
+        file.extend_from_slice(&u32::try_from(self.pixels).unwrap().to_le_bytes());
         file
     }
 
@@ -294,7 +314,7 @@ impl Made {
         let mut file = self.head();
         let seed = self.instance.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte));
         let mut dice = Dice::new(seed);
-        let end = file.len() + self.pixels.next_multiple_of(2);
+        let end = file.len() + self.pixels;
         while file.len() < end {
             file.extend_from_slice(&dice.roll().to_le_bytes());
         }
@@ -303,7 +323,7 @@ impl Made {
     }
 }
 
-fn short(file: &mut Vec<u8>, group: u16, element: u16, vr: &[u8; 2], value: &str) {
+fn short(file: &mut Vec<u8>, group: u16, element: u16, vr: &[u8], value: &str) {
     let mut value = value.as_bytes().to_vec();
     if value.len() % 2 == 1 {
         value.push(if vr == b"UI" { 0 } else { b' ' });
@@ -315,7 +335,7 @@ fn short(file: &mut Vec<u8>, group: u16, element: u16, vr: &[u8; 2], value: &str
     file.extend(value);
 }
 
-fn long(file: &mut Vec<u8>, group: u16, element: u16, vr: &[u8; 2], value: &[u8]) {
+fn long(file: &mut Vec<u8>, group: u16, element: u16, vr: &[u8], value: &[u8]) {
     file.extend_from_slice(&group.to_le_bytes());
     file.extend_from_slice(&element.to_le_bytes());
     file.extend_from_slice(vr);

@@ -13,6 +13,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use serde_json::Value;
 
 use super::{Candidate, Content, Outcome};
+use crate::dicom::part10;
 
 /// UIDs of one search: some 64 bytes each, and the line must stay below 8 KiB.
 const SEARCH_UIDS_MAX: usize = 100;
@@ -24,6 +25,8 @@ const FAILED_SOP_SEQUENCE: &str = "00081198";
 const OTHER_FAILURES_SEQUENCE: &str = "0008119A";
 const REFERENCED_SOP_INSTANCE_UID: &str = "00081155";
 const FAILURE_REASON: &str = "00081197";
+const FAILED_ATTRIBUTES_SEQUENCE: &str = "00741048";
+const ERROR_COMMENT: &str = "00000902";
 const SOP_INSTANCE_UID: &str = "00080018";
 
 /// Why nothing can be sent to a server.
@@ -82,8 +85,7 @@ impl Server {
     /// Stores a batch: one request, and more only for what that leaves open.
     #[must_use]
     pub fn store(&self, batch: Vec<Candidate>) -> Vec<Outcome> {
-        let uids: Vec<Option<String>> =
-            batch.iter().map(|candidate| candidate.sop_instance.clone()).collect();
+        let uids: Vec<Option<String>> = batch.iter().map(sop_instance).collect();
         let there = self.already_there(&uids);
         let mut outcomes: Vec<Option<Outcome>> = batch.iter().map(|_| None).collect();
         // Open files, and files that their UID does not tell from others, go alone.
@@ -181,6 +183,18 @@ impl Server {
     }
 }
 
+/// The file's SOP Instance UID. Only a file without its meta group is parsed for it.
+fn sop_instance(candidate: &Candidate) -> Option<String> {
+    match (&candidate.sop_instance, &candidate.content) {
+        (Some(uid), _) => Some(uid.clone()),
+        (None, Content::Bytes(bytes)) => {
+            let instance = part10::read(bytes, &part10::Limits::default()).ok()?;
+            Some(instance.path.instance.to_string())
+        }
+        (None, Content::File { .. }) => None,
+    }
+}
+
 /// Why a request brought no answer for its files.
 enum Refusal {
     /// The request was wrong: another one may be right.
@@ -230,20 +244,23 @@ fn problem(status: StatusCode, response: Response) -> String {
 #[derive(Default)]
 struct Answer {
     stored: HashSet<String>,
-    failed: HashMap<String, u64>,
-    other_failures: Vec<u64>,
+    failed: HashMap<String, String>,
+    other_failures: Vec<String>,
 }
 
 impl Answer {
     fn read(body: &Value) -> Self {
         let uid = |item: &Value| Some(first(item, REFERENCED_SOP_INSTANCE_UID)?.as_str()?.to_owned());
-        let reason = |item: &Value| first(item, FAILURE_REASON).and_then(Value::as_u64).unwrap_or(0x0110);
+        let why = |item: &Value| match comment(item) {
+            Some(comment) => comment.to_owned(),
+            None => explain(first(item, FAILURE_REASON).and_then(Value::as_u64).unwrap_or(0x0110)),
+        };
         Self {
             stored: items(body, REFERENCED_SOP_SEQUENCE).filter_map(uid).collect(),
             failed: items(body, FAILED_SOP_SEQUENCE)
-                .filter_map(|item| Some((uid(item)?, reason(item))))
+                .filter_map(|item| Some((uid(item)?, why(item))))
                 .collect(),
-            other_failures: items(body, OTHER_FAILURES_SEQUENCE).map(reason).collect(),
+            other_failures: items(body, OTHER_FAILURES_SEQUENCE).map(why).collect(),
         }
     }
 
@@ -251,7 +268,7 @@ impl Answer {
     fn outcome(&self, uid: &str, there: &HashSet<String>) -> Option<Outcome> {
         match (self.stored.contains(uid), self.failed.get(uid)) {
             (true, None) => Some(stored(there.contains(uid))),
-            (false, Some(reason)) => Some(Outcome::Failed(explain(*reason))),
+            (false, Some(why)) => Some(Outcome::Failed(why.clone())),
             (true, Some(_)) | (false, None) => None,
         }
     }
@@ -259,7 +276,7 @@ impl Answer {
     fn outcome_of_one(&self, was_there: bool) -> Outcome {
         let failure = self.failed.values().chain(&self.other_failures).next();
         match failure {
-            Some(reason) => Outcome::Failed(explain(*reason)),
+            Some(why) => Outcome::Failed(why.clone()),
             None if self.stored.is_empty() => unanswered(),
             None => stored(was_there),
         }
@@ -272,6 +289,11 @@ fn unanswered() -> Outcome {
 
 fn stored(was_there: bool) -> Outcome {
     if was_there { Outcome::AlreadyThere } else { Outcome::Stored }
+}
+
+/// What Hilum itself says of a failure, in the server's words.
+fn comment(item: &Value) -> Option<&str> {
+    first(first(item, FAILED_ATTRIBUTES_SEQUENCE)?, ERROR_COMMENT)?.as_str()
 }
 
 /// Failure reasons of PS3.18 I.2.2.

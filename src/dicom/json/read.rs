@@ -186,13 +186,13 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, tag: Tag, vr: Option<VR>, depth: usize) -> Result<Element, JsonError> {
-        let vr = match known_vr(tag, vr) {
-            VR::UN => match attributes::vr(tag) {
-                VR::UN => self.guessed_vr()?,
-                vr => vr,
-            },
-            vr => vr,
-        };
+        let mut vr = known_vr(tag, vr);
+        if vr == VR::UN {
+            vr = attributes::vr(tag);
+        }
+        if vr == VR::UN {
+            vr = self.guessed_vr()?;
+        }
         let value = match vr {
             VR::AE | VR::AS | VR::CS | VR::DA | VR::DS | VR::DT | VR::IS | VR::LO | VR::LT => {
                 self.texts(vr)?
@@ -426,6 +426,7 @@ fn name_of(text: &str) -> PersonName {
 }
 
 /// A whole number, however it is written: `5`, `5.0`, `5e0`.
+#[allow(clippy::cast_possible_truncation, reason = "it is whole and not beyond 2^53")]
 fn whole(text: &str) -> Option<i128> {
     if let Ok(value) = text.parse::<i128>() {
         return Some(value);

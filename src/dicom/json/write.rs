@@ -35,7 +35,7 @@ pub fn write(set: &DataSet, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-/// Appends JSON of [`write`] with the URL of the instance in its places.
+/// Appends JSON of [`write()`] with the URL of the instance in its places.
 pub fn fill(json: &[u8], instance_url: &str, out: &mut Vec<u8>) {
     let mut url = Vec::with_capacity(instance_url.len());
     escape(instance_url, &mut url);

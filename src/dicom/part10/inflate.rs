@@ -90,7 +90,9 @@ pub fn inflate(source: &dyn Source, dataset_offset: u64, limits: &Limits) -> Res
             .map_err(|_| ReadError::Deflate { offset: at })?;
         let read = stream.total_in() - read_before;
         let made = stream.total_out() - made_before;
-        inflated.append(&output[..made as usize], limits)?;
+        #[allow(clippy::cast_possible_truncation, reason = "no more than the output has room for")]
+        let made_bytes = made as usize;
+        inflated.append(&output[..made_bytes], limits)?;
         at += read;
         match status {
             Status::StreamEnd => return Ok(inflated),
@@ -138,7 +140,7 @@ mod tests {
     #[test]
     fn small_stays_in_memory_and_large_goes_to_a_file() {
         let limits = Limits::default();
-        for length in [0, 100, 300_000, 9 << 20] {
+        for length in [0_u32, 100, 300_000, 9 << 20] {
             let plain: Vec<u8> = (0..length).map(|n| (n / 7 % 256) as u8).collect();
             let inflated = inflate(&deflated(&plain), 0, &limits).expect("inflates");
             assert!(content(&inflated) == plain);

@@ -121,10 +121,10 @@ fn read_group_2(window: &mut Window, start: u64, meta: &mut Meta, limits: &Limit
 
 fn take(window: &mut Window, tag: Tag, value: u64, length: u64, meta: &mut Meta) -> Result<(), ReadError> {
     // A UID has 64 characters; leave room for padding.
-    if length > 128 {
+    let Some(value_bytes) = usize::try_from(length).ok().filter(|bytes| *bytes <= 128) else {
         return Ok(());
-    }
-    let bytes = window.bytes(value, length as usize)?;
+    };
+    let bytes = window.bytes(value, value_bytes)?;
     match tag {
         tags::FILE_META_INFORMATION_GROUP_LENGTH => {
             if let Ok(declared) = <[u8; 4]>::try_from(bytes) {

@@ -176,7 +176,7 @@ fn parse_data_set(
     let syntax = Syntax::of(&head.transfer_syntax);
     let offset = if syntax.deflated { 0 } else { head.dataset_offset };
     let scanned = scan::scan(source, offset, syntax.encoding, &mut warnings, limits)?;
-    let frames = pixels::frame_table(source, &scanned, &syntax, &mut warnings, limits)?;
+    let frames = pixels::frame_table(source, &scanned, syntax, &mut warnings, limits)?;
     let transfer_syntax = match (&scanned.pixels, head.is_guessed) {
         (Some(pixels), true) => pixels::guess_syntax(source, pixels)?.map(str::to_owned),
         (Some(_), false) | (None, _) => None,

@@ -24,7 +24,7 @@ const ITEM_HEADER: u64 = 8;
 pub(crate) fn frame_table(
     source: &dyn Source,
     scanned: &Scanned,
-    syntax: &Syntax,
+    syntax: Syntax,
     warnings: &mut Warnings,
     limits: &Limits,
 ) -> Result<FrameTable, ReadError> {
@@ -111,7 +111,7 @@ struct Encapsulated<'a> {
 }
 
 impl Encapsulated<'_> {
-    fn frame_table(&self, syntax: &Syntax, warnings: &mut Warnings) -> Result<FrameTable, ReadError> {
+    fn frame_table(&self, syntax: Syntax, warnings: &mut Warnings) -> Result<FrameTable, ReadError> {
         let declared = declared_frames(self.dataset);
         let data = self.data();
         if data.is_empty() {
@@ -191,12 +191,21 @@ impl Encapsulated<'_> {
             Value::Unsigned(numbers) => return Ok(Some(numbers.clone())),
             Value::Inline(bytes) if element.vr != VR::SQ => bytes.clone(),
             Value::Bulk(bulk) if bulk.length <= self.limits.frames_max as u64 * 8 => {
-                // Bounded by the line above.
+                #[allow(clippy::cast_possible_truncation, reason = "bounded by the line above")]
                 let mut bytes = vec![0; bulk.length as usize];
                 self.source.read_exact_at(&mut bytes, bulk.offset)?;
                 bytes
             }
-            _ => return Ok(None),
+            Value::Empty
+            | Value::Text(_)
+            | Value::Names(_)
+            | Value::Signed(_)
+            | Value::Float(_)
+            | Value::Double(_)
+            | Value::Tags(_)
+            | Value::Items(_)
+            | Value::Inline(_)
+            | Value::Bulk(_) => return Ok(None),
         };
         let number = |chunk: &[u8]| chunk.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         Ok(Some(bytes.chunks_exact(8).map(number).collect()))
@@ -228,7 +237,10 @@ impl Encapsulated<'_> {
         if !is_plausible {
             return Ok(None);
         }
-        // Not longer than there are fragments, which are limited.
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "not longer than there are fragments, which are limited"
+        )]
         let mut bytes = vec![0; table.length as usize];
         self.source.read_exact_at(&mut bytes, table.offset)?;
         let starts = self.starts();

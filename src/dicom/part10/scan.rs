@@ -3,7 +3,7 @@
 //! inherits what it does not declare, PS3.5 section 7.5.3), and the place of
 //! the pixels is noted. Every value that is kept counts against the budget.
 
-use std::mem;
+use std::{fmt::Write, mem};
 
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
@@ -207,10 +207,10 @@ impl<'l> Scan<'l> {
         for open in &self.open {
             if let Open::Sequence { tag, items } = open {
                 let (group, element, item) = (tag.group(), tag.element(), items.len() + 1);
-                path.push_str(&format!("{group:04X}{element:04X}.{item}."));
+                let _ = write!(path, "{group:04X}{element:04X}.{item}.");
             }
         }
-        path.push_str(&format!("{:04X}{:04X}", header.tag.group(), header.tag.element()));
+        let _ = write!(path, "{:04X}{:04X}", header.tag.group(), header.tag.element());
         Bulk { path, offset: header.offset, length: header.length }
     }
 
@@ -227,6 +227,7 @@ impl<'l> Scan<'l> {
 
 /// What a value costs in memory beside its bytes: many empty texts, or many
 /// small numbers, cost far more than they are long.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the rest are kept as strings")]
 fn expansion(vr: VR, bytes: &[u8]) -> u64 {
     if let Some(number_bytes) = vr::number_bytes(vr) {
         return bytes.len() as u64 / number_bytes * 8;

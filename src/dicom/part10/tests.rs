@@ -203,15 +203,19 @@ fn what_stays_in_the_file() {
         sample.raw(Tag(0x5600, 0x0020), VR::OF, &[]);
         sample.raw(Tag(0x6002, 0x3000), VR::OW, &[1, 2]);
         sample.raw(Tag(0x7001, 0x0010), VR::LO, b"US").raw(Tag(0x7001, 0x1001), VR::UN, &[7; 1026]);
-        sample.raw(Tag(0x7001, 0x1002), VR::OB, &[7; 1024]).raw(Tag(0x7001, 0x1003), VR::UT, &[b'x'; 70_000]);
+        sample.raw(Tag(0x7001, 0x1002), VR::OB, &[7; 1024]).raw(
+            Tag(0x7001, 0x1003),
+            VR::UT,
+            &vec![b'x'; 70_000],
+        );
         sample.raw(Tag(0x7001, 0x1004), VR::SH, &[b'x'; 2000]);
     });
     let parsed = parsed(&file);
-    let bulk = |set: &DataSet, tag| match &set.get(tag).expect("there").value {
-        Value::Bulk(Bulk { path, offset, length }) => {
-            Some((path.clone(), file[*offset as usize..][..*length as usize].to_vec()))
-        }
-        _ => None,
+    let bulk = |set: &DataSet, tag| {
+        let Value::Bulk(Bulk { path, offset, length }) = &set.get(tag).expect("there").value else {
+            return None;
+        };
+        Some((path.clone(), file[*offset as usize..][..*length as usize].to_vec()))
     };
     let set = &parsed.dataset;
     assert_eq!(bulk(set, tags::ENCAPSULATED_DOCUMENT), Some(("00420011".into(), b"%PDF".to_vec())));
@@ -411,12 +415,8 @@ fn native_frames_are_no_more_than_there_are() {
             sample.image(4, 4, frames, bits).raw(tags::PIXEL_DATA, VR::OW, &vec![0; bytes]);
         });
         let parsed = parsed(&file);
-        match parsed.frames {
-            FrameTable::Native { frame_bits, frames, .. } => {
-                Some((frame_bits, frames, parsed.warnings.len()))
-            }
-            _ => None,
-        }
+        let FrameTable::Native { frame_bits, frames, .. } = parsed.frames else { return None };
+        Some((frame_bits, frames, parsed.warnings.len()))
     };
     assert_eq!(table(None, 16, 32), Some((256, 1, 0)));
     assert_eq!(table(Some("3"), 16, 96), Some((256, 3, 0)));

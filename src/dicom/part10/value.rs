@@ -102,10 +102,8 @@ fn names(bytes: &[u8], repertoire: &Repertoire) -> Converted {
 
 /// A value of nothing but padding is an empty one.
 fn or_empty(value: Value) -> Value {
-    match value {
-        Value::Text(texts) if texts.len() == 1 && texts[0].is_empty() => Value::Empty,
-        value => value,
-    }
+    let is_empty = matches!(&value, Value::Text(texts) if texts.len() == 1 && texts[0].is_empty());
+    if is_empty { Value::Empty } else { value }
 }
 
 /// Trailing spaces and NULs pad every text. UTF-8, GBK and JIS have none of

@@ -319,6 +319,7 @@ impl<'a> Walk<'a> {
     /// Fewer bytes than a header at the end of the file: harmless after the
     /// pixels or if it is padding.
     fn few_bytes_left(&mut self, left: u64) -> Result<Token, ReadError> {
+        #[allow(clippy::cast_possible_truncation, reason = "less than a header")]
         let rest = self.window.bytes(self.position, left as usize)?;
         let is_padding = rest.iter().all(|byte| matches!(byte, 0 | b' ' | b'\r' | b'\n'));
         if is_padding || self.pixels_seen {
@@ -349,6 +350,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What an undefined length opens: a sequence, or encapsulated pixels.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "no other VR may have an undefined length")]
     fn open_undefined(&mut self, level: &Level, header: Header) -> Result<Token, ReadError> {
         let is_pixels = header.tag == tags::PIXEL_DATA || (vr::is_binary(header.vr) && header.vr != VR::UN);
         if is_pixels {
@@ -375,7 +377,8 @@ impl<'a> Walk<'a> {
         encoding: Encoding,
     ) -> Result<Token, ReadError> {
         // Below the sequences lies the root, and each has an item.
-        if (self.levels.len() + self.levels_below) / 2 >= self.limits.depth_max {
+        let levels = self.levels.len() + self.levels_below;
+        if levels / 2 >= self.limits.depth_max {
             return Err(ReadError::TooDeep {
                 tag: header.tag,
                 offset: self.position,

@@ -151,6 +151,11 @@ fn joined(name: &PersonName) -> Cow<'_, str> {
 }
 
 /// Is any of the values one of these numbers?
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::float_cmp,
+    reason = "what is single is compared as single, and equal means equal"
+)]
 fn any_number(value: &Value, numbers: &[f64]) -> bool {
     let wanted = |stored: f64| numbers.contains(&stored);
     match value {
@@ -173,7 +178,7 @@ fn any_number(value: &Value, numbers: &[f64]) -> bool {
 
 impl Query {
     /// Does the search match or return attributes of instances that their
-    /// summary does not hold? Then [`matches`] and [`super::project`] are to be
+    /// summary does not hold? Then [`matches()`] and [`super::project`] are to be
     /// given whole data sets of instances.
     #[must_use]
     pub fn wants_whole_instances(&self) -> bool {

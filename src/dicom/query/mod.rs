@@ -1,6 +1,6 @@
 //! A search as values (PS3.18 section 8.3.4, PS3.4 section C.2.2.2).
 //!
-//! [`parse`] turns the parameters of a request into a [`Query`]; [`matches`]
+//! [`parse`] turns the parameters of a request into a [`Query`]; [`matches()`]
 //! is the one predicate that decides what matches. The index only narrows the
 //! candidates down by the same tests.
 

@@ -154,7 +154,7 @@ fn last_day(year_month: &str) -> Option<u8> {
 fn number(digits: &[u8]) -> Option<u32> {
     let mut value: u32 = 0;
     for digit in digits {
-        value = value.checked_mul(10)?.checked_add(u32::from(char::from(*digit).to_digit(10)?))?;
+        value = value.checked_mul(10)?.checked_add(char::from(*digit).to_digit(10)?)?;
     }
     Some(value)
 }

@@ -257,7 +257,17 @@ impl Parser<'_> {
                 Test::Any if !entry.items.entries.is_empty() => {}
                 // Universal matching asks for no item to be there.
                 Test::Any if path.len() > 1 => self.query.include.fields.push(path.to_vec()),
-                test => keys.push(Key { tag, vr, level, creator: creator.clone(), test }),
+                test @ (Test::Any
+                | Test::Empty
+                | Test::Uids(_)
+                | Test::OneOf(_)
+                | Test::AllOf(_)
+                | Test::Wildcard(_)
+                | Test::Name(_)
+                | Test::Number(_)
+                | Test::Range(_)
+                | Test::DateTime { .. }
+                | Test::Item(_)) => keys.push(Key { tag, vr, level, creator: creator.clone(), test }),
             }
         }
         if !entry.items.entries.is_empty() && path.len() < PATH_DEPTH_MAX {
@@ -312,10 +322,8 @@ impl Parser<'_> {
                     None => (name, false),
                 };
                 let tag = attributes::by_name(name).ok_or(Reason::Order)?;
-                let level = match attributes::level(tag) {
-                    _ if attributes::of_every_level(tag) => self.query.target,
-                    level => level,
-                };
+                let everywhere = attributes::of_every_level(tag);
+                let level = if everywhere { self.query.target } else { attributes::level(tag) };
                 let full = self.query.order.len() >= ORDER_MAX;
                 if level > self.query.target
                     || full

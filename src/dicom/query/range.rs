@@ -42,10 +42,13 @@ pub(super) fn parse(vr: VR, text: &str, zone: Option<i16>) -> Option<Bounds> {
     if vr == VR::DT {
         return parse_datetime(text, zone);
     }
-    let bound = |text: &str, fill| match vr {
-        // A date of a key is whole: "2020" is more likely a mistake.
-        VR::DA => moment::date(text, fill).filter(|_| text.len() >= 8),
-        _ => moment::time_of_day(text, fill),
+    let bound = |text: &str, fill| {
+        if vr == VR::DA {
+            // A date of a key is whole: "2020" is more likely a mistake.
+            moment::date(text, fill).filter(|_| text.len() >= 8)
+        } else {
+            moment::time_of_day(text, fill)
+        }
     };
     let (from, to, is_range) = match text.split_once('-') {
         Some((from, to)) => (from.trim(), to.trim(), true),
@@ -114,7 +117,17 @@ pub(super) fn combine(keys: &mut Vec<Key>, ranges: &[Tag]) {
         let range_at = |tag: Tag| {
             keys.iter().enumerate().find_map(|(position, key)| match &key.test {
                 Test::Range(range) if key.tag == tag => Some((position, range.clone())),
-                _ => None,
+                Test::Any
+                | Test::Empty
+                | Test::Uids(_)
+                | Test::OneOf(_)
+                | Test::AllOf(_)
+                | Test::Wildcard(_)
+                | Test::Name(_)
+                | Test::Number(_)
+                | Test::Range(_)
+                | Test::DateTime { .. }
+                | Test::Item(_) => None,
             })
         };
         let (Some((date_position, days)), Some((time_position, times))) = (range_at(date), range_at(time))
@@ -151,6 +164,7 @@ impl Range {
 }
 
 /// Is any value of a DA, TM or DT attribute within the bounds?
+#[allow(clippy::wildcard_enum_match_arm, reason = "of the rest only DT comes here")]
 pub(super) fn matches(tag: Tag, vr: VR, range: &Range, set: &DataSet, zone: Option<i16>) -> bool {
     let Some(Value::Text(values)) = set.get(tag).map(|element| &element.value) else { return false };
     let to = range.zone;
@@ -189,17 +203,15 @@ pub(super) fn matches_pair(date: Tag, time: Tag, range: &Range, set: &DataSet, z
 mod tests {
     use super::*;
 
-    fn bounds(vr: VR, text: &str) -> Option<(Option<String>, Option<String>, Option<i16>, bool)> {
+    /// From, to, zone, and whether it is a range.
+    type Read = (Option<String>, Option<String>, Option<i16>, bool);
+
+    fn bounds(vr: VR, text: &str) -> Option<Read> {
         let Bounds { range, is_range } = parse(vr, text, None)?;
         Some((range.from, range.to, range.zone, is_range))
     }
 
-    fn some(
-        from: &str,
-        to: &str,
-        zone: Option<i16>,
-        is_range: bool,
-    ) -> Option<(Option<String>, Option<String>, Option<i16>, bool)> {
+    fn some(from: &str, to: &str, zone: Option<i16>, is_range: bool) -> Option<Read> {
         let bound = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Some((bound(from), bound(to), zone, is_range))
     }

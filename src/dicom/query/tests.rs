@@ -20,6 +20,7 @@ fn tag(name: &str) -> Tag {
     by_name(name).expect("a keyword")
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "the rest are texts here")]
 fn set(values: &[(&str, &str)]) -> DataSet {
     let mut set = DataSet::new();
     for (name, text) in values {
@@ -270,7 +271,7 @@ fn what_is_refused() {
     let error =
         parse(Resource::Studies, "PatientName=Doe%", &Options::default()).expect_err("half an escape");
     assert_eq!(error.to_string(), "the parameter PatientName is not percent-encoded UTF-8");
-    let many: String = (0..101).map(|n| format!("0010{n:04X}=x&", n = n + 0x2000)).collect();
+    let many = (0..101).map(|n| format!("0010{n:04X}=x&", n = n + 0x2000)).collect::<Vec<_>>().concat();
     assert_eq!(reason(Resource::Studies, &many), Reason::TooManyKeys(100));
     assert_eq!(reason(Resource::Studies, &"x".repeat(300_000)), Reason::TooLong(256 * 1024));
     let long = format!("PatientID={}", "*a".repeat(600));

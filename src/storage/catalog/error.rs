@@ -87,6 +87,7 @@ impl CatalogError {
     /// What is in the file cannot be a catalog, however often it is read. (An
     /// error of the disk is not that: the next start may not meet it.)
     #[must_use]
+    #[allow(clippy::wildcard_enum_match_arm, reason = "of errors of the database a few mean damage")]
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Open { source, .. } | Self::Lost { source } | Self::Storage { source } => match &**source {
@@ -111,11 +112,10 @@ impl CatalogError {
 
     /// The same, met while the catalog was being opened.
     pub(super) fn at_open(self, path: &std::path::Path) -> Self {
-        match self {
-            Self::Storage { source } => Self::Open { path: path.to_owned(), source },
-            other if other.is_damage() => Self::damaged(path),
-            other => other,
+        if let Self::Storage { source } = self {
+            return Self::Open { path: path.to_owned(), source };
         }
+        if self.is_damage() { Self::damaged(path) } else { self }
     }
 
     /// The file is not a catalog.

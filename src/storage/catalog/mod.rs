@@ -57,14 +57,25 @@ impl Default for Options {
 pub const FILE_NAME: &str = "catalog.redb";
 
 /// Moves a catalog out of the way, next to where it was, with a word in its
-/// name that says why.
+/// name that says why. Does nothing where there is none.
 ///
 /// # Errors
 /// The file cannot be renamed.
 pub fn set_aside(path: &Path, why: &str) -> std::io::Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let seconds = since.map_or(0, |since| since.as_secs());
-    std::fs::rename(path, path.with_extension(format!("{why}-{seconds}.redb")))
+    let mut number = since.map_or(0, |since| since.as_secs());
+    // One that was set aside before is not written over.
+    let aside = loop {
+        let aside = path.with_extension(format!("{why}-{number}.redb"));
+        if !aside.exists() {
+            break aside;
+        }
+        number += 1;
+    };
+    std::fs::rename(path, aside)
 }
 
 type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
@@ -96,6 +107,9 @@ impl Catalog {
     /// # Errors
     /// Another process has it, it is of a newer format, or the file fails.
     pub fn open(path: &Path, options: Options, resplit: Resplit) -> Result<Self, CatalogError> {
+        if !path.exists() {
+            create(path, &options).map_err(|error| error.at_open(path))?;
+        }
         let file = path.to_owned();
         let opener = move || Database::builder().set_cache_size(options.cache_bytes).create(&file);
         Self::open_with(path, Box::new(opener), resplit)
@@ -256,6 +270,25 @@ fn open_database(path: &Path, opener: &Opener) -> Result<(Database, u64, u64), C
     let id = tables::id_of(&read).map_err(|error| error.at_open(path))?;
     let seq = Snapshot::new(read).seq().map_err(|error| error.at_open(path))?;
     Ok((database, id, seq))
+}
+
+/// Makes an empty catalog and gives it its name when it is whole: one that a
+/// crash left half made would look like a damaged one.
+fn create(path: &Path, options: &Options) -> Result<(), CatalogError> {
+    let failed = |error: std::io::Error| CatalogError::from(redb::StorageError::from(error));
+    let unfinished = path.with_extension("new");
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let database = Database::builder().set_cache_size(options.cache_bytes).create(&unfinished);
+    let database = database.map_err(|error| CatalogError::open(path, error))?;
+    begin(&database)?;
+    drop(database);
+    std::fs::rename(&unfinished, path).map_err(failed)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = std::fs::File::open(folder.unwrap_or(Path::new(".")));
+    folder.and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
 /// Writes the format and all tables, so that reads find them.

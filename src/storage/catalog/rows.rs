@@ -66,8 +66,8 @@ impl StudyRow {
     /// The attributes with those put in that an archive computes
     /// (PS3.18 tables 10.6.3-3 and 8.3.4-2).
     #[must_use]
-    pub fn computed(&self) -> DataSet {
-        let mut set = self.attributes.clone();
+    pub fn computed(self) -> DataSet {
+        let mut set = self.attributes;
         set.put_text(STUDY_UID, VR::UI, self.uid.as_str());
         set.put_text(AVAILABILITY, VR::CS, "ONLINE");
         put_list(&mut set, MODALITIES_IN_STUDY, VR::CS, self.modalities.keys());
@@ -82,8 +82,8 @@ impl SeriesRow {
     /// The attributes with those put in that an archive computes
     /// (PS3.18 table 10.6.3-4).
     #[must_use]
-    pub fn computed(&self) -> DataSet {
-        let mut set = self.attributes.clone();
+    pub fn computed(self) -> DataSet {
+        let mut set = self.attributes;
         set.put_text(STUDY_UID, VR::UI, self.path.study.as_str());
         set.put_text(SERIES_UID, VR::UI, self.path.series.as_str());
         set.put_text(AVAILABILITY, VR::CS, "ONLINE");

@@ -140,6 +140,7 @@ impl<'a> Clauses<'a> {
                 Asked::All(values.iter().map(|value| self.term(&terms::text(path, value))).collect())
             }
             Test::Number(values) => {
+                #[allow(clippy::cast_possible_truncation, reason = "what is single is compared as single")]
                 let terms = |value: &f64| [terms::number(path, *value), terms::float(path, *value as f32)];
                 Asked::All(vec![self.one_of(values.iter().flat_map(terms))])
             }

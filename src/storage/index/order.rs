@@ -39,7 +39,7 @@ const fn column(tag: Tag, level: Level, name: &'static str, kind: Kind) -> Colum
     Column { tag, level, name, kind }
 }
 
-/// A new line here needs a new [`super::FORMAT`].
+/// A new line here needs a new `FORMAT` of the index.
 pub const COLUMNS: &[Column] = &[
     column(tags::STUDY_DATE, Level::Study, "study_date", Kind::Date),
     column(tags::STUDY_TIME, Level::Study, "study_time", Kind::Time),
@@ -111,7 +111,16 @@ impl Column {
                     let groups = [&name.alphabetic, &name.ideographic, &name.phonetic];
                     groups.into_iter().find(|group| !group.is_empty())?
                 }
-                _ => return None,
+                Value::Empty
+                | Value::Text(_)
+                | Value::Signed(_)
+                | Value::Unsigned(_)
+                | Value::Float(_)
+                | Value::Double(_)
+                | Value::Tags(_)
+                | Value::Items(_)
+                | Value::Inline(_)
+                | Value::Bulk(_) => return None,
             },
             Kind::Date | Kind::Time | Kind::Number => return None,
         };

@@ -104,6 +104,7 @@ pub(super) fn rung(path: &str, rung: usize, digits: &str) -> String {
 }
 
 /// The rungs of a VR of dates or times.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the rest are no dates or times")]
 pub(super) fn rungs(vr: VR) -> Option<Rungs> {
     match vr {
         VR::DA => Some(ladder::DATE),
@@ -227,6 +228,7 @@ impl Terms<'_> {
         }
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest are no dates or times")]
     fn add_value(&mut self, path: &str, vr: VR, value: &str, share: &mut Share) {
         let value = value.trim_matches([' ', '\0']);
         if value.is_empty() || !share.take(value) {

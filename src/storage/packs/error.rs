@@ -33,7 +33,7 @@ pub enum PackError {
     #[error("pack {pack} is {found}, so it cannot be {wanted}")]
     Standing { pack: PackId, found: Standing, wanted: &'static str },
     /// The packs were written by a newer Hilum.
-    #[error("{path} says format {found}, and this version knows up to {known}")]
+    #[error("{path} says format {found}, and this version of hilum knows formats up to {known}: use a newer hilum")]
     Newer { path: PathBuf, found: u32, known: u32 },
     /// The FORMAT file is there and says nothing.
     #[error("{path} cannot be understood")]
@@ -47,6 +47,7 @@ pub enum PackError {
     Folder { path: PathBuf, action: &'static str, source: io::Error },
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "only kinds with a meaning here are told apart")]
 impl PackError {
     /// Sorts an error of the disk by its meaning.
     pub(super) fn io(pack: PackId, action: &'static str, source: io::Error) -> Self {

@@ -202,6 +202,7 @@ impl Shared {
     /// Gives a pack up after a failed flush or cut. What lies behind its end was
     /// refused to whoever sent it: it is cut if that can be, so that a later
     /// start does not find in memory what is not on the disk.
+    #[allow(clippy::needless_pass_by_value, reason = "it is not to be used any more")]
     pub(super) fn abandon(&self, open: OpenPack) {
         tracing::error!(pack = %open.pack, end = open.end, "the disk failed a pack, which is given up");
         drop(open.cut_back());

@@ -167,7 +167,7 @@ impl Packs {
     /// Whether there is a pack store in `dir`.
     #[must_use]
     pub fn exist(dir: &Path) -> bool {
-        dir.join("FORMAT").is_file()
+        Local::exist(dir)
     }
 
     /// Opens the packs of a volume.
@@ -197,6 +197,14 @@ impl Packs {
     #[must_use]
     pub fn key(&self) -> [u8; 32] {
         self.shared.volume.key()
+    }
+
+    /// Numbers new packs behind `highest`. The highest number on the disk is how
+    /// the next one is known; when that pack is lost, somebody else may still
+    /// know how much of it there was, and a new one must not be taken for it.
+    pub fn number_after(&self, highest: PackId) {
+        let mut known = lock(&self.shared.known);
+        known.highest = known.highest.max(highest.0);
     }
 
     /// All packs, in the order they were begun.

@@ -73,6 +73,7 @@ pub(super) fn padded(length: u64) -> Option<u64> {
 /// Bytes of zero after a file of this length.
 pub(super) fn padding(length: u64) -> &'static [u8] {
     const ZEROS: [u8; BLOCK_BYTES] = [0; BLOCK_BYTES];
+    #[allow(clippy::cast_possible_truncation, reason = "less than a block")]
     let used = (length % BLOCK_BYTES as u64) as usize;
     if used == 0 { &[] } else { &ZEROS[used..] }
 }

@@ -100,7 +100,6 @@ impl Walk<'_> {
 
     fn dictionary_vr(&mut self, tag: Tag, context: Context) -> VR {
         match vr::of(tag) {
-            None => VR::UN,
             Some(VirtualVr::Exact(vr)) => vr,
             Some(VirtualVr::Xs) => {
                 self.guessed_sign |= context.signed.is_none();
@@ -122,7 +121,7 @@ impl Walk<'_> {
                 }
             }
             // The library's enum may grow.
-            Some(_) => VR::UN,
+            None | Some(_) => VR::UN,
         }
     }
 

@@ -212,7 +212,9 @@ fn contract(open: &dyn Fn(Options) -> Packs) {
         assert_eq!(replay(&packs, pack, 0).1.tail, []);
         match standing {
             Standing::Sealed => packs.seal(pack).unwrap(),
-            _ => assert!(matches!(packs.remove(pack), Err(PackError::Standing { .. }))),
+            Standing::Unrecovered | Standing::Open | Standing::Abandoned => {
+                assert!(matches!(packs.remove(pack), Err(PackError::Standing { .. })));
+            }
         }
     }
 

@@ -1,0 +1,119 @@
+//! The servers: started empty in a folder of their own, measured from outside,
+//! stopped at the end.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use crate::http::Client;
+
+/// Ticks of a second in `/proc/PID/stat`.
+const TICKS: f64 = 100.0;
+
+pub struct Server {
+    pub name: &'static str,
+    pub address: String,
+    /// The path of the DICOMweb services.
+    pub root: &'static str,
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Server {
+    pub fn hilum(binary: &Path, folder: &Path) -> anyhow::Result<Self> {
+        let folder = fresh(folder, "hilum")?;
+        let address = free_address()?;
+        let mut command = Command::new(binary);
+        command.args(["serve", "--listen", &address, "--data"]).arg(folder.join("data"));
+        Self::start("Hilum", command, folder, address, "/dicomweb")
+    }
+
+    /// Orthanc as its package configures it, with its DICOMweb plugin; none
+    /// where they are not installed.
+    pub fn orthanc(folder: &Path) -> anyhow::Result<Option<Self>> {
+        let binary = ["/usr/sbin/Orthanc", "/usr/bin/Orthanc", "/usr/local/sbin/Orthanc"];
+        let plugin =
+            ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so", "/usr/local/share/orthanc/plugins/libOrthancDicomWeb.so"];
+        let there = |paths: &[&'static str]| paths.iter().copied().find(|path| Path::new(path).exists());
+        let (Some(binary), Some(plugin)) = (there(&binary), there(&plugin)) else { return Ok(None) };
+        let folder = fresh(folder, "orthanc")?;
+        let address = free_address()?;
+        let port = address.rsplit(':').next().unwrap_or_default();
+        let settings = format!(
+            r#"{{"Name":"bench","StorageDirectory":"{0}/storage","IndexDirectory":"{0}/index","Plugins":["{plugin}"],
+            "HttpPort":{port},"RemoteAccessAllowed":false,"AuthenticationEnabled":false,"DicomServerEnabled":false,
+            "DicomWeb":{{"Enable":true,"Root":"/dicom-web/","EnableWado":false}}}}"#,
+            folder.display()
+        );
+        let file = folder.join("orthanc.json");
+        fs::write(&file, settings)?;
+        let mut command = Command::new(binary);
+        command.arg(file);
+        Self::start("Orthanc", command, folder, address, "/dicom-web").map(Some)
+    }
+
+    fn start(
+        name: &'static str,
+        mut command: Command,
+        folder: PathBuf,
+        address: String,
+        root: &'static str,
+    ) -> anyhow::Result<Self> {
+        let log = fs::File::create(folder.join("log"))?;
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().context(name)?;
+        let server = Self { name, address, root, child, folder };
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(30) {
+            let answer = Client::connect(&server.address)
+                .and_then(|mut client| client.get(&format!("{root}/studies?limit=1"), "application/dicom+json"));
+            if answer.is_ok_and(|answer| matches!(answer.status, 200 | 204)) {
+                return Ok(server);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("{name} does not answer; its log: {}", fs::read_to_string(server.folder.join("log"))?)
+    }
+
+    pub fn client(&self) -> anyhow::Result<Client> {
+        Client::connect(&self.address)
+    }
+
+    /// Seconds of processor time used so far.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        // utime and stime, counted after the name.
+        fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS
+    }
+
+    /// The most memory it ever had, in MiB.
+    pub fn memory_mib(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+        line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
+    }
+}
+
+fn fresh(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let folder = folder.join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    Ok(fs::canonicalize(folder)?)
+}
+
+fn free_address() -> anyhow::Result<String> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
