@@ -128,14 +128,6 @@ fn is_logged(server: &Process, words: &str) -> bool {
     server.log().iter().any(|line| line.contains(words))
 }
 
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while !is_so() {
-        assert!(Instant::now() < until, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 // -- healing
 
 #[test]
