@@ -9,8 +9,8 @@ use serde::Serialize;
 use utoipa::{
     IntoParams, IntoResponses, Modify, OpenApi, ToSchema,
     openapi::{
-        ArrayBuilder, ContentBuilder, KnownFormat, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Schema,
-        SchemaFormat, Type,
+        ArrayBuilder, ContentBuilder, KnownFormat, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder,
+        Schema, SchemaFormat, Type,
     },
 };
 

@@ -17,7 +17,7 @@ mod series;
 mod snapshot;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
