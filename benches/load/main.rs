@@ -341,7 +341,8 @@ impl Bench {
 
     fn report(&self, rows: &[Row]) {
         let names: Vec<&str> = self.servers.iter().map(|server| server.name).collect();
-        let columns = |what: &str| names.iter().map(|name| format!(" {name} {what} |")).collect::<Vec<_>>().concat();
+        let columns =
+            |what: &str| names.iter().map(|name| format!(" {name} {what} |")).collect::<Vec<_>>().concat();
         println!("\n| |{}{}{} times as fast |", columns("/s"), columns("ms"), columns("CPU ms"));
         println!("|---|{}---|", "---|".repeat(3 * names.len()));
         for row in rows {
