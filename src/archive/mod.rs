@@ -161,11 +161,7 @@ impl Archive {
         }
     }
 
-    fn open_on(
-        packs: Packs,
-        data: &Path,
-        options: &Options,
-    ) -> Result<(Arc<Self>, Recovered), ArchiveError> {
+    fn open_on(packs: Packs, data: &Path, options: &Options) -> Result<(Arc<Self>, Recovered), ArchiveError> {
         let catalog = open_catalog(&Layout::catalog(data), options.catalog)?;
         let (index, index_is_new) = open_index(&Layout::index(data), &options.index, &catalog)?;
         let seq = catalog.durable_seq();

@@ -320,7 +320,8 @@ fn damage_is_named_and_fails_alone() {
     write(byte ^ 4);
     let findings = sample.findings();
     let damaged = names(&findings, "damaged");
-    let instance = hurt[0].path().replace("/studies/", "").replace("/series/", "/").replace("/instances/", "/");
+    let instance =
+        hurt[0].path().replace("/studies/", "").replace("/series/", "/").replace("/instances/", "/");
     assert!(damaged.iter().any(|finding| finding["instance"] == instance), "{findings:#?}");
     assert!(names(&findings, "bytes-missing").iter().any(|finding| finding["instance"] == instance));
     let server = Process::start(&sample.data());
@@ -392,7 +393,8 @@ fn an_index_that_lacks_a_study_is_named() {
     assert!(server.stop().success());
     let now = fs::read_to_string(sample.data().join("index/meta.json")).unwrap();
     let was = fs::read_to_string(old.join("meta.json")).unwrap();
-    let payload = |meta: &str| serde_json::from_str::<Value>(meta).unwrap()["payload"].as_str().unwrap().to_owned();
+    let payload =
+        |meta: &str| serde_json::from_str::<Value>(meta).unwrap()["payload"].as_str().unwrap().to_owned();
     fs::remove_dir_all(sample.data().join("index")).unwrap();
     copy(&old, &sample.data().join("index"));
     let lie = was.replace(&payload(&was), &payload(&now));
@@ -621,6 +623,7 @@ fn stats_and_reports() {
     let output = run("verify", &sample.data(), &[]);
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).contains(" 0  findings"));
-    let output = Command::new(crate::process::binary()).args(["stats", "--data", "x", "--what"]).output().unwrap();
+    let output =
+        Command::new(crate::process::binary()).args(["stats", "--data", "x", "--what"]).output().unwrap();
     assert!(!output.status.success());
 }
