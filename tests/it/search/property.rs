@@ -399,7 +399,7 @@ impl Query {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: cases(), max_shrink_iters: 60, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: cases(), max_shrink_iters: 16, failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn searches_as_the_filter(
