@@ -165,7 +165,6 @@ impl Archive {
 
     fn open_on(packs: Packs, data: &Path, options: &Options) -> Result<(Arc<Self>, Recovered), ArchiveError> {
         let catalog = open_catalog(&Layout::catalog(data), options.catalog)?;
-<<<<<<< HEAD
         Self::open_with(packs, catalog, data, options)
     }
 
@@ -175,8 +174,6 @@ impl Archive {
         data: &Path,
         options: &Options,
     ) -> Result<(Arc<Self>, Recovered), ArchiveError> {
-=======
->>>>>>> n1
         let (index, index_is_new) = open_index(&Layout::index(data), &options.index, &catalog)?;
         let seq = catalog.durable_seq();
         let core = Arc::new(Core {
