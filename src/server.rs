@@ -56,6 +56,9 @@ impl Server {
         .backlog(4096)
         .max_connections(25_000)
         .keep_alive(Duration::from_secs(75))
+        // Else the end of an answer waits for the client to acknowledge its
+        // beginning, which clients put off for 40 ms.
+        .tcp_nodelay(true)
         .client_request_timeout(Duration::from_secs(10))
         // With it, an answer to a request whose body was not read to its end
         // is not lost to a reset connection.
