@@ -70,7 +70,9 @@ fn image(study: usize, slice: usize, size: u16, modality: &str, patient: &str) -
     let mut set = head(&known, CT_IMAGE, modality, patient, slice);
     put(&mut set, 0x0028, 0x0002, "US", &1_u16.to_le_bytes());
     put(&mut set, 0x0028, 0x0004, "CS", b"MONOCHROME2");
-    for (element, value) in [(0x0010, size), (0x0011, size), (0x0100, 16), (0x0101, 12), (0x0102, 11), (0x0103, 0)] {
+    for (element, value) in
+        [(0x0010, size), (0x0011, size), (0x0100, 16), (0x0101, 12), (0x0102, 11), (0x0103, 0)]
+    {
         put(&mut set, 0x0028, element, "US", &u16::to_le_bytes(value));
     }
     put(&mut set, 0x7FE0, 0x0010, "OW", &pixels);
@@ -94,7 +96,8 @@ pub fn slide(study: usize, tiles: usize) -> Made {
     put(&mut set, 0x0028, 0x0002, "US", &3_u16.to_le_bytes());
     put(&mut set, 0x0028, 0x0004, "CS", b"YBR_FULL_422");
     put(&mut set, 0x0028, 0x0008, "IS", tiles.len().to_string().as_bytes());
-    for (element, value) in [(0x0010, 256), (0x0011, 256), (0x0100, 8), (0x0101, 8), (0x0102, 7), (0x0103, 0)] {
+    for (element, value) in [(0x0010, 256), (0x0011, 256), (0x0100, 8), (0x0101, 8), (0x0102, 7), (0x0103, 0)]
+    {
         put(&mut set, 0x0028, element, "US", &u16::to_le_bytes(value));
     }
     set.extend_from_slice(&[0xE0, 0x7F, 0x10, 0x00, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
@@ -105,7 +108,9 @@ pub fn slide(study: usize, tiles: usize) -> Made {
         offset += 8 + u32::try_from(tile.len()).expect("a tile is small");
     }
     item(&mut set, &table);
-    tiles.iter().for_each(|tile| item(&mut set, tile));
+    for tile in &tiles {
+        item(&mut set, tile);
+    }
     set.extend_from_slice(&[0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]);
     let file = file(SLIDE_IMAGE, &known.instance, JPEG_BASELINE, &set);
     Made { known: Known { frames: tiles, ..known }, file }

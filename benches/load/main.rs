@@ -154,17 +154,34 @@ impl Bench {
         let tile = move |n: usize| n * 31 % filled.slide.frames.len();
         let mut works = Vec::new();
         let mut store = |name: &str, connections, make, files, requests| {
-            works.push(Work { name: name.to_owned(), connections, load: Load::Store { make, files, requests } });
+            works.push(Work {
+                name: name.to_owned(),
+                connections,
+                load: Load::Store { make, files, requests },
+            });
         };
         for connections in [1, 16] {
-            store("store: CT slice, one a request", connections, |n| data::ct(n, 0), 1, 10 * connections + 40);
-            store("store: small instance, one a request", connections, data::small, 1, 25 * connections + 100);
+            store(
+                "store: CT slice, one a request",
+                connections,
+                |n| data::ct(n, 0),
+                1,
+                10 * connections + 40,
+            );
+            store(
+                "store: small instance, one a request",
+                connections,
+                data::small,
+                1,
+                25 * connections + 100,
+            );
         }
         store("store: small instances, 50 a request", 4, data::small, 50, 16);
-        let mut read = |name: &str, connections, accept, path: Box<dyn Fn(usize) -> String + Sync + 'a>, check| {
-            let load = Load::Read { path, accept, check };
-            works.push(Work { name: name.to_owned(), connections, load });
-        };
+        let mut read =
+            |name: &str, connections, accept, path: Box<dyn Fn(usize) -> String + Sync + 'a>, check| {
+                let load = Load::Read { path, accept, check };
+                works.push(Work { name: name.to_owned(), connections, load });
+            };
         let holds = |bytes: &[u8], part: &[u8]| memchr::memmem::find(bytes, part).is_some();
         for connections in [1, 16] {
             read(
@@ -230,12 +247,18 @@ impl Bench {
             }
             for index in order {
                 let server = &self.servers[index];
-                let measured = self.run(server, work).with_context(|| format!("{}: {}", server.name, work.name))?;
+                let measured =
+                    self.run(server, work).with_context(|| format!("{}: {}", server.name, work.name))?;
                 rounds[index].push(measured);
             }
         }
         let row = Row {
-            name: format!("{}, {} connection{}", work.name, work.connections, if work.connections > 1 { "s" } else { "" }),
+            name: format!(
+                "{}, {} connection{}",
+                work.name,
+                work.connections,
+                if work.connections > 1 { "s" } else { "" }
+            ),
             medians: rounds
                 .iter()
                 .map(|rounds| Measured {
@@ -318,12 +341,13 @@ impl Bench {
 
     fn report(&self, rows: &[Row]) {
         let names: Vec<&str> = self.servers.iter().map(|server| server.name).collect();
-        let columns = |what: &str| names.iter().map(|name| format!(" {name} {what} |")).collect::<String>();
+        let columns =
+            |what: &str| names.iter().map(|name| format!(" {name} {what} |")).collect::<Vec<_>>().concat();
         println!("\n| |{}{}{} times as fast |", columns("/s"), columns("ms"), columns("CPU ms"));
         println!("|---|{}---|", "---|".repeat(3 * names.len()));
         for row in rows {
             let cells = |value: fn(&Measured) -> f64| {
-                row.medians.iter().map(|one| format!(" {} |", short(value(one)))).collect::<String>()
+                row.medians.iter().map(|one| format!(" {} |", short(value(one)))).collect::<Vec<_>>().concat()
             };
             let ratio = match row.medians.as_slice() {
                 [ours, theirs] => short(ours.per_second / theirs.per_second),
@@ -333,7 +357,12 @@ impl Bench {
             println!("| {} |{rates}{latencies}{} {ratio} |", row.name, cells(|one| one.cpu_ms));
         }
         for server in &self.servers {
-            println!("\n{}: at most {:.0} MiB of memory, {:.1} s of CPU in all.", server.name, server.memory_mib(), server.cpu_seconds());
+            println!(
+                "\n{}: at most {:.0} MiB of memory, {:.1} s of CPU in all.",
+                server.name,
+                server.memory_mib(),
+                server.cpu_seconds()
+            );
         }
     }
 }

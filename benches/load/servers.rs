@@ -43,8 +43,10 @@ impl Server {
     /// where they are not installed.
     pub fn orthanc(folder: &Path) -> anyhow::Result<Option<Self>> {
         let binary = ["/usr/sbin/Orthanc", "/usr/bin/Orthanc", "/usr/local/sbin/Orthanc"];
-        let plugin =
-            ["/usr/share/orthanc/plugins/libOrthancDicomWeb.so", "/usr/local/share/orthanc/plugins/libOrthancDicomWeb.so"];
+        let plugin = [
+            "/usr/share/orthanc/plugins/libOrthancDicomWeb.so",
+            "/usr/local/share/orthanc/plugins/libOrthancDicomWeb.so",
+        ];
         let there = |paths: &[&'static str]| paths.iter().copied().find(|path| Path::new(path).exists());
         let (Some(binary), Some(plugin)) = (there(&binary), there(&plugin)) else { return Ok(None) };
         let folder = fresh(folder, "orthanc")?;
@@ -75,8 +77,9 @@ impl Server {
         let server = Self { name, address, root, child, folder };
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(30) {
-            let answer = Client::connect(&server.address)
-                .and_then(|mut client| client.get(&format!("{root}/studies?limit=1"), "application/dicom+json"));
+            let answer = Client::connect(&server.address).and_then(|mut client| {
+                client.get(&format!("{root}/studies?limit=1"), "application/dicom+json")
+            });
             if answer.is_ok_and(|answer| matches!(answer.status, 200 | 204)) {
                 return Ok(server);
             }

@@ -253,7 +253,13 @@ impl Loop {
             return;
         }
         self.progress = Progress::default();
-        match recover::replay_packs(&self.core) {
+        // A write is what opens a closed catalog again, and says by its failure
+        // that it did.
+        let opened = match self.core.catalog.checkpoint() {
+            Ok(()) | Err(CatalogError::Lost { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        match opened.and_then(|()| recover::replay_packs(&self.core)) {
             Ok(recovered) => {
                 self.behind = false;
                 tracing::warn!(?recovered, "the catalog was brought up from the packs again");

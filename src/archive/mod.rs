@@ -22,6 +22,8 @@ mod retrieve;
 mod search;
 mod stats;
 mod store;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::{
@@ -34,7 +36,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     auth::Permit,
-    dicom::{StudyUid, attributes, json, part10},
+    dicom::{DataSet, StudyUid, attributes, json, part10},
     storage::{
         catalog::{self, Catalog, CatalogError, Change, Durability, Outcome, Target},
         index::{self, Index, Opened},
@@ -161,12 +163,17 @@ impl Archive {
         }
     }
 
-    fn open_on(
+    fn open_on(packs: Packs, data: &Path, options: &Options) -> Result<(Arc<Self>, Recovered), ArchiveError> {
+        let catalog = open_catalog(&Layout::catalog(data), options.catalog)?;
+        Self::open_with(packs, catalog, data, options)
+    }
+
+    fn open_with(
         packs: Packs,
+        catalog: Catalog,
         data: &Path,
         options: &Options,
     ) -> Result<(Arc<Self>, Recovered), ArchiveError> {
-        let catalog = open_catalog(&Layout::catalog(data), options.catalog)?;
         let (index, index_is_new) = open_index(&Layout::index(data), &options.index, &catalog)?;
         let seq = catalog.durable_seq();
         let core = Arc::new(Core {
@@ -203,16 +210,17 @@ impl Archive {
     }
 }
 
+/// When the newest instance of a study is deleted, the next newest speaks for
+/// the study: by its metadata, as its file did when it came.
+fn resplit(metadata: &[u8]) -> Option<(DataSet, DataSet)> {
+    let set = json::read(metadata, json::Limits::default()).ok()?;
+    let parts = attributes::split(&set);
+    Some((parts.study, parts.series))
+}
+
 /// Opens the catalog; one that is damaged is set aside and made anew from the
 /// packs.
 fn open_catalog(path: &Path, options: catalog::Options) -> Result<Catalog, ArchiveError> {
-    // When the newest instance of a study is deleted, the next newest speaks
-    // for the study: by its metadata, as its file did when it came.
-    let resplit = |metadata: &[u8]| {
-        let set = json::read(metadata, json::Limits::default()).ok()?;
-        let parts = attributes::split(&set);
-        Some((parts.study, parts.series))
-    };
     match Catalog::open(path, options, Box::new(resplit)) {
         Err(error) if error.is_damage() => {
             replace_catalog(path, &error)?;

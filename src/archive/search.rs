@@ -6,7 +6,10 @@
 //! not hold yet stands in the overlay. The predicate
 //! ([`query::matches`]) is one and the same for all three.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     Archive, ArchiveError, Core,
@@ -153,7 +156,10 @@ impl Search<'_> {
             return Ok(Some(vec![study.clone()]));
         }
         if let Some(uids) = self.uids_of(STUDY_UID) {
-            return Ok(Some(uids.iter().filter_map(|uid| StudyUid::parse(uid).ok()).collect()));
+            // A UID named twice is still one study.
+            let studies: BTreeSet<StudyUid> =
+                uids.iter().filter_map(|uid| StudyUid::parse(uid).ok()).collect();
+            return Ok(Some(studies.into_iter().collect()));
         }
         let Some(uids) = self.uids_of(SOP_UID).filter(|_| self.query.target == Level::Instance) else {
             return Ok(None);

@@ -182,14 +182,23 @@ impl Incoming {
         let State::Stream { mut upload, mut hasher, waiting, lane, .. } = state else {
             return Err(ArchiveError::Stopping);
         };
+        // The lane goes with the upload and outlives it, even when nobody
+        // waits for this any more: whoever gets a lane finds a free stream.
         let written = self.archive.pool.run(move || {
-            for bytes in &waiting {
+            let written = waiting.iter().try_for_each(|bytes| {
                 hasher.update(bytes);
-                upload.write(bytes)?;
+                upload.write(bytes)
+            });
+            match written {
+                Ok(()) => Ok::<_, ArchiveError>((upload, hasher, lane)),
+                Err(error) => {
+                    drop(upload);
+                    drop(lane);
+                    Err(error.into())
+                }
             }
-            Ok::<_, ArchiveError>((upload, hasher))
         });
-        let (upload, hasher) = written.await?;
+        let (upload, hasher, lane) = written.await?;
         self.state = State::Stream { upload, hasher, waiting: Vec::new(), bytes: 0, lane };
         Ok(())
     }
@@ -215,11 +224,23 @@ impl Incoming {
                     finish_in_memory(&worker, chunks, held, study.as_ref(), by)
                 }
                 State::Stream { upload, hasher, lane, .. } => {
-                    finish_stream(&worker, *upload, hasher.finish(), lane, study.as_ref(), by)
+                    finish_stream(&worker, lane, *upload, hasher.finish(), study.as_ref(), by)
                 }
                 State::Lost => Err(ArchiveError::Stopping),
             })
             .await
+    }
+}
+
+impl Drop for Incoming {
+    /// An upload that is cut off is taken back, which is work for the disk.
+    fn drop(&mut self) {
+        if matches!(self.state, State::Stream { .. })
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let state = std::mem::replace(&mut self.state, State::Lost);
+            runtime.spawn_blocking(move || drop(state));
+        }
     }
 }
 
@@ -272,11 +293,14 @@ fn finish_in_memory(
     Ok(committing(path, sop_class, warnings, answer, held))
 }
 
+/// The lane is given back when the upload is over, after it (parameters are
+/// dropped from the last to the first), and not when the commit is: a request
+/// with more large files than there are lanes would wait for itself.
 fn finish_stream(
     archive: &Archive,
+    _lane: OwnedSemaphorePermit,
     upload: Upload,
     hashed: Hashed,
-    lane: OwnedSemaphorePermit,
     study: Option<&StudyUid>,
     by: &str,
 ) -> Result<Pending, ArchiveError> {
@@ -290,7 +314,7 @@ fn finish_stream(
     instance.place = upload.finish(&instance.path, instance.stamp, instance.digest)?;
     let (path, sop_class) = (instance.path.clone(), instance.sop_class.clone());
     let answer = archive.committer.submit(Work::Placed { instance, reservation })?;
-    Ok(committing(path, sop_class, warnings, answer, vec![lane]))
+    Ok(committing(path, sop_class, warnings, answer, Vec::new()))
 }
 
 fn committing(

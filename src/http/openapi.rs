@@ -9,7 +9,8 @@ use serde::Serialize;
 use utoipa::{
     IntoParams, IntoResponses, Modify, OpenApi, ToSchema,
     openapi::{
-        ContentBuilder, KnownFormat, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, SchemaFormat, Type,
+        ArrayBuilder, ContentBuilder, KnownFormat, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder,
+        Schema, SchemaFormat, Type,
     },
 };
 
@@ -42,7 +43,7 @@ use super::{capabilities, delete, health, qido, stow, wado};
         capabilities::describe,
         health::healthz, health::readyz, health::metrics,
     ),
-    components(schemas(ProblemBody, health::Health)),
+    components(schemas(ProblemBody, DicomDataSet, DicomAttribute, health::Health)),
     modifiers(&DistinctIds)
 )]
 pub struct Document;
@@ -76,9 +77,34 @@ pub async fn document() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(text())
 }
 
-/// `GET /docs`: the pages stand one level down.
+/// `GET /docs`, and `GET /` for who opens the server in a browser: the pages
+/// stand one level down. Not for ever: a browser would remember it.
 pub async fn to_docs() -> HttpResponse {
-    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/index.html")).finish()
+    HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, "/docs/index.html")).finish()
+}
+
+/// A data set in the DICOM JSON Model (PS3.18 Annex F): attributes by their
+/// tags in eight hex digits.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "the shape of a data set, for the document")]
+pub struct DicomDataSet(BTreeMap<String, DicomAttribute>);
+
+/// One attribute; of the last three members at most one is there.
+#[derive(Serialize, ToSchema)]
+#[allow(dead_code, reason = "the shape of an attribute, for the document")]
+pub struct DicomAttribute {
+    /// Value Representation, such as `DA`
+    vr: String,
+    /// Strings, numbers, names by their groups, or data sets, as the VR has it;
+    /// `null` for an empty one among several
+    #[serde(rename = "Value")]
+    value: Option<Vec<serde_json::Value>>,
+    /// Base64
+    #[serde(rename = "InlineBinary")]
+    inline_binary: Option<String>,
+    /// Where the value can be fetched
+    #[serde(rename = "BulkDataURI")]
+    bulk_data_uri: Option<String>,
 }
 
 /// What is wrong and how to mend it (RFC 9457).
@@ -205,10 +231,51 @@ pub struct SearchParams {
     offset: Option<u32>,
 }
 
-/// One row of a table of responses: status, description, media types.
-type Row = (&'static str, &'static str, &'static [&'static str]);
+/// What a response carries.
+enum Body {
+    /// An RFC 9457 problem.
+    Problem,
+    /// One data set as DICOM JSON.
+    DataSet,
+    /// An array of them.
+    DataSets,
+    /// Bytes of this media type.
+    Bytes(&'static str),
+}
 
-const PROBLEM: &[&str] = &["application/problem+json"];
+impl Body {
+    fn media_type(&self) -> &'static str {
+        match self {
+            Self::Problem => "application/problem+json",
+            Self::DataSet | Self::DataSets => "application/dicom+json",
+            Self::Bytes(media_type) => media_type,
+        }
+    }
+
+    fn schema(&self) -> RefOr<Schema> {
+        let data_set = || RefOr::Ref(Ref::from_schema_name("DicomDataSet"));
+        match self {
+            Self::Problem => RefOr::Ref(Ref::from_schema_name("ProblemBody")),
+            Self::DataSet => data_set(),
+            Self::DataSets => RefOr::T(ArrayBuilder::new().items(data_set()).build().into()),
+            Self::Bytes(_) => {
+                let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+                RefOr::T(ObjectBuilder::new().schema_type(Type::String).format(Some(binary)).build().into())
+            }
+        }
+    }
+}
+
+/// One row of a table of responses: status, description, what it carries.
+type Row = (&'static str, &'static str, &'static [Body]);
+
+const PROBLEM: &[Body] = &[Body::Problem];
+const FILES: &[Body] =
+    &[Body::Bytes("multipart/related; type=\"application/dicom\""), Body::Bytes("application/dicom")];
+const VALUES: &[Body] = &[
+    Body::Bytes("multipart/related; type=\"application/octet-stream\""),
+    Body::Bytes("application/octet-stream"),
+];
 const BAD_REQUEST: Row = ("400", "A parameter, a UID or the body cannot be understood", PROBLEM);
 const NOT_FOUND: Row = ("404", "Never seen here", PROBLEM);
 const GONE: Row = ("410", "Deleted", PROBLEM);
@@ -220,24 +287,12 @@ const BUSY: Row = ("503", "Busy; try again after Retry-After seconds", PROBLEM);
 
 fn table(rows: &[Row]) -> BTreeMap<String, RefOr<Response>> {
     rows.iter()
-        .map(|(status, description, media)| {
-            let mut response = ResponseBuilder::new().description(*description);
-            for media in *media {
-                let schema = match *media {
-                    "application/problem+json" => RefOr::Ref(Ref::from_schema_name("ProblemBody")),
-                    "application/dicom+json" => {
-                        RefOr::T(ObjectBuilder::new().description(Some("PS3.18 Annex F")).build().into())
-                    }
-                    _ => RefOr::T(
-                        ObjectBuilder::new()
-                            .schema_type(Type::String)
-                            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
-                            .build()
-                            .into(),
-                    ),
-                };
-                response = response.content(*media, ContentBuilder::new().schema(Some(schema)).build());
-            }
+        .map(|(status, description, bodies)| {
+            let response = ResponseBuilder::new().description(*description);
+            let response = bodies.iter().fold(response, |response, body| {
+                let content = ContentBuilder::new().schema(Some(body.schema())).build();
+                response.content(body.media_type(), content)
+            });
             ((*status).to_owned(), RefOr::T(response.build()))
         })
         .collect()
@@ -259,15 +314,15 @@ macro_rules! responses {
 responses! {
     /// What a search answers.
     SearchResponses: [
-        ("200", "The results; Warning says when there are more, X-Total-Count how many in all", &["application/dicom+json"]),
+        ("200", "The results; Warning says when there are more, X-Total-Count how many in all", &[Body::DataSets]),
         ("204", "No result, when the server is configured so", &[]),
         BAD_REQUEST, NOT_ACCEPTABLE, INTERNAL, BUSY,
     ];
     /// What a store answers: the Store Instances Response Module (Annex I).
     StoreResponses: [
-        ("200", "All instances are stored", &["application/dicom+json"]),
-        ("202", "Some are not stored, or stored with warnings", &["application/dicom+json"]),
-        ("409", "None is stored; the body says why", &["application/dicom+json"]),
+        ("200", "All instances are stored", &[Body::DataSet]),
+        ("202", "Some are not stored, or stored with warnings", &[Body::DataSet]),
+        ("409", "None is stored; the body says why", &[Body::DataSet]),
         BAD_REQUEST, NOT_ACCEPTABLE,
         ("413", "Larger than the configured limit", PROBLEM),
         ("415", "The body is of a type that cannot be stored", PROBLEM),
@@ -276,19 +331,19 @@ responses! {
     ];
     /// What the retrieval of whole files answers.
     FileResponses: [
-        ("200", "The files", &["multipart/related; type=\"application/dicom\"", "application/dicom"]),
-        ("206", "A range, or what of it has an acceptable form", &["multipart/related; type=\"application/dicom\"", "application/dicom"]),
+        ("200", "The files", FILES),
+        ("206", "A range, or what of it has an acceptable form", FILES),
         NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, RANGE, INTERNAL, BUSY,
     ];
     /// What the retrieval of metadata answers.
     MetadataResponses: [
-        ("200", "One data set for each instance", &["application/dicom+json"]),
+        ("200", "One data set for each instance", &[Body::DataSets]),
         NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, INTERNAL, BUSY,
     ];
     /// What the retrieval of frames and bulk data answers.
     BulkResponses: [
-        ("200", "The bytes", &["multipart/related; type=\"application/octet-stream\"", "application/octet-stream"]),
-        ("206", "A range, or what of it has an acceptable form", &["multipart/related; type=\"application/octet-stream\"", "application/octet-stream"]),
+        ("200", "The bytes", VALUES),
+        ("206", "A range, or what of it has an acceptable form", VALUES),
         NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, RANGE, INTERNAL, BUSY,
     ];
     /// What a deletion answers.

@@ -66,7 +66,8 @@ pub fn routes(app: &mut ServiceConfig) {
     .service(resource("/readyz").route(read().to(health::readyz)).default_service(others(READ)))
     .service(resource("/metrics").route(read().to(health::metrics)).default_service(others(READ)))
     .service(resource("/openapi.json").route(read().to(openapi::document)).default_service(others(READ)))
-    .service(resource("/docs").route(read().to(openapi::to_docs)))
+    .service(resource("/").route(read().to(openapi::to_docs)).default_service(others(READ)))
+    .service(resource("/docs").route(read().to(openapi::to_docs)).default_service(others(READ)))
     .service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", Document::openapi()).config(Config::from("/openapi.json")))
     .default_service(web::route().to(|| async { Err::<HttpResponse, Problem>(Problem::no_such_route()) }));
 }

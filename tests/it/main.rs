@@ -9,6 +9,7 @@ mod delete;
 mod errors;
 mod harness;
 mod library;
+mod mutations;
 mod openapi;
 mod process;
 mod recovery;

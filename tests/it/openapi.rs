@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::harness::Hilum;
 
 /// Routes that are no part of the API: the document itself and its pages.
-const PAGES: [&str; 3] = ["/openapi.json", "/docs", "/docs/{_:.*}"];
+const PAGES: [&str; 4] = ["/openapi.json", "/", "/docs", "/docs/{_:.*}"];
 
 fn committed() -> Value {
     serde_json::from_str(include_str!("../../openapi/openapi.json")).expect("JSON")
@@ -145,7 +145,7 @@ fn the_pages_need_nothing_from_elsewhere() {
         response.text().expect("text")
     };
     // A redirect leads from the short addresses to the page.
-    for path in ["/docs", "/docs/", "/docs/index.html"] {
+    for path in ["", "/", "/docs", "/docs/", "/docs/index.html"] {
         let page = get(path);
         assert!(page.contains("swagger-ui"), "{path}");
         let assets: Vec<&str> = page

@@ -144,7 +144,7 @@ impl Process {
 
     /// All results of a search, page by page.
     pub fn search_all(&self, path: &str) -> Vec<Value> {
-        const PAGE: usize = 500;
+        const PAGE: usize = 5000;
         let joint = if path.contains('?') { '&' } else { '?' };
         let mut all = Vec::new();
         loop {

@@ -128,14 +128,6 @@ fn is_logged(server: &Process, words: &str) -> bool {
     server.log().iter().any(|line| line.contains(words))
 }
 
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while !is_so() {
-        assert!(Instant::now() < until, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 // -- healing
 
 #[test]
@@ -320,7 +312,8 @@ fn damage_is_named_and_fails_alone() {
     write(byte ^ 4);
     let findings = sample.findings();
     let damaged = names(&findings, "damaged");
-    let instance = hurt[0].path().replace("/studies/", "").replace("/series/", "/").replace("/instances/", "/");
+    let instance =
+        hurt[0].path().replace("/studies/", "").replace("/series/", "/").replace("/instances/", "/");
     assert!(damaged.iter().any(|finding| finding["instance"] == instance), "{findings:#?}");
     assert!(names(&findings, "bytes-missing").iter().any(|finding| finding["instance"] == instance));
     let server = Process::start(&sample.data());
@@ -392,7 +385,8 @@ fn an_index_that_lacks_a_study_is_named() {
     assert!(server.stop().success());
     let now = fs::read_to_string(sample.data().join("index/meta.json")).unwrap();
     let was = fs::read_to_string(old.join("meta.json")).unwrap();
-    let payload = |meta: &str| serde_json::from_str::<Value>(meta).unwrap()["payload"].as_str().unwrap().to_owned();
+    let payload =
+        |meta: &str| serde_json::from_str::<Value>(meta).unwrap()["payload"].as_str().unwrap().to_owned();
     fs::remove_dir_all(sample.data().join("index")).unwrap();
     copy(&old, &sample.data().join("index"));
     let lie = was.replace(&payload(&was), &payload(&now));
@@ -408,6 +402,24 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap().flatten() {
         fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
+}
+
+// -- storing
+
+/// Each file of a request held its lane until its commit was waited for, and
+/// that was only after many more files: a request with more large files than
+/// there are lanes waited for itself, for half a minute, and lost the rest.
+#[test]
+fn a_request_may_have_more_large_files_than_there_are_lanes() {
+    let folder = TempDir::new().unwrap();
+    let server =
+        Process::with(&folder.path().join("data"), |command| command.env("HILUM_STORE_STREAMS_MAX", "2"));
+    let began = Instant::now();
+    let made: Vec<Made> = (1..=9).map(|number| Made::new(1, 1, number, 100_000)).collect();
+    let files: Vec<Vec<u8>> = made.iter().map(Made::bytes).collect();
+    let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
+    server.must_store(&files);
+    assert!(began.elapsed() < Duration::from_secs(20));
 }
 
 // -- stopping
@@ -621,6 +633,7 @@ fn stats_and_reports() {
     let output = run("verify", &sample.data(), &[]);
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).contains(" 0  findings"));
-    let output = Command::new(crate::process::binary()).args(["stats", "--data", "x", "--what"]).output().unwrap();
+    let output =
+        Command::new(crate::process::binary()).args(["stats", "--data", "x", "--what"]).output().unwrap();
     assert!(!output.status.success());
 }

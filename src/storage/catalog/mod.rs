@@ -17,7 +17,7 @@ mod series;
 mod snapshot;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -108,7 +108,7 @@ impl Catalog {
     /// Another process has it, it is of a newer format, or the file fails.
     pub fn open(path: &Path, options: Options, resplit: Resplit) -> Result<Self, CatalogError> {
         if !path.exists() {
-            create(path, &options).map_err(|error| error.at_open(path))?;
+            create(path, options).map_err(|error| error.at_open(path))?;
         }
         let file = path.to_owned();
         let opener = move || Database::builder().set_cache_size(options.cache_bytes).create(&file);
@@ -274,7 +274,7 @@ fn open_database(path: &Path, opener: &Opener) -> Result<(Database, u64, u64), C
 
 /// Makes an empty catalog and gives it its name when it is whole: one that a
 /// crash left half made would look like a damaged one.
-fn create(path: &Path, options: &Options) -> Result<(), CatalogError> {
+fn create(path: &Path, options: Options) -> Result<(), CatalogError> {
     let failed = |error: std::io::Error| CatalogError::from(redb::StorageError::from(error));
     let unfinished = path.with_extension("new");
     match std::fs::remove_file(&unfinished) {

@@ -33,7 +33,9 @@ pub enum PackError {
     #[error("pack {pack} is {found}, so it cannot be {wanted}")]
     Standing { pack: PackId, found: Standing, wanted: &'static str },
     /// The packs were written by a newer Hilum.
-    #[error("{path} says format {found}, and this version of hilum knows formats up to {known}: use a newer hilum")]
+    #[error(
+        "{path} says format {found}, and this version of hilum knows formats up to {known}: use a newer hilum"
+    )]
     Newer { path: PathBuf, found: u32, known: u32 },
     /// The FORMAT file is there and says nothing.
     #[error("{path} cannot be understood")]

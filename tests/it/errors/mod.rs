@@ -198,3 +198,34 @@ fn too_many_uploads_are_503_with_retry_after() {
     }
     panic!("the place was not given back");
 }
+
+/// A refused body must not be taken for the next request of the connection.
+#[test]
+fn a_refused_body_is_no_request() {
+    let hilum = Hilum::start();
+    let inner = "GET /dicomweb/smuggled HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2000);
+    for kind in ["text/css", "multipart/related; boundary=XX", "application/dicom"] {
+        let request = format!(
+            "POST /dicomweb/studies HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{inner}\
+             GET /dicomweb/series HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            inner.len()
+        );
+        let answer = hilum.raw(request.as_bytes());
+        assert!(!answer.contains("no-such-resource"), "{kind}: {answer}");
+        let answers = answer.matches("HTTP/1.1 ").count();
+        assert!(answers <= 2, "{kind}: {answer}");
+    }
+}
+
+#[test]
+fn a_client_that_waits_for_100_continue_gets_it() {
+    let hilum = Hilum::start();
+    let file = Sample::new("1.2", "1.2.1", "1.2.1.1").file();
+    let head = format!(
+        "POST /dicomweb/studies HTTP/1.1\r\nHost: a\r\nContent-Type: application/dicom\r\nExpect: 100-continue\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n",
+        file.len()
+    );
+    let answer = hilum.raw(&[head.as_bytes(), &file].concat());
+    assert!(answer.contains("HTTP/1.1 200"), "{answer}");
+}

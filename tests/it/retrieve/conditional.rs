@@ -229,3 +229,49 @@ fn a_long_search_is_compressed_too() {
         assert_eq!(serde_json::from_slice::<Value>(&back).unwrap(), plain);
     }
 }
+
+/// More than is sent at once: the array is put together from many chunks.
+#[test]
+fn long_metadata_come_in_chunks() {
+    let hilum = Hilum::start();
+    let files: Vec<Vec<u8>> = (0..14)
+        .map(|number| {
+            let history: String =
+                (b'a'..=b'z').cycle().skip(number).step_by(7).take(60_000).map(char::from).collect();
+            Sample::new("1.2", &format!("1.2.{}", number % 3), &format!("1.2.9.{number}"))
+                .text(0x0020_4000, "LT", &history[..10_000])
+                .text(0x0018_4000, "UT", &history)
+                .file()
+        })
+        .collect();
+    let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
+    assert_eq!(hilum.store(&files).status(), 200);
+    let plain = hilum.get("/studies/1.2/metadata").send().unwrap();
+    let etag = header(&plain, "etag");
+    let plain = plain.bytes().unwrap();
+    assert!(plain.len() > 900_000, "{}", plain.len());
+    let all: Value = serde_json::from_slice(&plain).unwrap();
+    let mut single: Vec<Value> = (0..14)
+        .map(|number| {
+            hilum.json(&format!("/studies/1.2/series/1.2.{}/instances/1.2.9.{number}/metadata", number % 3))
+                [0]
+            .clone()
+        })
+        .collect();
+    let mut all = all.as_array().unwrap().clone();
+    for list in [&mut all, &mut single] {
+        list.sort_by_key(|set| set["00080018"]["Value"][0].to_string());
+    }
+    assert!(all == single);
+    let ask =
+        |coding: &str| hilum.get("/studies/1.2/metadata").header("Accept-Encoding", coding).send().unwrap();
+    let mut back = Vec::new();
+    flate2::read::MultiGzDecoder::new(ask("gzip").bytes().unwrap().as_ref()).read_to_end(&mut back).unwrap();
+    assert!(back == plain);
+    assert!(zstd::decode_all(ask("zstd").bytes().unwrap().as_ref()).unwrap() == plain);
+    let head = hilum.request(Method::HEAD, "/studies/1.2/metadata").send().unwrap();
+    assert_eq!((head.status().as_u16(), header(&head, "etag")), (200, etag.clone()));
+    assert!(head.bytes().unwrap().is_empty());
+    let again = hilum.get("/studies/1.2/metadata").header("If-None-Match", etag).send().unwrap();
+    assert_eq!(again.status(), 304);
+}

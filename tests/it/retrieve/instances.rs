@@ -54,13 +54,13 @@ fn uncompressed_instances_come_as_explicit_little_endian() {
         check_converted(&held.name, &held.bytes, &response.bytes().unwrap());
         converted += usize::from(syntax != EXPLICIT);
     }
-    assert!(converted >= 5, "{converted}");
+    assert!(converted >= 4, "{converted}");
 }
 
 #[test]
 fn the_same_of_every_variant() {
+    let hilum = Hilum::start();
     for name in variants() {
-        let hilum = Hilum::start();
         let file = fixture(&name);
         let stored = hilum.store_fixture(&name);
         let response = hilum.get_as(&stored.path, "application/dicom");
@@ -72,6 +72,8 @@ fn the_same_of_every_variant() {
             let response = hilum.get_as(&stored.path, "application/dicom; transfer-syntax=*");
             assert!(response.bytes().unwrap() == file, "{name}");
         }
+        // The next one may have the same UID.
+        assert_eq!(hilum.delete(&stored.path).status(), 204);
     }
 }
 
@@ -81,7 +83,7 @@ fn check_converted(name: &str, stored: &[u8], sent: &[u8]) {
     let (ours, theirs) = (oracle::open(sent), oracle::open(stored));
     let clean = |uid: &str| uid.trim_end_matches('\0').to_owned();
     // What was made anew says in both places who it is (ENC-1).
-    let sop = ours.element(Tag(0x0008, 0x0018)).unwrap().to_str().unwrap();
+    let sop = ours.element(Tag(0x0008, 0x0018)).expect("an identity").to_str().expect("an identity");
     if oracle::declared(stored) != EXPLICIT {
         assert_eq!(clean(&ours.meta().media_storage_sop_instance_uid), clean(&sop), "{name}");
     }

@@ -52,7 +52,7 @@ fn check_attribute(attribute: &Ordered, path: &str) {
             }
             (_, Value::Null) => assert!(values.elements.len() > 1, "{path}"),
             ("FL" | "FD", Value::String(text)) => {
-                assert!(["NaN", "Infinity", "-Infinity"].contains(&text.as_str()));
+                assert!(["NaN", "Infinity", "-Infinity"].contains(&text.as_str()), "{path}: {text}");
             }
             ("FL" | "FD" | "SL" | "SS" | "UL" | "US", value) => assert!(value.is_number(), "{path}"),
             ("DS" | "IS" | "SV" | "UV", value) => assert!(value.is_number() || value.is_string(), "{path}"),

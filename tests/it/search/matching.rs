@@ -287,6 +287,24 @@ fn private_attributes_with_their_creator() {
     assert!(warnings(&hilum, "/studies/1.1/instances?00231001=yes").contains("creator"));
 }
 
+/// A study named twice was found twice, and counted twice: by a client whose
+/// list of UIDs had a double, and by the property test.
+#[test]
+fn a_uid_named_twice_is_found_once() {
+    let hilum = store();
+    for (path, count) in [
+        ("/studies?StudyInstanceUID=1.1,1.1", 1),
+        ("/studies?StudyInstanceUID=1.1&StudyInstanceUID=1.1", 1),
+        ("/series?StudyInstanceUID=1.2,1.1,1.2", 3),
+        ("/instances?StudyInstanceUID=1.2%5C1.2", 2),
+        ("/instances?SOPInstanceUID=1.1.0.1,1.1.0.1", 1),
+        ("/series?SeriesInstanceUID=1.1.0,1.1.0", 1),
+    ] {
+        assert_eq!(super::total(&hilum, path), count, "{path}");
+        assert_eq!(hilum.json(path).as_array().map(|found| found.len() as u64), Some(count), "{path}");
+    }
+}
+
 /// QRY-19 to 21, and keys of the lower levels.
 #[test]
 fn lists_of_values_and_empty_ones() {

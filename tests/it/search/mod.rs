@@ -3,7 +3,7 @@
 mod dialects;
 mod matching;
 mod paging;
-// mod property;
+mod property;
 mod resources;
 
 use serde_json::Value;

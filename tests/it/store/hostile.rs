@@ -1,11 +1,13 @@
 //! Bad input: files that want to break the parser, and real files with random
 //! damage. Never a 5xx, and the other instances of the request are stored.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
+
+use hilum::dicom::part10;
 
 use crate::{
     harness::{Hilum, fixture, multipart},
-    library::{names, outcome, text, values},
+    library::{bulk_uris, names, outcome, text, values},
     sample::Sample,
 };
 
@@ -29,7 +31,7 @@ fn nested(depth: usize, defined: bool) -> Vec<u8> {
     let mut inner = Vec::new();
     if defined {
         for _ in 0..depth {
-            let length = u32::try_from(inner.len()).unwrap();
+            let length = u32::try_from(inner.len()).expect("small");
             let mut outer = vec![0x40, 0x00, 0x75, 0x02, b'S', b'Q', 0, 0];
             outer.extend_from_slice(&(length + 8).to_le_bytes());
             outer.extend_from_slice(&[0xFE, 0xFF, 0x00, 0xE0]);
@@ -118,24 +120,58 @@ impl Random {
     }
 
     fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).unwrap()
+        usize::try_from(self.next() % end as u64).expect("small")
     }
 }
 
 /// Damages a file: most of the hits are in its head, where the structure is.
 fn damage(file: &mut Vec<u8>, random: &mut Random) {
-    for _ in 0..=random.below(6) {
+    for _ in 0..=random.below(4) {
         let end = if random.below(4) == 0 { file.len() } else { file.len().min(3000) };
         let at = 132 + random.below(end - 140);
-        match random.below(7) {
-            0 => file[at] = random.next().to_le_bytes()[0],
-            1 => file[at] ^= 1 << random.below(8),
-            2 => file[at..at + 4].fill(0xFF),
-            3 => file[at..at + 2].fill(0),
-            4 => drop(file.drain(at..at + 2)),
-            5 => drop(file.splice(at..at, [0xFE, 0xFF, 0x00, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF])),
+        match random.below(10) {
+            0..=3 => file[at] = random.next().to_le_bytes()[0],
+            4 => file[at] ^= 1 << random.below(8),
+            5 => file[at..at + 4].fill(0xFF),
+            6 => file[at..at + 2].fill(0),
+            7 => drop(file.drain(at..at + 2)),
+            8 => drop(file.splice(at..at, [0xFE, 0xFF, 0x00, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF])),
             _ => drop(file.splice(at..at, b"\x08\0\x40\x11SQ\0\0\xFF\xFF\xFF\xFF".iter().copied())),
         }
+    }
+}
+
+/// Asks for every resource of an instance; whatever comes, it is no failure of
+/// the server, and no answer breaks off.
+fn read_everything(hilum: &Hilum, path: &str) {
+    let ask = |path: &str, accept: &str| {
+        let response = hilum.get_as(path, accept);
+        let status = response.status().as_u16();
+        let body = response.bytes();
+        assert!(status < 500 && body.is_ok(), "{path} {accept}: {status} {body:?}");
+        (status, body.expect("an answer as asked for"))
+    };
+    let (status, body) = ask(&format!("{path}/metadata"), "application/dicom+json");
+    assert_eq!(status, 200, "{path}");
+    let metadata: serde_json::Value = serde_json::from_slice(&body).expect("an answer as asked for");
+    let mut uris = Vec::new();
+    bulk_uris(&metadata, &mut uris);
+    for uri in uris {
+        ask(uri.strip_prefix(&hilum.base).expect("an answer as asked for"), "*/*");
+    }
+    let (status, plain) = ask(path, "application/dicom");
+    if status == 200 {
+        // What was made of it can be read again.
+        let again = part10::parse(&plain.as_ref(), &part10::Limits::default());
+        assert!(again.is_ok(), "{path}: {:?}", again.err());
+    }
+    assert_eq!(ask(path, "application/dicom; transfer-syntax=*").0, 200, "{path}");
+    for (resource, accept) in [
+        ("/frames/1", "*/*"),
+        ("/frames/1", "application/octet-stream; transfer-syntax=*"),
+        ("/bulkdata", "*/*"),
+    ] {
+        ask(&format!("{path}{resource}"), accept);
     }
 }
 
@@ -144,13 +180,14 @@ fn damage(file: &mut Vec<u8>, random: &mut Random) {
 #[test]
 fn damaged_files_are_stored_and_read_or_refused() {
     let hilum = Hilum::start();
-    let mut random = Random(20261);
+    let seed = std::env::var("HILUM_SEED").ok().and_then(|seed| seed.parse().ok());
+    let mut random = Random(seed.unwrap_or(20261));
     let sources: Vec<Vec<u8>> = names(&["", "charset", "variants"])
         .iter()
         .map(|name| fixture(name))
         .filter(|file| file.len() < 50_000)
         .collect();
-    let mut kept: HashMap<String, Vec<u8>> = HashMap::new();
+    let mut read = 0;
     for request in 0..20 {
         let files: Vec<Vec<u8>> = (0..15)
             .map(|_| {
@@ -167,34 +204,17 @@ fn damaged_files_are_stored_and_read_or_refused() {
         assert!(matches!(status, 200 | 202), "{status} {module}");
         let stored = values(&module, "00081199");
         assert!(stored.iter().any(|item| text(item, "00081155") == format!("9.9.1.{request}")), "{module}");
-        for item in stored {
-            let url = text(item, "00081190");
-            kept.insert(url.strip_prefix(&hilum.base).unwrap().to_owned(), Vec::new());
+        for resource in ["/studies", "/series", "/instances"] {
+            assert_eq!(hilum.get(&format!("{resource}?includefield=all")).send().unwrap().status(), 200);
+        }
+        let urls: BTreeSet<&str> = stored.into_iter().map(|item| text(item, "00081190")).collect();
+        for url in urls {
+            let path = url.strip_prefix(&hilum.base).unwrap();
+            read_everything(&hilum, path);
+            read += 1;
+            // Another one of the same file may come.
+            assert_eq!(hilum.delete(path).status(), 204);
         }
     }
-    assert!(kept.len() > 40, "only {} were stored: the damage is too great to test much", kept.len());
-    let never_5xx = |path: String, accept: &str| {
-        let response = hilum.get_as(&path, accept);
-        let status = response.status();
-        let body = response.bytes();
-        assert!(status.as_u16() < 500 && body.is_ok(), "{path} {accept}: {status} {body:?}");
-        (status, body.unwrap())
-    };
-    for path in kept.keys() {
-        let (status, body) = never_5xx(format!("{path}/metadata"), "application/dicom+json");
-        assert_eq!(status, 200, "{path}");
-        let metadata: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        let mut uris = Vec::new();
-        crate::library::bulk_uris(&metadata, &mut uris);
-        for uri in uris {
-            never_5xx(uri.strip_prefix(&hilum.base).unwrap().to_owned(), "*/*");
-        }
-        never_5xx(path.clone(), "application/dicom");
-        assert_eq!(never_5xx(path.clone(), "application/dicom; transfer-syntax=*").0, 200, "{path}");
-        never_5xx(format!("{path}/frames/1"), "*/*");
-        never_5xx(format!("{path}/bulkdata"), "*/*");
-    }
-    for path in ["/studies?includefield=all", "/series?includefield=all", "/instances?includefield=all"] {
-        assert_eq!(never_5xx(path.to_owned(), "*/*").0, 200);
-    }
+    assert!(read > 80, "only {read} were stored: the damage is too great to test much");
 }

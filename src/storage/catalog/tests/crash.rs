@@ -24,7 +24,7 @@ struct Disk {
 }
 
 #[derive(Debug, Clone, Default)]
-struct SharedDisk(Arc<Mutex<Disk>>);
+pub(crate) struct SharedDisk(Arc<Mutex<Disk>>);
 
 impl SharedDisk {
     fn disk(&self) -> std::sync::MutexGuard<'_, Disk> {
@@ -67,9 +67,18 @@ impl SharedDisk {
     }
 
     fn try_open(&self) -> Result<Catalog, CatalogError> {
+        self.open_as(resplit())
+    }
+
+    pub(crate) fn open_as(&self, resplit: Resplit) -> Result<Catalog, CatalogError> {
         let disk = self.clone();
         let opener = move || Database::builder().create_with_backend(disk.clone());
-        Catalog::open_with(Path::new("disk"), Box::new(opener), resplit())
+        Catalog::open_with(Path::new("disk"), Box::new(opener), resplit)
+    }
+
+    /// From now on every write fails, or none.
+    pub(crate) fn fail(&self, fails: bool) {
+        self.disk().fails_in = fails.then_some(0);
     }
 }
 

@@ -4,7 +4,7 @@
 // Numbers in tests are small.
 #![allow(clippy::cast_possible_truncation)]
 
-mod crash;
+pub(crate) mod crash;
 mod measure;
 mod model;
 mod rules;

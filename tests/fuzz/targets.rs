@@ -1,0 +1,147 @@
+//! What must hold for any bytes at all: one function for each parser of what
+//! strangers send. The fuzz targets beside this call them with libFuzzer's
+//! inputs, `tests/it/mutations.rs` with mutated real files in every test run.
+
+use std::io::Read as _;
+
+use hilum::{
+    dicom::{
+        DataSet, attributes,
+        frames::FrameTable,
+        json,
+        part10::{self, Limits},
+        query::{self, Options, Resource},
+        transcode,
+    },
+    http::multipart::{self, Event, Reader},
+};
+
+/// Small, so that a run tries many inputs and not a few large ones.
+fn limits() -> Limits {
+    Limits {
+        elements_max: 50_000,
+        header_bytes_max: 4 << 20,
+        frames_max: 10_000,
+        inflated_bytes_max: 4 << 20,
+        ..Limits::default()
+    }
+}
+
+/// A file is read, or refused with a reason; what was read of it can be
+/// written as JSON and as a file, and its frames lie within it.
+pub fn part10(data: &[u8]) {
+    let _ = part10::read(&data, &limits());
+    let Ok(parsed) = part10::parse(&data, &limits()) else { return };
+    let mut text = Vec::new();
+    json::write(&parsed.dataset, &mut text);
+    let mut filled = Vec::new();
+    json::fill(&text, "http://localhost/instance", &mut filled);
+    serde_json::from_slice::<serde_json::Value>(&filled).expect("what is written is JSON");
+    json::read(&filled, json::Limits { depth_max: 100, elements_max: 100_000 }).expect("and DICOM JSON");
+    let _ = attributes::split(&parsed.dataset);
+
+    let inflated = parsed.transfer_syntax == "1.2.840.10008.1.2.1.99";
+    let length = if inflated { limits().inflated_bytes_max } else { data.len() as u64 };
+    let within = |offset: u64, bytes: u64| {
+        assert!(offset.checked_add(bytes).is_some_and(|end| end <= length), "a frame lies within the file");
+    };
+    match &parsed.frames {
+        FrameTable::None => {}
+        FrameTable::Native { offset, frame_bits, frames } => {
+            let bits = frame_bits.checked_mul(u64::from(*frames)).expect("no more bits than the file has");
+            within(*offset, bits.div_ceil(8));
+        }
+        FrameTable::Encapsulated(spans) => spans.iter().for_each(|span| within(span.offset, span.length)),
+        FrameTable::Video(span) => within(span.offset, span.length),
+    }
+
+    for plan in [transcode::explicit_little_endian(&data, &limits()), transcode::complete(&data, &limits())] {
+        let Ok(plan) = plan else { continue };
+        let mut file = Vec::new();
+        plan.reader(&data).read_to_end(&mut file).expect("the ranges of a plan lie within the file");
+        assert_eq!(file.len() as u64, plan.length, "a plan knows its length");
+    }
+}
+
+/// The events of a body do not depend on how it was cut into chunks.
+pub fn multipart(data: &[u8]) {
+    let Some((&seed, body)) = data.split_first() else { return };
+    let whole = events(body, body.len().max(1));
+    assert_eq!(whole, events(body, 1 + usize::from(seed) % 97));
+}
+
+/// The events of a body in chunks of so many bytes, neighbouring data joined.
+fn events(body: &[u8], chunk_bytes: usize) -> Vec<String> {
+    let limits = multipart::Limits { header_bytes_max: 512, preamble_bytes_max: 512, parts_max: 64 };
+    let mut reader = Reader::new("boundary", limits);
+    let mut chunks = body.chunks(chunk_bytes);
+    let mut told: Vec<String> = Vec::new();
+    let mut data: Vec<u8> = Vec::new();
+    loop {
+        let event = reader.next();
+        if let Ok(Some(Event::Data(bytes))) = &event {
+            data.extend_from_slice(bytes);
+            continue;
+        }
+        match event {
+            Ok(None) => match chunks.next() {
+                Some(chunk) => reader.feed(chunk.to_vec().into()),
+                None if reader.is_done() => return told,
+                None => reader.finish(),
+            },
+            Ok(Some(event)) => {
+                told.push(format!("{data:?}"));
+                data.clear();
+                told.push(format!("{event:?}"));
+                if let Event::End { .. } = event {
+                    return told;
+                }
+            }
+            // How much of the last data came before it may differ.
+            Err(error) => {
+                told.push(error.to_string());
+                return told;
+            }
+        }
+    }
+}
+
+/// A query string is read, or refused with the parameter at fault; what was
+/// read can be asked of any data set.
+pub fn query(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut set = DataSet::new();
+    set.put_text(dicom_core::Tag(0x0010, 0x0010), dicom_core::VR::PN, "Yamada^Tarou=山田^太郎=やまだ^たろう");
+    set.put_text(dicom_core::Tag(0x0008, 0x0020), dicom_core::VR::DA, "20040119");
+    for (resource, strict) in [(Resource::Studies, false), (Resource::Instances, true)] {
+        match query::parse(resource, text, &Options { strict, ..Options::default() }) {
+            Ok(query) => {
+                let _ = query::matches(&query, &set, Some(&set), Some(&set));
+                let _ = query::project(&query, &set, Some(&set), Some(&set));
+            }
+            Err(error) => assert!(!error.parameter.is_empty() && !error.to_string().is_empty()),
+        }
+    }
+}
+
+/// DICOM JSON is read, or refused; what was read is written the same again.
+pub fn json(data: &[u8]) {
+    let Ok(sets) = json::read_all(data, json::Limits { depth_max: 32, elements_max: 10_000 }) else { return };
+    for set in sets {
+        let mut first = Vec::new();
+        json::write(&set, &mut first);
+        let again = json::read(&first, json::Limits::default()).expect("what is written can be read");
+        let mut second = Vec::new();
+        json::write(&again, &mut second);
+        if first.contains(&1) {
+            // A reference to bytes elsewhere: written relative to an instance
+            // of ours, which it is not.
+            continue;
+        }
+        assert_eq!(
+            String::from_utf8_lossy(&first),
+            String::from_utf8_lossy(&second),
+            "writing what was read changes nothing"
+        );
+    }
+}
