@@ -88,7 +88,7 @@ pub fn slide(study: usize, tiles: usize) -> Made {
     let mut noise = Noise(study as u64 + 1);
     let tiles: Vec<Vec<u8>> = (0..tiles)
         .map(|_| {
-            let length = 8_000 + (noise.next() % 8_000) as usize * 2;
+            let length = 8_000 + usize::try_from(noise.next() % 8_000).expect("a tile is small") * 2;
             [&[0xFF, 0xD8, 0xFF, 0xE0], noise.bytes(length).as_slice(), &[0xFF, 0xD9]].concat()
         })
         .collect();
