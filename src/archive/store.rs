@@ -365,7 +365,18 @@ fn understand(
     if let Some(outcome) = known(&archive.core.catalog.read()?, &read.path, hashed.digest)? {
         return Ok(Err(settled(outcome, &read)));
     }
-    let warnings = read.warnings.iter().map(ToString::to_string).collect();
+    let envelope = match read.form {
+        part10::Form::Complete => None,
+        part10::Form::NoPreamble => Some("the file came without preamble"),
+        part10::Form::NoMeta => {
+            Some("the file came without file meta information that names a transfer syntax")
+        }
+    };
+    let warnings = envelope
+        .into_iter()
+        .map(str::to_owned)
+        .chain(read.warnings.iter().map(ToString::to_string))
+        .collect();
     let instance = Box::new(new_instance(read, hashed.digest, hashed.chunks, by));
     Ok(Ok(Understood { instance, warnings, reservation }))
 }

@@ -257,7 +257,7 @@ fn satisfy_file<'a>(asked: &Asked, stored: &Stored<'a>) -> Option<(How, &'a str)
     let own = stored.transfer_syntax;
     let plain = || how_plain(stored).map(|how| (how, EXPLICIT_LITTLE));
     match asked {
-        Asked::Default => plain().or_else(|| may_stay_coded(own)),
+        Asked::Default => plain(),
         Asked::Any if syntax::is_barred_from_web(own) => plain(),
         Asked::Any => Some((How::Stored, own)),
         Asked::Uid(wanted) if wanted == EXPLICIT_LITTLE => plain(),
@@ -273,7 +273,7 @@ fn satisfy_pixels<'a>(asked: &Asked, stored: &Stored<'a>) -> Option<(How, &'a st
     let plain = || how_plain(stored).map(|how| (how, EXPLICIT_LITTLE));
     let coded = syntax::is_encapsulated(own).then_some((How::Stored, own));
     match asked {
-        Asked::Default => plain().or_else(|| may_stay_coded(own)),
+        Asked::Default => plain(),
         Asked::Any => coded.or_else(plain),
         Asked::Uid(wanted) if wanted == own && coded.is_some() => coded,
         Asked::Uid(wanted) if wanted == EXPLICIT_LITTLE || wanted == ENCAPSULATED_UNCOMPRESSED => plain(),
@@ -281,7 +281,9 @@ fn satisfy_pixels<'a>(asked: &Asked, stored: &Stored<'a>) -> Option<(How, &'a st
     }
 }
 
-/// How to get to Explicit VR Little Endian, if it can be done.
+/// How to get to Explicit VR Little Endian, if it can be done. PS3.18 section
+/// 8.7.3.4 lets lossy pixels go out as they are instead; but who names a media
+/// type and no Transfer Syntax reads the bytes as pixels, so that is 406 too.
 fn how_plain(stored: &Stored<'_>) -> Option<How> {
     let own = stored.transfer_syntax;
     if own == EXPLICIT_LITTLE {
@@ -292,12 +294,6 @@ fn how_plain(stored: &Stored<'_>) -> Option<How> {
         Some(Pixels::Elsewhere) => None,
         Some(_) | None => stored.decodable.then_some(How::Decoded),
     }
-}
-
-/// The exception of PS3.18 section 8.7.3.4: pixels that are lossy anyway may
-/// be sent as they are when no Transfer Syntax is asked for.
-fn may_stay_coded(own: &str) -> Option<(How, &str)> {
-    (!syntax::is_lossless(own)).then_some((How::Stored, own))
 }
 
 /// Bulk values other than pixels are uncompressed under every Transfer Syntax.

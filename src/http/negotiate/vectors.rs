@@ -220,12 +220,9 @@ fn instances_asked_for_as_bulk_data() {
 fn what_cannot_be_decoded() {
     let sealed = |transfer_syntax| Stored { decodable: false, ..stored(transfer_syntax) };
     let dicom = "application/dicom";
-    // Lossless must be decoded or refused; lossy may go out as it is.
+    // Who names no transfer syntax wants pixels, not a code stream.
     assert_eq!(outcome(read(dicom).instances(Items::One), &sealed(J2K)), None);
-    assert_eq!(
-        outcome(read(dicom).instances(Items::One), &sealed(JPEG)),
-        part(Single, dicom, JPEG, How::Stored)
-    );
+    assert_eq!(outcome(read(dicom).instances(Items::One), &sealed(JPEG)), None);
     let explicit = "application/dicom;transfer-syntax=1.2.840.10008.1.2.1";
     assert_eq!(outcome(read(explicit).instances(Items::One), &sealed(JPEG)), None);
     // Who takes anything gets it as it is, with its label.

@@ -50,12 +50,6 @@ pub fn is_native(transfer_syntax: &str) -> bool {
     [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED].contains(&transfer_syntax)
 }
 
-/// Its compressed pixels have lost something, so that they may be sent as they
-/// are when no transfer syntax is asked for (PS3.18 section 8.7.3.4).
-pub fn is_lossy(transfer_syntax: &str) -> bool {
-    ["50", "51", "91"].iter().any(|last| transfer_syntax == format!("1.2.840.10008.1.2.4.{last}"))
-}
-
 /// Panics where two data sets differ in any value.
 pub fn assert_same(name: &str, ours: &InMemDicomObject, theirs: &InMemDicomObject) {
     let tags = |set: &InMemDicomObject| -> Vec<Tag> {
