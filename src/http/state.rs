@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     Problem,
-    base_url::{Asked, BaseUrl, ConfiguredError, Network},
+    base_url::{Asked, BaseUrl, ConfiguredError},
     negotiate::{Accept, NegotiateError},
 };
 use crate::{archive::Archive, auth::Permit, config::Config};
@@ -29,14 +29,13 @@ pub struct State {
 
 impl State {
     /// # Errors
-    /// When `public_url` or a trusted proxy of the configuration is malformed.
+    /// When `public_url` of the configuration is malformed.
     pub fn new(
         archive: Arc<Archive>,
         config: Config,
         metrics: PrometheusHandle,
     ) -> Result<Self, ConfiguredError> {
-        let trusted = config.trusted_proxies.iter().map(|network| Network::parse(&network.to_string()));
-        let base_url = BaseUrl::new(config.public_url.as_deref(), trusted.collect::<Result<_, _>>()?)?;
+        let base_url = BaseUrl::new(config.public_url.as_deref(), config.trusted_proxies.clone())?;
         let uploads = Semaphore::new(config.limits.uploads_max);
         let boundary_key = archive.key();
         Ok(Self { archive, config, metrics, uploads, boundary_key, base_url })
