@@ -8,10 +8,15 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Smaller files are sent together; larger ones are not copied for it.
+const COPIED_BYTES_MAX: usize = 64 * 1024;
 
 pub struct Client {
     address: String,
     stream: BufReader<TcpStream>,
+    /// The memory of the last body: a client that asks the system for 100 MiB
+    /// and has them zeroed for each answer measures itself.
+    spare: Vec<u8>,
 }
 
 pub struct Answer {
@@ -24,7 +29,13 @@ impl Client {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { address: address.to_owned(), stream: BufReader::with_capacity(256 * 1024, stream) })
+        let stream = BufReader::with_capacity(256 * 1024, stream);
+        Ok(Self { address: address.to_owned(), stream, spare: Vec::new() })
+    }
+
+    /// Gives the memory of an answer back for the next one.
+    pub fn recycle(&mut self, answer: Answer) {
+        self.spare = answer.body;
     }
 
     pub fn get(&mut self, path: &str, accept: &str) -> anyhow::Result<Answer> {
@@ -34,7 +45,7 @@ impl Client {
     }
 
     /// Sends files as one request to store them.
-    pub fn store(&mut self, path: &str, files: &[Vec<u8>]) -> anyhow::Result<Answer> {
+    pub fn store(&mut self, path: &str, files: &[&[u8]]) -> anyhow::Result<Answer> {
         const PART: &[u8] = b"\r\n--part\r\nContent-Type: application/dicom\r\n\r\n";
         const END: &[u8] = b"\r\n--part--\r\n";
         let length: usize = files.iter().map(|file| PART.len() + file.len()).sum::<usize>() + END.len();
@@ -47,7 +58,13 @@ impl Client {
         .into_bytes();
         for file in files {
             request.extend_from_slice(PART);
-            request.extend_from_slice(file);
+            if file.len() < COPIED_BYTES_MAX {
+                request.extend_from_slice(file);
+                continue;
+            }
+            self.stream.get_mut().write_all(&request)?;
+            self.stream.get_mut().write_all(file)?;
+            request.clear();
         }
         request.extend_from_slice(END);
         self.stream.get_mut().write_all(&request)?;
@@ -68,7 +85,8 @@ impl Client {
                 _ => {}
             }
         }
-        let mut body = Vec::new();
+        let mut body = std::mem::take(&mut self.spare);
+        body.clear();
         match length {
             Some(length) if !chunked => {
                 self.take(length, &mut body)?;
@@ -94,9 +112,11 @@ impl Client {
     }
 
     fn take(&mut self, length: usize, body: &mut Vec<u8>) -> anyhow::Result<()> {
-        let start = body.len();
-        body.resize(start + length, 0);
-        Ok(self.stream.read_exact(&mut body[start..])?)
+        let before = body.len();
+        body.reserve(length);
+        (&mut self.stream).take(length as u64).read_to_end(body)?;
+        anyhow::ensure!(body.len() - before == length, "the server closed the connection");
+        Ok(())
     }
 
     fn line(&mut self) -> anyhow::Result<String> {

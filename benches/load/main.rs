@@ -133,7 +133,7 @@ impl Bench {
             let begun = Instant::now();
             let mut client = server.client()?;
             let mut store = |made: &[Made]| -> anyhow::Result<()> {
-                let files: Vec<Vec<u8>> = made.iter().map(|made| made.file.clone()).collect();
+                let files: Vec<&[u8]> = made.iter().map(|made| made.file.as_slice()).collect();
                 stored(&client.store(&format!("{}/studies", server.root), &files)?, made)
             };
             store(std::slice::from_ref(&slide))?;
@@ -298,7 +298,7 @@ impl Bench {
                 match &work.load {
                     Load::Store { .. } => {
                         let Some(made) = requests.get(n) else { break };
-                        let files: Vec<Vec<u8>> = made.iter().map(|made| made.file.clone()).collect();
+                        let files: Vec<&[u8]> = made.iter().map(|made| made.file.as_slice()).collect();
                         started = Instant::now();
                         stored(&client.store(&format!("{}/studies", server.root), &files)?, made)?;
                     }
@@ -312,6 +312,7 @@ impl Bench {
                         taken.push(started.elapsed());
                         ensure!(answer.status == 200, "status {} for {path}", answer.status);
                         ensure!(check(n, &answer.body), "a wrong answer to {path}");
+                        client.recycle(answer);
                         continue;
                     }
                 }
