@@ -23,7 +23,7 @@ fn texts(values: &[&str]) -> Value {
 }
 
 #[test]
-fn lenient_forms() {
+fn jsn_22_lenient_forms() {
     assert_eq!(value(r#"{"vr":"IS","Value":["5 ", 6, 7.0]}"#), texts(&["5", "6", "7.0"]));
     let Value::Double(values) = value(r#"{"vr":"FD","Value":[1,null,"NaN","-Infinity"]}"#) else {
         panic!("doubles")

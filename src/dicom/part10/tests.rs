@@ -145,7 +145,7 @@ fn an_item_inherits_its_character_set() {
 }
 
 #[test]
-fn unknown_vrs_that_are_known() {
+fn enc_2_unknown_vrs_that_are_known() {
     let mut inside = Sample::new(Encoding::IMPLICIT);
     inside.item().text(tags::CODE_VALUE, VR::SH, "CODE").item_end().sequence_end();
     let mut broken = inside.clone();
@@ -172,7 +172,7 @@ fn unknown_vrs_that_are_known() {
 }
 
 #[test]
-fn signs_come_from_pixel_representation() {
+fn enc_2_signs_come_from_pixel_representation() {
     let mut sample = Sample::new(Encoding::IMPLICIT);
     sample.identity(|sample| {
         // Before Pixel Representation.
@@ -355,7 +355,7 @@ fn spans(file: &[u8]) -> (Vec<Vec<u8>>, Vec<Warning>) {
 const SOI: [u8; 4] = [0xFF, 0xD8, 0xFF, 0xE0];
 
 #[test]
-fn frames_by_table_by_number_and_by_marker() {
+fn enc_3_frames_by_table_by_number_and_by_marker() {
     let more = [9; 4];
     let joined =
         [&[0xFE, 0xFF, 0, 0xE0, 4, 0, 0, 0][..], &SOI, &[0xFE, 0xFF, 0, 0xE0, 4, 0, 0, 0], &more].concat();
@@ -386,7 +386,7 @@ fn frames_by_table_by_number_and_by_marker() {
 }
 
 #[test]
-fn the_extended_offset_table_has_exact_lengths() {
+fn enc_3_the_extended_offset_table_has_exact_lengths() {
     let mut sample = Sample::new(Encoding::EXPLICIT);
     sample.identity(|_| ()).image(4, 4, Some("2"), 8);
     sample.raw(tags::EXTENDED_OFFSET_TABLE, VR::OV, &[0u64.to_le_bytes(), 12u64.to_le_bytes()].concat());

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn literal_names() {
+    fn qry_12_literal_names() {
         let yamada = name("Yamada^Tarou", "山田^太郎", "やまだ^たろう");
         let muller = name("Müller ^Jörg^^^", "", "");
         for (key, stored, expected) in [
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn fuzzy_names() {
+    fn qry_22_fuzzy_names() {
         let doe = name("Doe^John Paul", "", "");
         for (key, expected) in [
             ("joh do", true),

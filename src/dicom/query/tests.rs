@@ -147,7 +147,7 @@ fn dates_and_times() {
 }
 
 #[test]
-fn zones() {
+fn qry_15_zones() {
     let mut night =
         set(&[("StudyDate", "20240131"), ("StudyTime", "2330"), ("PatientBirthDate", "19700101")]);
     for (text, expected) in [

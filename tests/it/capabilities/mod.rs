@@ -11,7 +11,7 @@ use crate::{
 const WADL: &str = "application/vnd.sun.wadl+xml";
 
 #[test]
-fn options_of_the_base_describes_the_services() {
+fn cap_1_2_options_of_the_base_describes_the_services() {
     let hilum = Hilum::start();
     for (accept, kind) in [(WADL, WADL), ("*/*", WADL), ("application/json", "application/json")] {
         for path in ["", "/"] {
@@ -58,7 +58,7 @@ fn options_of_the_base_describes_the_services() {
 }
 
 #[test]
-fn the_json_form_says_the_same() {
+fn cap_1_2_the_json_form_says_the_same() {
     let hilum = Hilum::start();
     let response = hilum.request(Method::OPTIONS, "").header("Accept", "application/json").send().unwrap();
     let application = &json_of(response)["application"];
@@ -118,7 +118,7 @@ fn preflight(hilum: &Hilum, path: &str, origin: &str) -> reqwest::blocking::Resp
 
 /// CAP-3: a preflight is answered as one, on every resource.
 #[test]
-fn pages_of_allowed_origins_may_use_the_server() {
+fn cap_3_iop_20_pages_of_allowed_origins_may_use_the_server() {
     const ORIGIN: &str = "https://viewer.example.org";
     let hilum = Hilum::with(|config| config.cors.origins = vec![ORIGIN.to_owned()]);
     let stored = hilum.store_fixture("CT_small.dcm");
@@ -170,7 +170,7 @@ fn pages_of_allowed_origins_may_use_the_server() {
 }
 
 #[test]
-fn any_origin_or_none() {
+fn iop_20_any_origin_or_none() {
     let any = Hilum::with(|config| config.cors.origins = vec!["*".to_owned()]);
     let response = any.get("/studies").header("Origin", "https://a.example.org").send().unwrap();
     assert_eq!(header(&response, "access-control-allow-origin"), "*");

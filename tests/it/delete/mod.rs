@@ -20,7 +20,7 @@ fn resources(stored: &Stored) -> Vec<String> {
 }
 
 #[test]
-fn each_level_is_gone_afterwards() {
+fn del_1_gen_05_each_level_is_gone_afterwards() {
     for level in ["instance", "series", "study"] {
         let hilum = Hilum::start();
         let stored = hilum.store_fixture("CT_small.dcm");
@@ -59,7 +59,7 @@ fn each_level_is_gone_afterwards() {
 }
 
 #[test]
-fn only_the_target_is_deleted() {
+fn del_1_only_the_target_is_deleted() {
     let hilum = Hilum::start();
     let sample = |series: u8, instance: u8| {
         Sample::new("1.2", &format!("1.2.{series}"), &format!("1.2.{series}.{instance}")).file()
@@ -124,7 +124,7 @@ fn what_was_deleted_can_be_stored_again() {
 }
 
 #[test]
-fn deleting_can_be_switched_off() {
+fn del_1_deleting_can_be_switched_off() {
     let hilum = Hilum::with(|config| config.delete_enabled = false);
     let stored = hilum.store_fixture("CT_small.dcm");
     for path in [stored.path.clone(), format!("/studies/{}", stored.study), "/studies/9".to_owned()] {

@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[test]
-fn malformed_uids_are_400() {
+fn gen_10_malformed_uids_are_400() {
     let hilum = Hilum::start();
     let long = "1".repeat(65);
     for (path, parameter) in [
@@ -51,7 +51,7 @@ fn paths_that_lead_nowhere_are_404() {
 }
 
 #[test]
-fn slashes_too_many_do_no_harm() {
+fn gen_02_slashes_too_many_do_no_harm() {
     let hilum = Hilum::start();
     assert_eq!(hilum.store(&[&Sample::new("1.2", "1.2.1", "1.2.1.1").file()]).status(), 200);
     for path in [

@@ -16,7 +16,7 @@ const ANY: &str = "multipart/related; type=\"application/octet-stream\"; transfe
 /// Every BulkDataURI of the metadata can be followed, is among the instance's
 /// bulk data, and the other way round.
 #[test]
-fn every_uri_of_the_metadata_leads_somewhere() {
+fn ret_06_07_jsn_16_17_iop_17_every_uri_of_the_metadata_leads_somewhere() {
     let library = Library::open();
     let hilum = &library.hilum;
     let mut followed = 0;
@@ -55,7 +55,7 @@ fn every_uri_of_the_metadata_leads_somewhere() {
 }
 
 #[test]
-fn values_are_little_endian_whatever_the_file_is() {
+fn ret_06_jsn_14_values_are_little_endian_whatever_the_file_is() {
     let hilum = Hilum::start();
     for name in
         ["ExplVR_BigEnd.dcm", "image_dfl.dcm", "rtdose.dcm", "waveform_ecg.dcm", "examples_palette.dcm"]
@@ -78,7 +78,7 @@ fn values_are_little_endian_whatever_the_file_is() {
 }
 
 #[test]
-fn accept_decides_between_one_part_and_many() {
+fn blk_3_iop_18_accept_decides_between_one_part_and_many() {
     let hilum = Hilum::start();
     let file = Sample::new("1.2", "1.2.1", "1.2.1.1")
         .text(0x0042_0010, "ST", "Title")
@@ -114,7 +114,7 @@ fn accept_decides_between_one_part_and_many() {
 }
 
 #[test]
-fn a_value_in_a_sequence_has_a_uri_too() {
+fn ret_06_a_value_in_a_sequence_has_a_uri_too() {
     let hilum = Hilum::start();
     let blob: Vec<u8> = (0..=255).cycle().take(5000).collect();
     let inner = Sample::empty().bytes(0x5400_1010, "OW", blob.clone());
@@ -130,7 +130,7 @@ fn a_value_in_a_sequence_has_a_uri_too() {
 }
 
 #[test]
-fn what_is_no_bulk_data_is_not_found() {
+fn ret_06_what_is_no_bulk_data_is_not_found() {
     let hilum = Hilum::start();
     let stored = hilum.store_fixture("CT_small.dcm");
     for name in ["00100010", "7FE00011", "abc", "7FE0001", "..7FE00010", "00400275.0.00100010", "%00"] {

@@ -33,7 +33,7 @@ fn resources(stored: &Stored) -> Vec<(String, &'static str)> {
 }
 
 #[test]
-fn head_mirrors_get() {
+fn gen_06_09_head_mirrors_get() {
     let hilum = Hilum::start();
     let stored = hilum.store_fixture("CT_small.dcm");
     let mut paths = resources(&stored);
@@ -70,7 +70,7 @@ fn head_mirrors_get() {
 }
 
 #[test]
-fn an_entity_tag_saves_the_second_answer() {
+fn gen_09_an_entity_tag_saves_the_second_answer() {
     let hilum = Hilum::start();
     let stored = hilum.store_fixture("CT_small.dcm");
     for (path, accept) in resources(&stored) {
@@ -92,7 +92,7 @@ fn an_entity_tag_saves_the_second_answer() {
 }
 
 #[test]
-fn an_entity_tag_changes_with_what_it_names() {
+fn gen_09_an_entity_tag_changes_with_what_it_names() {
     let hilum = Hilum::start();
     assert_eq!(hilum.store(&[&Sample::new("1.2", "1.2.1", "1.2.1.1").pixels(2, 2, 1).file()]).status(), 200);
     let paths = [("/studies/1.2", FILES), ("/studies/1.2/metadata", "*/*"), ("/studies/1.2/bulkdata", "*/*")];
@@ -112,7 +112,7 @@ fn an_entity_tag_changes_with_what_it_names() {
 }
 
 #[test]
-fn ranges_of_single_parts_and_of_multipart_bodies() {
+fn rng_1_mpr_5_ranges_of_single_parts_and_of_multipart_bodies() {
     let hilum = Hilum::start();
     let stored = hilum.store_fixture("CT_small.dcm");
     for (path, accept) in resources(&stored).into_iter().filter(|(path, _)| !path.ends_with("metadata")) {
@@ -158,7 +158,7 @@ fn ranges_of_single_parts_and_of_multipart_bodies() {
 
 /// A download that breaks off is taken up again at its end.
 #[test]
-fn a_study_in_pieces_is_the_study() {
+fn mpr_5_a_study_in_pieces_is_the_study() {
     let hilum = Hilum::start();
     let files: Vec<Vec<u8>> = (1..=9)
         .map(|number| Sample::new("1.2", "1.2.1", &format!("1.2.1.{number}")).pixels(17, 19, number).file())
@@ -176,7 +176,7 @@ fn a_study_in_pieces_is_the_study() {
 }
 
 #[test]
-fn json_is_compressed_for_who_likes_that() {
+fn iop_23_json_is_compressed_for_who_likes_that() {
     let hilum = Hilum::start();
     let stored = hilum.store_fixture("emri_small.dcm");
     for path in [format!("{}/metadata", stored.path), format!("/studies/{}/metadata", stored.study)] {
@@ -232,7 +232,7 @@ fn a_long_search_is_compressed_too() {
 
 /// More than is sent at once: the array is put together from many chunks.
 #[test]
-fn long_metadata_come_in_chunks() {
+fn iop_23_long_metadata_come_in_chunks() {
     let hilum = Hilum::start();
     let files: Vec<Vec<u8>> = (0..14)
         .map(|number| {

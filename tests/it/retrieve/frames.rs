@@ -45,14 +45,14 @@ fn check(hilum: &Hilum, held: &Held) -> usize {
 }
 
 #[test]
-fn every_frame_of_every_fixture() {
+fn ret_05_blk_1_2_4_enc_3_every_frame_of_every_fixture() {
     let library = Library::of(&names(&["", "media"]));
     let frames: usize = library.held.iter().map(|held| check(&library.hilum, held)).sum();
     assert!(frames > 100, "{frames}");
 }
 
 #[test]
-fn every_frame_of_every_variant() {
+fn ret_05_enc_3_iop_28_every_frame_of_every_variant() {
     let hilum = Hilum::start();
     for name in variants() {
         let held = Held { bytes: fixture(&name), stored: hilum.store_fixture(&name), name };
@@ -66,7 +66,7 @@ fn every_frame_of_every_variant() {
 }
 
 #[test]
-fn the_media_type_of_the_compression() {
+fn neg_08_10_iop_08_14_the_media_type_of_the_compression() {
     let library = Library::of(
         &["693_J2KI.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_rle_2frame.dcm", "JPEG-LL.dcm"].map(str::to_owned),
     );
@@ -108,7 +108,7 @@ fn the_media_type_of_the_compression() {
 }
 
 #[test]
-fn lists_of_frames() {
+fn ret_05_iop_28_lists_of_frames() {
     let hilum = Hilum::with(|config| config.limits.request_frames_max = 5);
     let file = Sample::new("1.2", "1.2.1", "1.2.1.1").pixels(3, 3, 4).file();
     assert_eq!(hilum.store(&[&file]).status(), 200);
@@ -135,7 +135,7 @@ fn lists_of_frames() {
 }
 
 #[test]
-fn a_video_has_no_frames_but_a_stream() {
+fn iop_28_a_video_has_no_frames_but_a_stream() {
     let hilum = Hilum::start();
     let pixels = [
         &[0xE0, 0x7F, 0x10, 0x00, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF][..],

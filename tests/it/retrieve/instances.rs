@@ -15,7 +15,7 @@ use crate::{
 const FILES: &str = "multipart/related; type=\"application/dicom\"";
 
 #[test]
-fn what_comes_back_is_what_was_stored() {
+fn ret_03_gen_07_neg_10_iop_13_what_comes_back_is_what_was_stored() {
     let library = Library::open();
     for held in &library.held {
         let syntax = oracle::declared(&held.bytes);
@@ -37,7 +37,7 @@ fn what_comes_back_is_what_was_stored() {
 }
 
 #[test]
-fn uncompressed_instances_come_as_explicit_little_endian() {
+fn gen_08_neg_09_enc_1_2_uncompressed_come_as_explicit_little_endian() {
     let library = Library::open();
     let mut converted = 0;
     for held in &library.held {
@@ -54,7 +54,7 @@ fn uncompressed_instances_come_as_explicit_little_endian() {
 }
 
 #[test]
-fn the_same_of_every_variant() {
+fn gen_08_enc_1_2_the_same_of_every_variant() {
     let hilum = Hilum::start();
     for name in variants() {
         let file = fixture(&name);
@@ -91,7 +91,7 @@ fn check_converted(name: &str, stored: &[u8], sent: &[u8]) {
 }
 
 #[test]
-fn a_study_and_a_series_as_multipart() {
+fn ret_01_02_mpr_1_to_3_iop_09_a_study_and_a_series_as_multipart() {
     let library = Library::open();
     let mut studies: HashMap<&str, Vec<&crate::library::Held>> = HashMap::new();
     for held in &library.held {
@@ -129,7 +129,7 @@ fn a_study_and_a_series_as_multipart() {
 }
 
 #[test]
-fn what_cannot_be_given_is_left_out_with_206() {
+fn neg_07_what_cannot_be_given_is_left_out_with_206() {
     let hilum = Hilum::start();
     let compressed = |number: u32| {
         let file = Sample::new("1.2", "1.2.1", &format!("1.2.1.{number}"));
@@ -161,7 +161,7 @@ fn what_cannot_be_given_is_left_out_with_206() {
 }
 
 #[test]
-fn a_series_under_another_study_is_not_found() {
+fn ret_02_iop_30_a_series_under_another_study_is_not_found() {
     let hilum = Hilum::start();
     // The same Series Instance UID in two studies (IOP-30).
     let files = [Sample::new("1.2", "1.5", "1.2.1").file(), Sample::new("1.3", "1.5", "1.3.1").file()];
@@ -181,7 +181,7 @@ fn a_series_under_another_study_is_not_found() {
 }
 
 #[test]
-fn bulk_data_in_place_of_files() {
+fn ret_01_bulk_data_in_place_of_files() {
     let hilum = Hilum::start();
     let stored = hilum.store_fixture("CT_small.dcm");
     for path in [format!("/studies/{}", stored.study), stored.path.clone()] {

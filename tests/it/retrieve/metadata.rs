@@ -131,7 +131,7 @@ fn leaf(plain: Value) -> Ordered {
 }
 
 #[test]
-fn every_fixture_is_sound_dicom_json() {
+fn jsn_01_to_10_12_15_20_iop_06_15_26_every_fixture_is_sound() {
     let library = Library::open();
     for held in &library.held {
         let response = library.hilum.get(&format!("{}/metadata", held.stored.path)).send().unwrap();
@@ -153,7 +153,7 @@ fn every_fixture_is_sound_dicom_json() {
 }
 
 #[test]
-fn the_metadata_of_a_study_are_those_of_its_instances() {
+fn ret_04_jsn_01_the_metadata_of_a_study_are_those_of_its_instances() {
     let library = Library::open();
     let mut checked = 0;
     for study in library.hilum.json("/studies").as_array().unwrap() {
@@ -183,7 +183,7 @@ fn the_metadata_of_a_study_are_those_of_its_instances() {
 }
 
 #[test]
-fn values_by_hand() {
+fn jsn_05_to_09_11_to_14_18_20_iop_25_values_by_hand() {
     let hilum = Hilum::start();
     let file = Sample::new("1.2", "1.2.1", "1.2.1.1")
         .text(0x0008_0005, "CS", "ISO_IR 192")
@@ -236,7 +236,7 @@ fn values_by_hand() {
 
 /// IOP-01: the URLs are those of the address the client used.
 #[test]
-fn urls_are_absolute_on_the_public_address() {
+fn iop_01_urls_are_absolute_on_the_public_address() {
     let hilum = Hilum::start();
     let stored = hilum.store_fixture("CT_small.dcm");
     let path = format!("{}/metadata", stored.path);

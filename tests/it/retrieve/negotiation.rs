@@ -21,7 +21,7 @@ fn server() -> Hilum {
 }
 
 #[test]
-fn frames_as_bytes() {
+fn neg_02_03_08_11_iop_03_frames_as_bytes() {
     let hilum = server();
     for accept in [
         "*/*",
@@ -55,7 +55,7 @@ fn frames_as_bytes() {
 }
 
 #[test]
-fn what_cannot_be_produced_is_406() {
+fn gen_07_neg_05_06_what_cannot_be_produced_is_406() {
     let hilum = server();
     for (path, accept) in [
         ("/frames/1", "multipart/related; type=\"image/jpeg\"; transfer-syntax=1.2.840.10008.1.2.4.50"),
@@ -82,7 +82,7 @@ fn what_cannot_be_produced_is_406() {
 }
 
 #[test]
-fn instances_in_either_form() {
+fn ret_03_neg_03_instances_in_either_form() {
     let hilum = server();
     for (accept, single) in [
         ("application/dicom", true),
@@ -106,7 +106,7 @@ fn instances_in_either_form() {
 }
 
 #[test]
-fn the_accept_parameter_wins() {
+fn neg_01_the_accept_parameter_wins() {
     let hilum = server();
     let ask = |accept: &str, param: &str| {
         let path = format!("{PATH}/frames/1?accept={param}");
@@ -122,7 +122,7 @@ fn the_accept_parameter_wins() {
 }
 
 #[test]
-fn a_missing_accept_means_anything_unless_strict() {
+fn neg_01_a_missing_accept_means_anything_unless_strict() {
     let ask = |hilum: &Hilum, path: &str| {
         let request = format!("GET /dicomweb{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         hilum.raw(request.as_bytes())
@@ -139,7 +139,7 @@ fn a_missing_accept_means_anything_unless_strict() {
 
 /// MPR-5: a boundary is no constant, yet the same on every request.
 #[test]
-fn boundaries_are_stable_and_no_constant() {
+fn mpr_5_iop_10_boundaries_are_stable_and_no_constant() {
     let hilum = server();
     let boundary = |path: &str| {
         let kind = header(&hilum.get_as(path, "*/*"), "content-type");

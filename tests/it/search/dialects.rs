@@ -7,7 +7,7 @@ use crate::{
 };
 
 #[test]
-fn the_dialect_of_ohif() {
+fn iop_02_07_the_dialect_of_ohif() {
     let hilum = small_archive();
     let query =
         "limit=101&offset=0&fuzzymatching=false&includefield=00081030%2C00080060%2C00080090%2C00100030";
@@ -31,7 +31,7 @@ fn the_dialect_of_ohif() {
 }
 
 #[test]
-fn the_dialects_of_weasis_and_python() {
+fn iop_24_chs_4_the_dialects_of_weasis_and_python() {
     let hilum = small_archive();
     let tags = "00080020,00080030,00080050,00080061,00080090,00100010,00100020,00100021,00100030,00100040,0020000D,00200010,00081030";
     let found = hilum.json(&format!("/studies?00100020=ID1&includefield={tags}&offset=0&limit=50"));
@@ -45,7 +45,7 @@ fn the_dialects_of_weasis_and_python() {
 }
 
 #[test]
-fn nothing_found() {
+fn qry_31_iop_19_nothing_found() {
     let hilum = Hilum::start();
     for path in ["/studies", "/series", "/instances", "/studies/1.2/series", "/studies?PatientName=x"] {
         let response = hilum.get(path).send().unwrap();

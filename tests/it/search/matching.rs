@@ -136,7 +136,7 @@ fn check(hilum: &Hilum, when: &str) {
 }
 
 #[test]
-fn studies_by_every_kind_of_key() {
+fn qry_01_to_03_10_to_14_16_17_22_23_chs_4_studies_by_every_kind_of_key() {
     let hilum = store();
     check(&hilum, "right after the store");
     settle(&hilum);
@@ -146,7 +146,7 @@ fn studies_by_every_kind_of_key() {
 }
 
 #[test]
-fn what_is_wrong_is_400_and_named() {
+fn gen_03_qry_11_13_22_what_is_wrong_is_400_and_named() {
     let hilum = Hilum::start();
     for (query, parameter) in [
         ("limit=-1", "limit"),
@@ -178,7 +178,7 @@ fn what_is_wrong_is_400_and_named() {
 }
 
 #[test]
-fn what_is_ignored_is_said() {
+fn gen_03_qry_04_06_30_what_is_ignored_is_said() {
     let hilum = Hilum::start();
     assert_eq!(hilum.store(&[&Sample::new("1.2", "1.2.1", "1.2.1.1").file()]).status(), 200);
     for (query, word) in [
@@ -230,7 +230,7 @@ fn hostile_queries_are_answered() {
 
 /// QRY-18: all keys of a sequence match within one item.
 #[test]
-fn sequences_match_item_by_item() {
+fn qry_18_sequences_match_item_by_item() {
     let hilum = Hilum::start();
     let item = |step: &str, procedure: &str| {
         Sample::empty().text(0x0040_0009, "SH", step).text(0x0040_1001, "SH", procedure)
@@ -264,7 +264,7 @@ fn sequences_match_item_by_item() {
 
 /// QRY-05: a private attribute with its creator, in whatever block it stands.
 #[test]
-fn private_attributes_with_their_creator() {
+fn qry_05_private_attributes_with_their_creator() {
     let hilum = Hilum::start();
     let files = [
         Sample::new("1.1", "1.1.1", "1.1.1.1")
@@ -290,7 +290,7 @@ fn private_attributes_with_their_creator() {
 /// A study named twice was found twice, and counted twice: by a client whose
 /// list of UIDs had a double, and by the property test.
 #[test]
-fn a_uid_named_twice_is_found_once() {
+fn qry_02_a_uid_named_twice_is_found_once() {
     let hilum = store();
     for (path, count) in [
         ("/studies?StudyInstanceUID=1.1,1.1", 1),
@@ -307,7 +307,7 @@ fn a_uid_named_twice_is_found_once() {
 
 /// QRY-19 to 21, and keys of the lower levels.
 #[test]
-fn lists_of_values_and_empty_ones() {
+fn qry_02_19_to_21_32_lists_of_values_and_empty_ones() {
     let hilum = store();
     let find = |path: &str, tag: &str| {
         let found = hilum.json(path);

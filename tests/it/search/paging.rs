@@ -43,7 +43,7 @@ fn pages(hilum: &Hilum, path: &str, tag: &str, limit: usize) -> Vec<String> {
 }
 
 #[test]
-fn pages_make_up_the_whole() {
+fn qry_27_28_iop_04_pages_make_up_the_whole() {
     let hilum = store();
     for round in ["overlay", "index"] {
         for (path, tag, count) in [
@@ -69,7 +69,7 @@ fn pages_make_up_the_whole() {
 }
 
 #[test]
-fn the_order_is_the_one_asked_for() {
+fn qry_28_the_order_is_the_one_asked_for() {
     let hilum = store();
     for _ in 0..2 {
         // By default the newest first, what has no date last.
@@ -90,7 +90,7 @@ fn the_order_is_the_one_asked_for() {
 }
 
 #[test]
-fn limits_and_what_remains() {
+fn qry_27_29_30_limits_and_what_remains() {
     let hilum = store();
     for (path, count, remaining) in [
         ("/studies", 50, 10),
@@ -126,7 +126,7 @@ fn limits_and_what_remains() {
 /// Whatever is stored while a client pages: what was there before is neither
 /// lost nor twice. New studies are older than all others, so they come last.
 #[test]
-fn paging_while_others_store() {
+fn qry_28_paging_while_others_store() {
     let hilum = store();
     let before = pages(&hilum, "/studies", "0020000D", 50);
     std::thread::scope(|scope| {

@@ -49,7 +49,7 @@ pub fn small_archive() -> Hilum {
 }
 
 #[test]
-fn what_a_study_search_returns() {
+fn qrs_1_qry_24_to_26_what_a_study_search_returns() {
     let hilum = small_archive();
     let found = hilum.json("/studies?StudyInstanceUID=1.1");
     let url = format!("{}/studies/1.1", hilum.base);
@@ -81,7 +81,7 @@ fn what_a_study_search_returns() {
 }
 
 #[test]
-fn what_a_series_search_returns() {
+fn qrs_2_4_qry_26_iop_05_what_a_series_search_returns() {
     let hilum = small_archive();
     for (path, with_study) in [("/studies/1.1/series?Modality=CT", false), ("/series?Modality=CT", true)] {
         let found = hilum.json(path);
@@ -110,7 +110,7 @@ fn what_a_series_search_returns() {
 }
 
 #[test]
-fn what_an_instance_search_returns() {
+fn qrs_3_5_6_qry_25_26_iop_05_what_an_instance_search_returns() {
     let hilum = small_archive();
     for (path, series, study) in [
         ("/studies/1.1/series/1.1.1/instances?InstanceNumber=2", false, false),
@@ -143,7 +143,7 @@ fn what_an_instance_search_returns() {
 }
 
 #[test]
-fn every_resource_lists_its_level() {
+fn qrs_1_to_6_qry_31_every_resource_lists_its_level() {
     let hilum = small_archive();
     for (path, tag, expected) in [
         ("/studies", "0020000D", vec!["1.1", "1.2"]),
@@ -165,7 +165,7 @@ fn every_resource_lists_its_level() {
 /// IOP-06: required attributes without a value are there all the same, and
 /// those a viewer indexes always have one.
 #[test]
-fn required_attributes_are_present_when_empty() {
+fn iop_06_required_attributes_are_present_when_empty() {
     let hilum = Hilum::start();
     assert_eq!(hilum.store(&[&Sample::new("1.2", "1.2.1", "1.2.1.1").file()]).status(), 200);
     let study = &hilum.json("/studies")[0];
@@ -190,7 +190,7 @@ fn required_attributes_are_present_when_empty() {
 }
 
 #[test]
-fn includefield_brings_more() {
+fn qry_06_to_08_includefield_brings_more() {
     let hilum = small_archive();
     // At the level searched for, and above; never below.
     let study =
@@ -228,7 +228,7 @@ fn includefield_brings_more() {
 }
 
 #[test]
-fn matched_attributes_are_said() {
+fn qry_09_16_matched_attributes_are_said() {
     let hilum = small_archive();
     assert_eq!(text(&hilum.json("/studies?StudyDescription=Study%201")[0], "00081030"), "Study 1");
     assert_eq!(text(&hilum.json("/instances?PhotometricInterpretation=MONO*")[0], "00280004"), "MONOCHROME2");
@@ -240,7 +240,7 @@ fn matched_attributes_are_said() {
 }
 
 #[test]
-fn counts_follow_store_and_delete() {
+fn qry_24_counts_follow_store_and_delete() {
     let hilum = small_archive();
     let counts = |hilum: &Hilum| {
         let found = hilum.json("/studies?StudyInstanceUID=1.1");
@@ -270,7 +270,7 @@ fn counts_follow_store_and_delete() {
 
 /// IOP-30: of contradicting study attributes the latest counts.
 #[test]
-fn the_latest_instance_speaks_for_its_study() {
+fn iop_30_the_latest_instance_speaks_for_its_study() {
     let hilum = Hilum::start();
     for (number, name) in ["Old^Name", "New^Name"].into_iter().enumerate() {
         let file =

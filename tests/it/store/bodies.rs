@@ -16,7 +16,7 @@ fn sample(number: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_single_file_as_the_body() {
+fn sto_01_a_single_file_as_the_body() {
     let hilum = Hilum::start();
     for (number, kind) in
         ["application/dicom", "application/dicom; transfer-syntax=1.2.840.10008.1.2.1", "Application/DICOM"]
@@ -29,7 +29,7 @@ fn a_single_file_as_the_body() {
 }
 
 #[test]
-fn content_types_of_real_clients() {
+fn sto_01_04_iop_12_content_types_of_real_clients() {
     let hilum = Hilum::start();
     let kinds = [
         r#"multipart/related; type="application/dicom"; boundary=XX"#,
@@ -50,7 +50,7 @@ fn content_types_of_real_clients() {
 }
 
 #[test]
-fn framings_of_real_clients() {
+fn sto_04_iop_12_framings_of_real_clients() {
     let hilum = Hilum::start();
     let head = "Content-Type: application/dicom\r\n\r\n";
     let framings: [(&str, String, &str); 9] = [
@@ -77,7 +77,7 @@ fn framings_of_real_clients() {
 }
 
 #[test]
-fn delimiters_within_the_data_are_data() {
+fn sto_04_delimiters_within_the_data_are_data() {
     let hilum = Hilum::start();
     let tricky = b"\r\n--X\r\n\r\n\r\n--XXY\r\n--\r\nXX--\r\n\r\n".repeat(3);
     let file = Sample::new("1.2", "1.2.1", "1.2.1.1").bytes(0x0009_1010, "OB", tricky).file();
@@ -103,7 +103,7 @@ impl Read for Slow {
 }
 
 #[test]
-fn a_chunked_body_without_a_length() {
+fn sto_02_iop_12_a_chunked_body_without_a_length() {
     let hilum = Hilum::start();
     let file = fixture("CT_small.dcm");
     let body = multipart("XX", &[&file, &sample(1)]);
@@ -114,7 +114,7 @@ fn a_chunked_body_without_a_length() {
 }
 
 #[test]
-fn a_large_instance_is_streamed_and_comes_back() {
+fn sto_22_a_large_instance_is_streamed_and_comes_back() {
     let hilum = Hilum::with(|config| config.store.small_bytes_max = 64 * 1024);
     let file = Sample::new("1.2", "1.2.1", "1.2.1.1").pixels(1024, 1024, 3).file();
     let (status, module) = outcome(hilum.store(&[&sample(2), &file, &sample(3)]));
@@ -129,7 +129,7 @@ fn a_large_instance_is_streamed_and_comes_back() {
 }
 
 #[test]
-fn accept_is_looked_at_before_anything_is_stored() {
+fn sto_03_accept_is_looked_at_before_anything_is_stored() {
     let hilum = Hilum::start();
     let send = |accept: &str| {
         let request = hilum.client.post(format!("{}/studies", hilum.base)).header("Accept", accept);
@@ -145,7 +145,7 @@ fn accept_is_looked_at_before_anything_is_stored() {
 }
 
 #[test]
-fn other_media_types_are_415() {
+fn sto_01_neg_13_other_media_types_are_415() {
     let hilum = Hilum::start();
     for kind in [
         "application/pdf",
@@ -167,7 +167,7 @@ fn other_media_types_are_415() {
 }
 
 #[test]
-fn a_part_of_another_type_fails_alone() {
+fn sto_10_a_part_of_another_type_fails_alone() {
     let hilum = Hilum::start();
     let mut body = b"--XX\r\nContent-Type: image/png\r\n\r\nPNG\r\n".to_vec();
     body.extend(multipart("XX", &[&sample(1)]));
@@ -177,7 +177,7 @@ fn a_part_of_another_type_fails_alone() {
 }
 
 #[test]
-fn malformed_multipart_is_400() {
+fn sto_04_05_malformed_multipart_is_400() {
     let hilum = Hilum::start();
     let kind = "multipart/related; type=\"application/dicom\"; boundary=XX";
     let long = format!("--XX\r\nX: {}\r\n\r\nx\r\n--XX--", "a".repeat(1 << 20));
@@ -201,14 +201,14 @@ fn malformed_multipart_is_400() {
 }
 
 #[test]
-fn an_empty_body_or_part_is_no_success() {
+fn sto_05_an_empty_body_or_part_is_no_success() {
     let hilum = Hilum::start();
     assert_eq!(outcome(hilum.post("/studies", "application/dicom", "")).0, 409);
     assert_eq!(outcome(hilum.store(&[b"", b""])).0, 409);
 }
 
 #[test]
-fn limits_are_413_and_leave_nothing_behind() {
+fn sto_05_22_limits_are_413_and_leave_nothing_behind() {
     let hilum = Hilum::with(|config| {
         config.limits.part_bytes_max = 20_000;
         config.limits.request_bytes_max = 100_000;
@@ -230,7 +230,7 @@ fn limits_are_413_and_leave_nothing_behind() {
 }
 
 #[test]
-fn a_body_that_breaks_off_stores_nothing_of_the_last_part() {
+fn sto_22_a_body_that_breaks_off_stores_nothing_of_the_last_part() {
     let hilum = Hilum::start();
     let body = multipart("XX", &[&fixture("CT_small.dcm")]);
     let head = format!(

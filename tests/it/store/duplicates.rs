@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[test]
-fn the_same_bytes_are_a_success_and_stored_once() {
+fn sto_20_the_same_bytes_are_a_success_and_stored_once() {
     let hilum = Hilum::start();
     let file = fixture("CT_small.dcm");
     let first = outcome(hilum.store(&[&file]));
@@ -24,7 +24,7 @@ fn the_same_bytes_are_a_success_and_stored_once() {
 }
 
 #[test]
-fn twice_in_the_first_request() {
+fn sto_20_twice_in_the_first_request() {
     let hilum = Hilum::start();
     let file = Sample::new("1.2", "1.2.1", "1.2.1.1").file();
     let (status, module) = outcome(hilum.store(&[&file, &file, &file]));
@@ -33,7 +33,7 @@ fn twice_in_the_first_request() {
 }
 
 #[test]
-fn other_bytes_are_refused_and_the_first_ones_stay() {
+fn sto_20_other_bytes_are_refused_and_the_first_ones_stay() {
     let hilum = Hilum::start();
     let first = Sample::new("1.2", "1.2.1", "1.2.1.1").text(0x0010_0010, "PN", "First").file();
     let second = Sample::new("1.2", "1.2.1", "1.2.1.1").text(0x0010_0010, "PN", "Second").file();
@@ -77,7 +77,7 @@ fn of_many_at_once_one_wins() {
 
 /// STO-13: what was acknowledged is found and read at once, by everybody.
 #[test]
-fn parallel_writers_read_their_writes() {
+fn sto_13_parallel_writers_read_their_writes() {
     let hilum = Hilum::start();
     std::thread::scope(|scope| {
         for writer in 0..4 {
@@ -105,7 +105,7 @@ fn parallel_writers_read_their_writes() {
 }
 
 #[test]
-fn what_was_stored_is_there_after_a_restart() {
+fn sto_13_what_was_stored_is_there_after_a_restart() {
     let hilum = Hilum::start();
     let stored = hilum.store_fixture("MR_small.dcm");
     let before = hilum.json(&format!("{}/metadata", stored.path));

@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[test]
-fn all_stored_is_200_with_the_module() {
+fn str_1_sto_05_to_08_11_jsn_01_iop_11_all_stored_is_200_with_the_module() {
     let hilum = Hilum::start();
     let response = hilum.store(&[&Sample::new("1.2", "1.2.1", "1.2.1.1").file()]);
     let url = format!("{}/studies/1.2", hilum.base);
@@ -29,7 +29,7 @@ fn all_stored_is_200_with_the_module() {
 }
 
 #[test]
-fn two_studies_have_no_common_retrieve_url() {
+fn sto_07_11_two_studies_have_no_common_retrieve_url() {
     let hilum = Hilum::start();
     let files =
         [Sample::new("1.2", "1.2.1", "1.2.1.1").file(), Sample::new("1.3", "1.3.1", "1.3.1.1").file()];
@@ -59,7 +59,7 @@ fn every_fixture_is_stored() {
 }
 
 #[test]
-fn every_variant_is_stored() {
+fn enc_5_every_variant_is_stored() {
     let hilum = Hilum::start();
     for name in variants() {
         let stored = hilum.store_fixture(&name);
@@ -69,7 +69,7 @@ fn every_variant_is_stored() {
 }
 
 #[test]
-fn a_partial_success_is_202_and_names_both() {
+fn sto_05_09_10_a_partial_success_is_202_and_names_both() {
     let hilum = Hilum::start();
     let good = Sample::new("1.2", "1.2.1", "1.2.1.1").file();
     let no_series = Sample::new("1.2", "1.2.1", "1.2.1.2").without(0x0020_000E).file();
@@ -84,7 +84,7 @@ fn a_partial_success_is_202_and_names_both() {
 }
 
 #[test]
-fn nothing_stored_is_409_with_reasons() {
+fn sto_05_09_10_nothing_stored_is_409_with_reasons() {
     let hilum = Hilum::start();
     let (status, module) = outcome(hilum.store(&[b"no DICOM at all"]));
     assert_eq!(status, 409);
@@ -95,7 +95,7 @@ fn nothing_stored_is_409_with_reasons() {
 }
 
 #[test]
-fn each_uid_is_needed() {
+fn sto_21_each_uid_is_needed() {
     let hilum = Hilum::start();
     // The meta information stands in for the SOP UIDs, so take both away.
     for tag in [0x0020_000D, 0x0020_000E] {
@@ -114,7 +114,7 @@ fn each_uid_is_needed() {
 }
 
 #[test]
-fn a_uid_with_a_path_in_it_is_refused() {
+fn sto_21_a_uid_with_a_path_in_it_is_refused() {
     let hilum = Hilum::start();
     for evil in ["../../etc/passwd", "1.2/../3", "..", "1.2.3.\u{0}4", "1.2 3", "a.b"] {
         let file = Sample::new(evil, "1.2.1", "1.2.1.1").file();
@@ -128,7 +128,7 @@ fn a_uid_with_a_path_in_it_is_refused() {
 }
 
 #[test]
-fn a_study_of_the_url_refuses_other_studies() {
+fn str_2_sto_09_a_study_of_the_url_refuses_other_studies() {
     let hilum = Hilum::start();
     let mine = Sample::new("1.2", "1.2.1", "1.2.1.1").file();
     let other = Sample::new("1.3", "1.3.1", "1.3.1.1").file();
@@ -143,7 +143,7 @@ fn a_study_of_the_url_refuses_other_studies() {
 }
 
 #[test]
-fn what_departs_from_the_standard_is_stored_with_a_warning() {
+fn sto_08_12_what_departs_from_the_standard_is_stored_with_a_warning() {
     let hilum = Hilum::start();
     for name in ["variants/badVR.dcm", "charset/chrJapMulti.dcm", "odd/SC_rgb_jpeg.dcm"] {
         let (status, module) = outcome(hilum.store(&[&fixture(name)]));
@@ -156,7 +156,7 @@ fn what_departs_from_the_standard_is_stored_with_a_warning() {
 }
 
 #[test]
-fn odd_files_are_stored_or_refused_one_by_one() {
+fn sto_13_enc_5_odd_files_are_stored_or_refused_one_by_one() {
     let hilum = Hilum::start();
     let odd = names(&["odd"]);
     let files: Vec<Vec<u8>> = odd.iter().map(|name| fixture(name)).collect();
