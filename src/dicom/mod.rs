@@ -4,10 +4,12 @@
 
 pub mod attributes;
 pub mod dataset;
+pub mod encode;
 pub mod fold;
 pub mod frames;
 pub mod json;
 pub mod part10;
+pub mod plan;
 pub mod query;
 pub mod reasons;
 pub mod source;
