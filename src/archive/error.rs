@@ -83,6 +83,25 @@ impl From<IndexError> for ArchiveError {
 }
 
 impl ArchiveError {
+    /// The bytes of one instance are at fault, and others may be well.
+    #[must_use]
+    pub fn is_of_one_instance(&self) -> bool {
+        match self {
+            Self::Damaged(_) | Self::Unreadable(_) | Self::Packs(_) => true,
+            Self::NotFound(_)
+            | Self::Gone(_)
+            | Self::NotRepresentable(_)
+            | Self::Busy
+            | Self::TooBroad(_)
+            | Self::Full
+            | Self::Stopping
+            | Self::Catalog(_)
+            | Self::Index(_)
+            | Self::Io(_)
+            | Self::Again(_) => false,
+        }
+    }
+
     /// The same meaning for the next of those who wait.
     #[must_use]
     pub fn again(&self) -> Self {

@@ -28,6 +28,7 @@ const PIXEL_DATA: &str = "7FE00010";
 const PIXEL_DATA_TAG: Tag = Tag(0x7FE0, 0x0010);
 const BITS_ALLOCATED: Tag = Tag(0x0028, 0x0100);
 const MIME_TYPE_OF_DOCUMENT: Tag = Tag(0x0042, 0x0012);
+const ENCAPSULATED_DOCUMENT_LENGTH: Tag = Tag(0x0042, 0x0015);
 const ENCAPSULATED_DOCUMENT: &str = "00420011";
 
 /// What is retrieved: everything below it.
@@ -70,6 +71,9 @@ pub struct BulkValue {
     pub pieces: Pieces,
     /// The media type of an encapsulated document, as the data set states it.
     pub media_type: Option<String>,
+    /// Bytes of the document, which lacks the padding of the value; of anything
+    /// else, of the value.
+    pub document_bytes: u64,
 }
 
 /// The archive at one moment, for one visit to the pool: a request looks its
@@ -181,6 +185,16 @@ impl View<'_> {
         Ok(self.snapshot.bulks(row)?.into_iter().map(|bulk| bulk.path).collect())
     }
 
+    /// Whether the pack is there that holds an instance. Cheap, and says nothing
+    /// of the bytes.
+    ///
+    /// # Errors
+    /// When it is lost or cannot be opened.
+    pub fn find(&self, row: &InstanceRow) -> Result<(), ArchiveError> {
+        self.core.packs.source(&row.place)?;
+        Ok(())
+    }
+
     /// Reads the first bytes of a body into memory, for [`Pieces::take_ready`].
     ///
     /// # Errors
@@ -283,10 +297,8 @@ impl Core {
         if path == PIXEL_DATA
             && let Frames::Video(span) = row.frames
         {
-            return Ok(BulkValue {
-                pieces: FrameReader::new(self, snapshot, row)?.frame(0, span)?,
-                media_type: None,
-            });
+            let pieces = FrameReader::new(self, snapshot, row)?.frame(0, span)?;
+            return Ok(BulkValue { document_bytes: pieces.length(), pieces, media_type: None });
         }
         if transfer_syntax::is_deflated(&row.transfer_syntax) {
             pieces.push_inflated(&Arc::new(self.inflate(row)?), range);
@@ -296,15 +308,24 @@ impl Core {
         } else {
             pieces.push_stored(&stored(snapshot, row, range.clone())?, range);
         }
-        let media_type = if path == ENCAPSULATED_DOCUMENT {
-            let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-            let set = json::read(&metadata, json::Limits::default())
-                .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
-            set.first_text(MIME_TYPE_OF_DOCUMENT).map(str::to_owned)
-        } else {
-            None
+        let whole = pieces.length();
+        if path != ENCAPSULATED_DOCUMENT {
+            return Ok(BulkValue { pieces, media_type: None, document_bytes: whole });
+        }
+        let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
+        let set = json::read(&metadata, json::Limits::default())
+            .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
+        let media_type = set.first_text(MIME_TYPE_OF_DOCUMENT).map(str::to_owned);
+        let stated = set.first_int(ENCAPSULATED_DOCUMENT_LENGTH).and_then(|bytes| u64::try_from(bytes).ok());
+        let document_bytes = match stated {
+            Some(bytes) if bytes == whole || bytes + 1 == whole => bytes,
+            None if media_type.as_deref().is_some_and(never_ends_with_zero) => {
+                let last = pieces.slice(whole.saturating_sub(1)..whole).read_all(self)?;
+                whole - u64::from(last == [0][..])
+            }
+            Some(_) | None => whole,
         };
-        Ok(BulkValue { pieces, media_type })
+        Ok(BulkValue { pieces, media_type, document_bytes })
     }
 
     fn inflate(&self, row: &InstanceRow) -> Result<Inflated, ArchiveError> {
@@ -312,6 +333,15 @@ impl Core {
         let (_, inflated) = part10::parse_and_keep(&source, &self.limits)?;
         inflated.ok_or_else(|| ArchiveError::Damaged(format!("{} is not deflated any more", row.path)))
     }
+}
+
+/// Documents of which a zero at the end is padding. A binary one, such as STL,
+/// may well end so.
+fn never_ends_with_zero(media_type: &str) -> bool {
+    let media_type = media_type.trim().to_ascii_lowercase();
+    media_type.starts_with("text/")
+        || media_type.ends_with("xml")
+        || matches!(media_type.as_str(), "application/pdf" | "model/obj" | "model/mtl")
 }
 
 /// Bytes of the words of which a big endian value consists. Only the

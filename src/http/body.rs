@@ -20,6 +20,7 @@ use super::{
     encoding::{self, Coding, Compressed},
     multipart::{self, Layout, PartHead, Slice},
     range::{self, ETag, Wanted},
+    wado::Presented,
 };
 use crate::archive::{ArchiveError, Metadata, Pieces, View};
 
@@ -72,6 +73,8 @@ pub struct Representation {
     etag: ETag,
     /// Some of what was asked for is left out: 206 and why.
     partial: Option<String>,
+    /// What a browser is to do with it.
+    presented: Option<Presented>,
 }
 
 impl Representation {
@@ -79,7 +82,7 @@ impl Representation {
     pub fn single(part: Part, identity: &blake3::Hasher) -> Self {
         let etag = tag(identity, &part.content_type, "");
         let Part { content_type, location, pieces } = part;
-        Self { content_type, location, pieces, etag, partial: None }
+        Self { content_type, location, pieces, etag, partial: None, presented: None }
     }
 
     /// A multipart body. Its boundary follows from its entity tag, so that a
@@ -114,11 +117,16 @@ impl Representation {
             }
         }
         let content_type = multipart::content_type(root, &boundary);
-        Self { content_type, location: None, pieces, etag, partial: None }
+        Self { content_type, location: None, pieces, etag, partial: None, presented: None }
     }
 
     pub fn partial(mut self, why: Option<String>) -> Self {
         self.partial = why;
+        self
+    }
+
+    pub fn presented(mut self, how: Option<Presented>) -> Self {
+        self.presented = how;
         self
     }
 
@@ -155,6 +163,12 @@ impl Representation {
         response.insert_header((header::ACCEPT_RANGES, "bytes"));
         if let Some(location) = &self.location {
             response.insert_header((header::CONTENT_LOCATION, location.as_str()));
+        }
+        if let Some(presented) = &self.presented {
+            response.insert_header((header::CONTENT_DISPOSITION, presented.disposition.as_str()));
+            if let Some(policy) = presented.policy {
+                response.insert_header((header::CONTENT_SECURITY_POLICY, policy));
+            }
         }
         if let Some(why) = &self.partial {
             response.status(StatusCode::PARTIAL_CONTENT);

@@ -39,6 +39,8 @@ use super::{capabilities, delete, health, qido, stow, wado};
         wado::study_metadata, wado::series_metadata, wado::instance_metadata,
         wado::frames, wado::bulkdata,
         wado::study_bulkdata, wado::series_bulkdata, wado::instance_bulkdata,
+        wado::study_pixel_data, wado::series_pixel_data, wado::instance_pixel_data,
+        wado::instance_rendered,
         delete::study, delete::series, delete::instance,
         capabilities::describe,
         health::healthz, health::readyz, health::metrics,
@@ -276,6 +278,24 @@ const VALUES: &[Body] = &[
     Body::Bytes("multipart/related; type=\"application/octet-stream\""),
     Body::Bytes("application/octet-stream"),
 ];
+const PIXELS: &[Body] = &[
+    Body::Bytes("multipart/related; type=\"application/octet-stream\""),
+    Body::Bytes("multipart/related; type=\"image/*\""),
+    Body::Bytes("application/octet-stream"),
+    Body::Bytes("video/mp4"),
+    Body::Bytes("video/mpeg"),
+    Body::Bytes("video/h265"),
+];
+const OWN_MEDIA: &[Body] = &[
+    Body::Bytes("video/mp4"),
+    Body::Bytes("video/mpeg"),
+    Body::Bytes("video/h265"),
+    Body::Bytes("application/pdf"),
+    Body::Bytes("text/xml"),
+    Body::Bytes("model/stl"),
+    Body::Bytes("model/obj"),
+    Body::Bytes("model/mtl"),
+];
 const BAD_REQUEST: Row = ("400", "A parameter, a UID or the body cannot be understood", PROBLEM);
 const NOT_FOUND: Row = ("404", "Never seen here", PROBLEM);
 const GONE: Row = ("410", "Deleted", PROBLEM);
@@ -344,6 +364,18 @@ responses! {
     BulkResponses: [
         ("200", "The bytes", VALUES),
         ("206", "A range, or what of it has an acceptable form", VALUES),
+        NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, RANGE, INTERNAL, BUSY,
+    ];
+    /// What the retrieval of pixel data answers.
+    PixelResponses: [
+        ("200", "The pixel data", PIXELS),
+        ("206", "A range, or what of it has an acceptable form", PIXELS),
+        NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, RANGE, INTERNAL, BUSY,
+    ];
+    /// What the presentation of a video or a document answers.
+    OwnMediaResponses: [
+        ("200", "The video or the document", OWN_MEDIA),
+        ("206", "A range of it", OWN_MEDIA),
         NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, RANGE, INTERNAL, BUSY,
     ];
     /// What a deletion answers.

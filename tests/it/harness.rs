@@ -82,6 +82,11 @@ impl Hilum {
         }
     }
 
+    /// The folder of the archive.
+    pub fn data(&self) -> &Path {
+        &self.config.data
+    }
+
     pub fn get(&self, path: &str) -> RequestBuilder {
         self.client.get(format!("{}{path}", self.base))
     }

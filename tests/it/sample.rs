@@ -81,6 +81,20 @@ impl Sample {
             .bytes(0x7FE0_0010, "OB", pixels)
     }
 
+    /// A file with compressed pixels: these fragments behind an empty offset
+    /// table.
+    pub fn encapsulated(&self, transfer_syntax: &str, fragments: &[&[u8]]) -> Vec<u8> {
+        let mut file = self.file_as(transfer_syntax);
+        file.extend_from_slice(&[0xE0, 0x7F, 0x10, 0x00, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
+        for fragment in [&[][..]].iter().chain(fragments) {
+            file.extend_from_slice(&[0xFE, 0xFF, 0x00, 0xE0]);
+            file.extend_from_slice(&length_of(fragment).to_le_bytes());
+            file.extend_from_slice(fragment);
+        }
+        file.extend_from_slice(&[0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]);
+        file
+    }
+
     /// The elements without any envelope.
     pub fn data_set(&self) -> Vec<u8> {
         let mut out = Vec::new();

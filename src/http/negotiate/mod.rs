@@ -225,7 +225,10 @@ impl Accept {
 
     /// PS3.18 section 8.7.5. Only where the resource itself leaves it open; on
     /// metadata, `text/html` beside `application/dicom+json` is a browser.
-    fn refuse_mixed(&self) -> Result<(), NegotiateError> {
+    ///
+    /// # Errors
+    /// DICOM types are asked for beside rendered ones.
+    pub fn refuse_mixed(&self) -> Result<(), NegotiateError> {
         let mixed = |ranges: &[Pattern]| {
             let names_any = |names: &[&str]| {
                 ranges.iter().any(|range| range.quality > 0 && names.contains(&range.essence.as_str()))

@@ -1,4 +1,4 @@
-//! Retrieve (WADO-RS): PS3.18 section 10.4, rows RET-01 to 07, and what HTTP
+//! Retrieve (WADO-RS): PS3.18 section 10.4, rows RET-01 to 10, and what HTTP
 //! itself offers on each resource.
 
 mod bulkdata;
@@ -9,3 +9,6 @@ mod instances;
 mod metadata;
 mod negotiation;
 mod oracle;
+mod own_media;
+mod partial;
+mod pixeldata;
