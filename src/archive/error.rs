@@ -3,7 +3,7 @@
 
 use crate::{
     dicom::part10::ReadError,
-    storage::{catalog::CatalogError, index::IndexError, packs::PackError},
+    storage::{catalog::CatalogError, index::IndexError, packs::PackError, uploads::UploadError},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,8 @@ pub enum ArchiveError {
     Catalog(CatalogError),
     #[error("index: {0}")]
     Index(IndexError),
+    #[error("uploads: {0}")]
+    Uploads(UploadError),
     #[error("{0}")]
     Io(std::io::Error),
     /// The same error told to another of those who waited for it.
@@ -63,6 +65,15 @@ impl From<PackError> for ArchiveError {
             | PackError::Locked { .. }
             | PackError::Io { .. }
             | PackError::Folder { .. }) => Self::Packs(other),
+        }
+    }
+}
+
+impl From<UploadError> for ArchiveError {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::Full { .. } => Self::Full,
+            other @ UploadError::Io { .. } => Self::Uploads(other),
         }
     }
 }
@@ -98,6 +109,7 @@ impl ArchiveError {
             | Self::Catalog(_)
             | Self::Index(_)
             | Self::Io(_)
+            | Self::Uploads(_)
             | Self::Again(_) => false,
         }
     }
@@ -118,6 +130,7 @@ impl ArchiveError {
             | Self::Packs(_)
             | Self::Catalog(_)
             | Self::Index(_)
+            | Self::Uploads(_)
             | Self::Io(_)
             | Self::Again(_) => Self::Again(self.to_string()),
         }

@@ -24,6 +24,7 @@ mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
+mod uploads;
 mod verify;
 
 use std::{
@@ -41,6 +42,7 @@ use crate::{
         catalog::{self, Catalog, CatalogError, Change, Durability, Outcome, Target},
         index::{self, Index, Opened},
         packs::{self, Packs},
+        uploads::Uploads,
     },
 };
 use clock::Clock;
@@ -60,7 +62,10 @@ pub use stats::Stats;
 pub use store::{Incoming, Outcome as StoreOutcome, Pending, Stored};
 pub use verify::{Finding, Report};
 
-pub use crate::storage::catalog::{Frames, InstanceRow};
+pub use crate::storage::{
+    catalog::{Frames, InstanceRow},
+    uploads::Spool,
+};
 
 /// The limits and sizes of an archive.
 #[derive(Debug, Clone)]
@@ -86,6 +91,8 @@ pub(crate) struct Core {
     pub(crate) packs: Packs,
     pub(crate) catalog: Catalog,
     pub(crate) index: Index,
+    /// What is on its way in and not yet an instance.
+    pub(crate) uploads: Uploads,
     overlay: Overlay,
     clock: Clock,
     limits: part10::Limits,
@@ -180,6 +187,7 @@ impl Archive {
             packs,
             catalog,
             index,
+            uploads: Uploads::open(&Layout::uploads(data))?,
             overlay: Overlay::new(seq),
             clock: Clock::default(),
             limits: options.parse,
@@ -271,6 +279,10 @@ impl Layout {
 
     pub(crate) fn index(data: &Path) -> PathBuf {
         data.join("index")
+    }
+
+    pub(crate) fn uploads(data: &Path) -> PathBuf {
+        data.join("uploads")
     }
 }
 

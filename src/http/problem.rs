@@ -226,6 +226,7 @@ impl From<ArchiveError> for Problem {
             | ArchiveError::Packs(_)
             | ArchiveError::Catalog(_)
             | ArchiveError::Index(_)
+            | ArchiveError::Uploads(_)
             | ArchiveError::Io(_)
             | ArchiveError::Again(_)) => Self::internal(
                 "internal",

@@ -299,6 +299,7 @@ impl Receiver<'_> {
             | ArchiveError::Packs(_)
             | ArchiveError::Catalog(_)
             | ArchiveError::Index(_)
+            | ArchiveError::Uploads(_)
             | ArchiveError::Io(_)
             | ArchiveError::Again(_) => reasons::PROCESSING_FAILURE,
         };

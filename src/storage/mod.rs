@@ -1,9 +1,10 @@
-//! Floor 2: three storages that do not know each other. [`crate::archive`]
+//! Floor 2: the storages, that do not know each other. [`crate::archive`]
 //! is the only place that combines them.
 
 pub mod catalog;
 pub mod index;
 pub mod packs;
 pub mod place;
+pub mod uploads;
 
 pub use place::{CHUNK_BYTES, Chunks, Digest, PackId, Place, Stamp};

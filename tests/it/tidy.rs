@@ -29,6 +29,7 @@ const RESERVED: [(&str, &[&str], &str); 6] = [
             "src/storage/packs/",
             "src/storage/index/",
             "src/storage/catalog/",
+            "src/storage/uploads/",
             "src/config.rs",
             "src/cli/",
             "src/main.rs",
@@ -41,23 +42,66 @@ const RESERVED: [(&str, &[&str], &str); 6] = [
 ];
 
 /// Which modules a floor must not name.
-const FLOORS: [(&str, &[&str]); 8] = [
+const FLOORS: [(&str, &[&str]); 9] = [
     ("src/dicom/", &["storage", "archive", "http", "server", "config", "cli", "auth", "audit", "telemetry"]),
     (
         "src/storage/packs/",
-        &["storage::catalog", "storage::index", "archive", "http", "server", "config", "cli"],
+        &[
+            "storage::catalog",
+            "storage::index",
+            "storage::uploads",
+            "archive",
+            "http",
+            "server",
+            "config",
+            "cli",
+        ],
     ),
     (
         "src/storage/catalog/",
-        &["storage::packs", "storage::index", "archive", "http", "server", "config", "cli"],
+        &[
+            "storage::packs",
+            "storage::index",
+            "storage::uploads",
+            "archive",
+            "http",
+            "server",
+            "config",
+            "cli",
+        ],
     ),
     (
         "src/storage/index/",
-        &["storage::packs", "storage::catalog", "archive", "http", "server", "config", "cli"],
+        &[
+            "storage::packs",
+            "storage::catalog",
+            "storage::uploads",
+            "archive",
+            "http",
+            "server",
+            "config",
+            "cli",
+        ],
+    ),
+    (
+        "src/storage/uploads/",
+        &[
+            "storage::packs",
+            "storage::catalog",
+            "storage::index",
+            "archive",
+            "http",
+            "server",
+            "config",
+            "cli",
+        ],
     ),
     ("src/storage/place.rs", &["archive", "http", "server", "config", "cli"]),
     ("src/archive/", &["http", "server", "cli"]),
-    ("src/http/", &["storage::packs", "storage::catalog", "storage::index", "server", "cli"]),
+    (
+        "src/http/",
+        &["storage::packs", "storage::catalog", "storage::index", "storage::uploads", "server", "cli"],
+    ),
     ("src/config.rs", &["http", "server", "cli", "archive", "storage"]),
 ];
 
