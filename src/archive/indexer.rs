@@ -2,23 +2,32 @@
 //! catalog a thread puts the changed studies into the index, commits, and then
 //! takes the marks of what it committed off the overlay.
 //!
+//! Of a series it takes in the instances that are new, as a further block. All
+//! blocks of the series are made anew when it has twice the instances, so that a
+//! slow stream leaves no block for each, and when instances were deleted or
+//! replaced, so that nothing is found by what was taken away.
+//!
 //! Invariant: the index is never ahead of what is durable in the catalog. What
 //! a crash takes back comes again from the packs, but in their order: the same
 //! sequence numbers and ids would then stand for other changes and studies.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use super::{ArchiveError, Core, overlay::view_of};
+use super::{
+    ArchiveError, Core,
+    instances::{each_instance, whole_instance},
+    overlay::view_of,
+};
 use crate::{
-    dicom::StudyUid,
+    dicom::{DataSet, InstancePath, InstanceUid, SeriesPath, StudyUid},
     storage::{
-        catalog::Snapshot,
-        index::{SeriesDoc, StudyDoc},
+        catalog::{FeedEntry, FeedKind, SeriesRow, Snapshot},
+        index::{Block, SeriesDoc, StudyDoc},
     },
 };
 
@@ -147,6 +156,9 @@ pub(super) fn follow(core: &Core) -> Result<(), ArchiveError> {
             // putting it again then is harmless.
             put(core, &snapshot, study)?;
         }
+        for (series_id, news) in news_of(&entries) {
+            readable(put_instances(core, &snapshot, series_id, &news), series_id)?;
+        }
         core.index.commit(to)?;
         core.overlay.clear(to);
     }
@@ -167,6 +179,9 @@ pub(super) fn rebuild(core: &Core) -> Result<u64, ArchiveError> {
         after = last.id;
         for row in &page {
             put(core, &snapshot, &row.uid)?;
+            for series in snapshot.series_of(&row.uid)? {
+                readable(put_all_instances(core, &snapshot, &series), series.id)?;
+            }
             studies += 1;
             if studies % REBUILD_BATCH == 0 {
                 // Progress only: sequence 0 makes a start after a crash begin anew.
@@ -177,6 +192,99 @@ pub(super) fn rebuild(core: &Core) -> Result<u64, ArchiveError> {
     }
     core.index.commit(seq)?;
     Ok(studies)
+}
+
+/// What the feed says of the instances of one series.
+#[derive(Default)]
+struct News<'a> {
+    stored: BTreeSet<&'a InstanceUid>,
+    /// Something was taken away.
+    less: bool,
+}
+
+fn news_of(entries: &[FeedEntry]) -> BTreeMap<u64, News<'_>> {
+    let mut series: BTreeMap<u64, News<'_>> = BTreeMap::new();
+    for entry in entries {
+        let news = series.entry(entry.series_id).or_default();
+        match entry.kind {
+            FeedKind::Stored => _ = news.stored.insert(&entry.path.instance),
+            FeedKind::Replaced | FeedKind::Deleted => news.less = true,
+        }
+    }
+    series
+}
+
+/// Takes in the new instances of a series, or makes all its blocks anew.
+fn put_instances(
+    core: &Core,
+    snapshot: &Snapshot,
+    series_id: u64,
+    news: &News<'_>,
+) -> Result<(), ArchiveError> {
+    let Some(row) = snapshot.series_by_id(series_id)? else {
+        return Ok(core.index.remove_blocks(series_id)?);
+    };
+    let before = row.instances.saturating_sub(news.stored.len() as u64);
+    if news.less || before == 0 || row.instances.ilog2() > before.ilog2() {
+        core.index.remove_blocks(series_id)?;
+        return put_all_instances(core, snapshot, &row);
+    }
+    let mut blocks = Blocks::of(core, snapshot, &row)?;
+    for instance in &news.stored {
+        let SeriesPath { study, series } = row.path.clone();
+        let path = InstancePath { study, series, instance: (*instance).clone() };
+        // What is gone again comes up later in the feed.
+        if let Some(instance) = snapshot.instance(&path)? {
+            blocks.add(whole_instance(snapshot, &instance)?)?;
+        }
+    }
+    blocks.finish()
+}
+
+/// What cannot be read never can: the index goes on without it.
+fn readable(put: Result<(), ArchiveError>, series_id: u64) -> Result<(), ArchiveError> {
+    if let Err(ArchiveError::Damaged(error)) = put {
+        tracing::error!(series_id, error, "not all instances of a series can be searched for");
+        return Ok(());
+    }
+    put
+}
+
+fn put_all_instances(core: &Core, snapshot: &Snapshot, row: &SeriesRow) -> Result<(), ArchiveError> {
+    let mut blocks = Blocks::of(core, snapshot, row)?;
+    each_instance(snapshot, &row.path, true, &mut |_, set| blocks.add(set))?;
+    blocks.finish()
+}
+
+/// Fills blocks of one series and puts them into the index.
+struct Blocks<'a> {
+    core: &'a Core,
+    study_id: u64,
+    series_id: u64,
+    block: Option<Block>,
+}
+
+impl<'a> Blocks<'a> {
+    fn of(core: &'a Core, snapshot: &Snapshot, row: &SeriesRow) -> Result<Self, ArchiveError> {
+        let study = snapshot.study(&row.path.study)?;
+        let study_id = study.map(|study| study.id).unwrap_or_default();
+        Ok(Self { core, study_id, series_id: row.id, block: None })
+    }
+
+    fn add(&mut self, set: DataSet) -> Result<(), ArchiveError> {
+        let mut block = self.block.take().unwrap_or_else(|| Block::new(self.study_id, self.series_id));
+        block.add(set);
+        if block.is_full() {
+            self.core.index.put_block(block)?;
+        } else {
+            self.block = Some(block);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), ArchiveError> {
+        self.block.map_or(Ok(()), |block| Ok(self.core.index.put_block(block)?))
+    }
 }
 
 fn put(core: &Core, snapshot: &Snapshot, study: &StudyUid) -> Result<(), ArchiveError> {

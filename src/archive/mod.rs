@@ -12,6 +12,7 @@ mod committer;
 mod delete;
 mod error;
 mod indexer;
+mod instances;
 mod metadata;
 mod overlay;
 mod pieces;

@@ -13,16 +13,17 @@ use std::{
 
 use super::{
     Archive, ArchiveError, Core,
+    instances::each_instance,
     overlay::{Moment, StudyView},
 };
 use crate::{
     auth::Permit,
     dicom::{
-        DataSet, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR, json,
+        DataSet, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR,
         query::{self, Level, Projection, Query, Test},
     },
     storage::{
-        catalog::{InstanceRow, Snapshot},
+        catalog::Snapshot,
         index::{Hit, SortKey, order_of},
     },
 };
@@ -32,13 +33,9 @@ const SERIES_UID: Tag = Tag(0x0020, 0x000E);
 const SOP_UID: Tag = Tag(0x0008, 0x0018);
 const INSTANCE_NUMBER: Tag = Tag(0x0020, 0x0013);
 const RETRIEVE_URL: Tag = Tag(0x0008, 0x1190);
-const AVAILABLE_TRANSFER_SYNTAX: Tag = Tag(0x0008, 0x3002);
-const AVAILABILITY: Tag = Tag(0x0008, 0x0056);
 
 /// Studies read directly rather than through the index, when named by UID.
 const NAMED_STUDIES_MAX: usize = 1000;
-/// Instances of a series read at once.
-const INSTANCE_PAGE: usize = 512;
 
 /// Where the search is rooted: in a study, a series, or nowhere.
 #[derive(Debug, Clone, Default)]
@@ -99,6 +96,8 @@ struct Search<'a> {
 /// A study or series that may match.
 struct Candidate {
     order: SortKey,
+    /// Results it makes if it matches, and its instances with it.
+    results: usize,
     source: Source,
 }
 
@@ -272,75 +271,82 @@ impl Search<'_> {
         snapshot: &Snapshot,
         path: &SeriesPath,
     ) -> Result<Vec<(InstanceOrder, DataSet)>, ArchiveError> {
-        let whole = self.query.wants_whole_instances();
         let mut found = Vec::new();
-        let mut after = None;
-        loop {
-            let rows = snapshot.instances(path, after.as_ref(), INSTANCE_PAGE)?;
-            let Some(last) = rows.last() else { return Ok(found) };
-            after = Some(last.path.instance.clone());
-            for row in &rows {
-                let set = instance_set(snapshot, row, whole)?;
-                let number = set.first_int(INSTANCE_NUMBER).unwrap_or(i64::MAX);
-                found.push(((number, row.path.instance.clone()), set));
-            }
-        }
+        each_instance(snapshot, path, self.query.wants_whole_instances(), &mut |row, set| {
+            let number = set.first_int(INSTANCE_NUMBER).unwrap_or(i64::MAX);
+            found.push(((number, row.path.instance), set));
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Searches everything, by index and overlay.
     fn through_index(&self, page: &mut Page) -> Result<u64, ArchiveError> {
         let Moment { studies: marked, snapshot, index } =
             self.core.overlay.moment(&self.core.catalog, &self.core.index)?;
-        let need = match self.query.target {
-            Level::Study | Level::Series => page.offset.saturating_add(page.limit),
-            Level::Instance => usize::MAX,
-        };
+        // Of series as many as of instances at most: each has one at least.
+        let need = page.offset.saturating_add(page.limit);
         let skip = |study: u64| marked.contains_key(&study);
         let hits = index.search(self.query, need, &skip)?;
-        let mut candidates: Vec<Candidate> = hits.rows.into_iter().map(Candidate::from).collect();
+        let mut candidates: Vec<Candidate> =
+            hits.rows.into_iter().map(|hit| self.candidate_of(hit)).collect();
         let mut overlaid = 0;
         for (id, view) in &marked {
             overlaid += self.overlaid(*id, view, &mut candidates);
         }
         candidates.sort_by(|a, b| a.order.cmp(&b.order));
-        let settled = hits.exact && self.query.target != Level::Instance;
         for candidate in &candidates {
-            if settled && page.is_full() {
+            if hits.exact && page.is_full() {
                 break;
             }
-            if settled && !page.touches(1) {
-                page.seen += 1;
+            if hits.exact && !page.touches(candidate.results) {
+                page.seen += candidate.results;
                 continue;
             }
             self.try_candidate(&snapshot, candidate, page)?;
         }
-        Ok(if settled { hits.total + overlaid } else { page.seen as u64 })
+        let indexed = if self.query.target == Level::Instance { hits.instances } else { hits.total };
+        Ok(if hits.exact { indexed + overlaid } else { page.seen as u64 })
     }
 
-    /// Adds what matches of an overlaid study; its number.
+    fn candidate_of(&self, hit: Hit) -> Candidate {
+        Candidate {
+            order: hit.order,
+            results: self.results_of(hit.instances),
+            source: Source::Row { study: hit.study_id, series: hit.series_id },
+        }
+    }
+
+    /// Adds what matches of an overlaid study; the number of results if no key
+    /// is left to be tried on instances.
     fn overlaid(&self, id: u64, view: &Arc<Option<StudyView>>, candidates: &mut Vec<Candidate>) -> u64 {
         let Some(study) = view.as_ref() else { return 0 };
         let before = candidates.len();
         if self.query.target == Level::Study {
             if query::matches(self.query, &study.set, None, None) {
                 let order = order_of(self.query, &study.set, None, id, None);
-                candidates.push(Candidate {
-                    order,
-                    source: Source::View { study: Arc::clone(view), series: None },
-                });
+                let source = Source::View { study: Arc::clone(view), series: None };
+                candidates.push(Candidate { order, results: 1, source });
             }
         } else {
             for (position, series) in study.series.iter().enumerate() {
-                let fits = self.query.target == Level::Instance
-                    || query::matches(self.query, &study.set, Some(&series.set), None);
-                if fits {
+                if query::matches(self.query, &study.set, Some(&series.set), None) {
                     let order = order_of(self.query, &study.set, Some(&series.set), id, Some(series.id));
                     let source = Source::View { study: Arc::clone(view), series: Some(position) };
-                    candidates.push(Candidate { order, source });
+                    let results = self.results_of(series.instances);
+                    candidates.push(Candidate { order, results, source });
                 }
             }
         }
-        (candidates.len() - before) as u64
+        candidates.iter().skip(before).map(|candidate| candidate.results as u64).sum()
+    }
+
+    /// Results that a series makes if it matches, and its instances with it.
+    fn results_of(&self, instances: u64) -> usize {
+        match self.query.target {
+            Level::Study | Level::Series => 1,
+            Level::Instance => usize::try_from(instances).unwrap_or(usize::MAX),
+        }
     }
 
     fn try_candidate(
@@ -403,28 +409,9 @@ impl Search<'_> {
     }
 }
 
-fn instance_set(snapshot: &Snapshot, row: &InstanceRow, whole: bool) -> Result<DataSet, ArchiveError> {
-    let mut set = if whole {
-        let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-        json::read(&metadata, json::Limits::default())
-            .map_err(|error| ArchiveError::Damaged(error.to_string()))?
-    } else {
-        row.summary()?
-    };
-    set.put_text(AVAILABLE_TRANSFER_SYNTAX, VR::UI, &row.transfer_syntax);
-    set.put_text(AVAILABILITY, VR::CS, "ONLINE");
-    Ok(set)
-}
-
 fn series_path(study: &DataSet, series: &DataSet) -> Option<SeriesPath> {
     Some(SeriesPath {
         study: StudyUid::parse(study.first_text(STUDY_UID)?).ok()?,
         series: SeriesUid::parse(series.first_text(SERIES_UID)?).ok()?,
     })
-}
-
-impl From<Hit> for Candidate {
-    fn from(hit: Hit) -> Self {
-        Self { order: hit.order, source: Source::Row { study: hit.study_id, series: hit.series_id } }
-    }
 }

@@ -106,7 +106,8 @@ pub(super) fn stored_tag(tag: Tag, creator: Option<&str>, set: &DataSet) -> Opti
 }
 
 /// Has an attribute no value?
-pub(super) fn is_empty(value: &Value) -> bool {
+#[must_use]
+pub fn is_empty(value: &Value) -> bool {
     match value {
         Value::Empty => true,
         Value::Text(values) => values.iter().all(|text| text.trim().is_empty()),
@@ -126,18 +127,27 @@ pub(super) fn has_value(element: &Element) -> bool {
     !is_empty(&element.value)
 }
 
+/// Gives all values of an attribute as the texts that they are matched by where
+/// their VR is not known.
+pub fn each_text(value: &Value, mut take: impl FnMut(&str)) {
+    any_text(value, |text| {
+        take(text);
+        false
+    });
+}
+
 /// Holds the test on any of the values as text? Padding does not count.
-fn any_text(value: &Value, test: impl Fn(&str) -> bool) -> bool {
-    let numbers = |text: String| test(&text);
+fn any_text(value: &Value, mut test: impl FnMut(&str) -> bool) -> bool {
+    let mut numbers = |text: String| test(&text);
     match value {
         Value::Text(values) => values.iter().any(|text| test(text.trim_matches([' ', '\0']))),
         Value::Names(names) => names.iter().any(|name| test(&joined(name))),
         // Only a private attribute of unknown VR is asked for its numbers as text.
-        Value::Signed(values) => values.iter().map(ToString::to_string).any(numbers),
-        Value::Unsigned(values) => values.iter().map(ToString::to_string).any(numbers),
-        Value::Float(values) => values.iter().map(ToString::to_string).any(numbers),
-        Value::Double(values) => values.iter().map(ToString::to_string).any(numbers),
-        Value::Tags(tags) => tags.iter().map(|tag| format!("{tag:08X}")).any(numbers),
+        Value::Signed(values) => values.iter().map(ToString::to_string).any(&mut numbers),
+        Value::Unsigned(values) => values.iter().map(ToString::to_string).any(&mut numbers),
+        Value::Float(values) => values.iter().map(ToString::to_string).any(&mut numbers),
+        Value::Double(values) => values.iter().map(ToString::to_string).any(&mut numbers),
+        Value::Tags(tags) => tags.iter().map(|tag| format!("{tag:08X}")).any(&mut numbers),
         Value::Empty | Value::Items(_) | Value::Inline(_) | Value::Bulk(_) => false,
     }
 }

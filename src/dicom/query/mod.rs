@@ -18,7 +18,7 @@ mod wanted;
 use dicom_core::{Tag, VR};
 
 pub use error::{QueryError, Reason};
-pub use matching::{matches, matches_key};
+pub use matching::{each_text, is_empty, matches, matches_key};
 pub use moment::{normal_date, normal_datetime, normal_time};
 pub use names::{name_tokens, normal_name};
 pub use parse::{Options, parse};

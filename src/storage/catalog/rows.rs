@@ -127,6 +127,8 @@ pub struct FeedEntry {
     pub seq: u64,
     pub kind: FeedKind,
     pub path: InstancePath,
+    /// The id its series had then.
+    pub series_id: u64,
     /// When it was stored or deleted.
     pub stamp: Stamp,
     /// Who did it, as far as known; empty when not.

@@ -291,7 +291,7 @@ impl Snapshot {
                 let instance = InstanceUid::parse(instance)
                     .map_err(|_| damaged("feed", &seq, postcard::Error::DeserializeBadUtf8))?;
                 let path = InstancePath { study: path.study, series: path.series, instance };
-                Ok(FeedEntry { seq, kind, path, stamp: Stamp(stamp), by: by.to_owned() })
+                Ok(FeedEntry { seq, kind, path, series_id: series, stamp: Stamp(stamp), by: by.to_owned() })
             })
             .collect()
     }

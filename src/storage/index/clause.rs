@@ -19,6 +19,7 @@ use super::grams::{self, Need};
 use super::ladder::{self, Cover, Rungs, Stretch};
 use super::schema::Fields;
 use super::terms;
+use crate::dicom::attributes;
 use crate::dicom::query::{Key, Level, NameTest, Part, Pattern, Query, Range, Test};
 
 /// Characters at the start of a pattern that make a walk over all values that
@@ -32,14 +33,18 @@ pub(super) struct Compiled {
     /// On the documents of studies, where series are searched for and their
     /// studies are restricted: only series of those studies match.
     pub studies: Option<Box<dyn Question>>,
+    /// On the blocks of instances, where these are searched for by attributes
+    /// of their own: only series that have such a block match.
+    pub blocks: Option<Box<dyn Question>>,
     /// The questions find only what the search matches.
     pub exact: bool,
 }
 
 /// Compiles a search for the state that a searcher sees.
 pub(super) fn compile(query: &Query, fields: &Fields, searcher: &Searcher) -> tantivy::Result<Compiled> {
-    let mut own = Clauses::new(fields, searcher);
-    let mut studies = Clauses::new(fields, searcher);
+    let mut own = Clauses::new(fields, searcher, true);
+    let mut studies = Clauses::new(fields, searcher, true);
+    let mut blocks = Clauses::new(fields, searcher, false);
     for key in &query.keys {
         match (query.target, key.level) {
             (Level::Study, Level::Study) | (Level::Series | Level::Instance, Level::Series) => {
@@ -51,17 +56,24 @@ pub(super) fn compile(query: &Query, fields: &Fields, searcher: &Searcher) -> ta
                 own.key(key)?;
                 own.exact = false;
             }
-            (Level::Study, Level::Series | Level::Instance)
-            | (Level::Series | Level::Instance, Level::Instance) => own.exact &= key.test == Test::Any,
+            (Level::Instance, Level::Instance) => {
+                // A block knows its values, not which instance has which.
+                blocks.exact &= key.test == Test::Any;
+                blocks.key(key)?;
+            }
+            (Level::Study, Level::Series | Level::Instance) | (Level::Series, Level::Instance) => {
+                own.exact &= key.test == Test::Any;
+            }
         }
     }
-    let exact = own.exact && studies.exact;
+    let exact = own.exact && studies.exact && blocks.exact;
     let kind = match query.target {
         Level::Study => terms::A_STUDY,
         Level::Series | Level::Instance => terms::A_SERIES,
     };
     let studies = (!studies.clauses.is_empty()).then(|| studies.join(terms::A_STUDY));
-    Ok(Compiled { own: own.join(kind), studies, exact })
+    let blocks = (!blocks.clauses.is_empty()).then(|| blocks.join(terms::A_BLOCK));
+    Ok(Compiled { own: own.join(kind), studies, blocks, exact })
 }
 
 /// Clauses of one kind of document, all of which must hold.
@@ -69,6 +81,9 @@ struct Clauses<'a> {
     fields: &'a Fields,
     searcher: &'a Searcher,
     clauses: Vec<(Occur, Box<dyn Question>)>,
+    /// The documents are of one study or series each, and have trigrams. Those
+    /// of blocks tell of many instances, and have none.
+    of_rows: bool,
     exact: bool,
 }
 
@@ -81,8 +96,8 @@ enum Asked {
 }
 
 impl<'a> Clauses<'a> {
-    fn new(fields: &'a Fields, searcher: &'a Searcher) -> Self {
-        Self { fields, searcher, clauses: Vec::new(), exact: true }
+    fn new(fields: &'a Fields, searcher: &'a Searcher, of_rows: bool) -> Self {
+        Self { fields, searcher, clauses: Vec::new(), of_rows, exact: true }
     }
 
     fn join(mut self, kind: &str) -> Box<dyn Question> {
@@ -98,13 +113,12 @@ impl<'a> Clauses<'a> {
         if key.test == Test::Any {
             return Ok(());
         }
-        if key.tag.group() % 2 == 1 {
-            // Private attributes are not indexed.
-            self.exact = false;
-            return Ok(());
-        }
-        let path = terms::path_of(key.tag);
+        let Some(path) = self.path(key) else { return Ok(()) };
         if key.test == Test::Empty {
+            if !self.of_rows {
+                // That some instances have a value says nothing of the others.
+                return Ok(());
+            }
             self.clauses.push((Occur::MustNot, self.term(&terms::present(&path))));
             return Ok(());
         }
@@ -123,6 +137,16 @@ impl<'a> Clauses<'a> {
         };
         self.clauses.push((Occur::Must, question));
         Ok(())
+    }
+
+    /// The path of a key's attribute; none if it is not indexed.
+    fn path(&mut self, key: &Key) -> Option<String> {
+        if !attributes::is_private(key.tag) {
+            return (key.tag != attributes::SOP_INSTANCE_UID).then(|| terms::path_of(key.tag));
+        }
+        // Where a creator reserved two blocks only one of them counts.
+        self.exact = false;
+        Some(terms::path_of_private(key.tag, key.creator.as_deref()?))
     }
 
     fn ask(&mut self, path: &str, tag: Tag, vr: VR, test: &Test) -> Asked {
@@ -187,11 +211,11 @@ impl<'a> Clauses<'a> {
         }
         let mut questions = Vec::new();
         for key in asked {
-            if key.tag.group() % 2 == 1 {
+            let Some(within) = self.path(key) else {
                 self.exact = false;
                 continue;
-            }
-            match self.ask(&terms::path_within(path, key.tag), key.tag, key.vr, &key.test) {
+            };
+            match self.ask(&terms::path_within(path, &within), key.tag, key.vr, &key.test) {
                 Asked::Nothing => {}
                 Asked::All(more) => questions.extend(more),
                 Asked::AnyOf(more) => questions.push(any(more)),
@@ -204,8 +228,13 @@ impl<'a> Clauses<'a> {
         if let Some(text) = pattern.as_literal() {
             return self.term(&terms::text(path, text));
         }
+        if !self.of_rows {
+            let question = self.walk(path, pattern);
+            return question.unwrap_or_else(|| self.term(&terms::present(path)));
+        }
         let plan = grams::plan(pattern);
         if !plan.exact
+            && begins_with_enough(pattern)
             && let Some(question) = self.walk(path, pattern)
         {
             return question;
@@ -231,14 +260,9 @@ impl<'a> Clauses<'a> {
         all(questions)
     }
 
-    /// Walks the dictionary of whole values, where the pattern begins with
-    /// enough to keep that short: it is exact where trigrams are not. None
-    /// also if the automaton of the pattern becomes too large.
+    /// Walks the dictionary of whole values: exact where trigrams are not. None
+    /// if the automaton of the pattern becomes too large.
     fn walk(&self, path: &str, pattern: &Pattern) -> Option<Box<dyn Question>> {
-        let Some(Part::Literal(beginning)) = pattern.parts.first() else { return None };
-        if beginning.chars().count() < WALK_AFTER {
-            return None;
-        }
         let mut regex = "(?s)".to_owned();
         escape(&terms::text(path, ""), &mut regex);
         for part in &pattern.parts {
@@ -296,6 +320,12 @@ impl<'a> Clauses<'a> {
             }
         }
     }
+}
+
+/// Whether few values begin as the pattern does, so that a walk over them is
+/// short.
+fn begins_with_enough(pattern: &Pattern) -> bool {
+    matches!(pattern.parts.first(), Some(Part::Literal(text)) if text.chars().count() >= WALK_AFTER)
 }
 
 /// A term that begins so.

@@ -1,14 +1,17 @@
-//! The index: which studies and series match a search, in which order
+//! The index: which studies and series match a search, which series have
+//! instances that may match, in which order
 //! (PS3.18 section 10.6, PS3.4 section C.2.2.2).
 //!
-//! One document per study, and one per series with the order of its study. A
-//! document holds terms, trigrams and ids; nothing is stored, the rows of a
-//! result are the catalog's. The index follows the catalog's feed: a commit
+//! One document per study, one per series with the order of its study, and
+//! blocks: one for some instances of a series together, which says what values
+//! their attributes have (see `block.rs`). A document holds terms, trigrams and
+//! ids; nothing is stored, the rows of a result are the catalog's. The index follows the catalog's feed: a commit
 //! carries the sequence number up to which it knows it. It may lose anything
 //! and be deleted at any time; whoever feeds it goes on from
 //! [`Index::committed_seq`], or builds it anew.
 //! Only this folder knows tantivy.
 
+mod block;
 mod clause;
 mod grams;
 mod ladder;
@@ -29,6 +32,7 @@ use tantivy::directory::MmapDirectory;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError, Term};
 
+pub use block::Block;
 pub use order::{COLUMNS, Column, Kind, SortKey, order_of, sortable};
 pub use view::View;
 
@@ -39,7 +43,7 @@ use schema::Fields;
 use terms::Terms;
 
 /// The version of what is in the index. An index of another one is built anew.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// What the payload of a commit begins with.
 const PAYLOAD: &str = "hilum-index";
 
@@ -249,13 +253,37 @@ impl Index {
         })
     }
 
-    /// Forgets a study. Seen after the next commit.
+    /// Forgets a study and its series, not their blocks. Seen after the next
+    /// commit.
     ///
     /// # Errors
     /// If the index failed: all since [`Self::committed_seq`] is lost.
     pub fn remove(&self, study: &StudyUid) -> Result<(), IndexError> {
         self.write(|writer| {
             writer.delete_term(self.study_term(study));
+            Ok(())
+        })
+    }
+
+    /// Takes in a block of instances, beside those there are. Seen after the
+    /// next commit.
+    ///
+    /// # Errors
+    /// If the index failed: all since [`Self::committed_seq`] is lost.
+    pub fn put_block(&self, block: Block) -> Result<(), IndexError> {
+        self.write(|writer| {
+            writer.add_document(block.into_document(&self.fields))?;
+            Ok(())
+        })
+    }
+
+    /// Forgets all blocks of a series. Seen after the next commit.
+    ///
+    /// # Errors
+    /// If the index failed: all since [`Self::committed_seq`] is lost.
+    pub fn remove_blocks(&self, series_id: u64) -> Result<(), IndexError> {
+        self.write(|writer| {
+            writer.delete_term(Term::from_field_text(self.fields.terms, &terms::of_blocks(series_id)));
             Ok(())
         })
     }
@@ -301,10 +329,11 @@ impl Index {
         doc.add_u64(self.fields.study, study.id);
         doc.add_u64(self.fields.instances, study.series.iter().map(|series| series.instances).sum());
         self.add_columns(&mut doc, Level::Study, study.set);
-        let mut terms = Terms { doc: &mut doc, fields: &self.fields };
-        terms.add(terms::A_STUDY);
-        terms.add(&terms::of_study(study.uid));
+        let mut terms = Terms::with_grams();
+        terms.add(terms::A_STUDY.to_owned());
+        terms.add(terms::of_study(study.uid));
         terms.add_set(study.set);
+        terms.pour(&mut doc, &self.fields);
         doc
     }
 
@@ -315,14 +344,15 @@ impl Index {
         doc.add_u64(self.fields.instances, series.instances);
         self.add_columns(&mut doc, Level::Study, study.set);
         self.add_columns(&mut doc, Level::Series, series.set);
-        let mut terms = Terms { doc: &mut doc, fields: &self.fields };
-        terms.add(terms::A_SERIES);
-        terms.add(&terms::of_study(study.uid));
+        let mut terms = Terms::with_grams();
+        terms.add(terms::A_SERIES.to_owned());
+        terms.add(terms::of_study(study.uid));
         terms.add_set(series.set);
         let sop_class = terms::path_of(tags::SOP_CLASS_UID);
         for uid in &series.sop_classes {
-            terms.add(&terms::text(&sop_class, uid));
+            terms.add(terms::text(&sop_class, uid));
         }
+        terms.pour(&mut doc, &self.fields);
         doc
     }
 

@@ -21,7 +21,8 @@ pub(super) struct Fields {
     pub grams: Field,
     /// The catalog's id of the study: of every document, for delete and join.
     pub study: Field,
-    /// The catalog's id of the series; absent on the document of a study.
+    /// The catalog's id of the series; absent on the document of a study, for
+    /// join too.
     pub series: Field,
     /// Instances of the study or series.
     pub instances: Field,
@@ -46,7 +47,7 @@ pub(super) fn schema() -> (Schema, Fields) {
     let terms = builder.add_text_field("terms", indexed(RAW, IndexRecordOption::Basic));
     let grams = builder.add_text_field("grams", indexed(GRAMS, IndexRecordOption::WithFreqsAndPositions));
     let study = builder.add_u64_field(STUDY, INDEXED | FAST);
-    let series = builder.add_u64_field(SERIES, FAST);
+    let series = builder.add_u64_field(SERIES, INDEXED | FAST);
     let instances = builder.add_u64_field(INSTANCES, FAST);
     let columns = COLUMNS
         .iter()

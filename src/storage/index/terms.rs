@@ -1,19 +1,24 @@
-//! What the attributes of a study or series become in the index. `clause.rs`
-//! asks for the same terms; the two files change together.
+//! What the attributes of a study, a series or a block of instances become in
+//! the index. `clause.rs` asks for the same terms; the two files change together.
 //!
 //! An attribute is known by its path: its tag in hex, within items after the
-//! tags of the sequences (`00400275.00400009`). The terms of a path `P`:
+//! tags of the sequences (`00400275.00400009`). A private one has its creator in
+//! place of the number of its block (`0029xx10 SIEMENS CSA HEADER`), for that
+//! differs among files. The terms of a path `P`:
 //!
 //! | term | stands for |
 //! |---|---|
 //! | `P?` | there is a value that is not empty |
-//! | `P=text` | a value, as it is; of PN a component group, folded |
+//! | `P=text` | a value, as it is; of PN a component group, folded. Not of dates and numbers |
 //! | `P~text` | a word of a PN, folded |
 //! | `P#number` | a value of a numeric VR, `P#f` one of single precision |
 //! | `P@0digits` | a date or time, by rungs, see `ladder.rs` |
 //! | `P!` | there is more than could be indexed: always a candidate |
 //!
-//! Texts that take wildcards have their trigrams besides, see `grams.rs`.
+//! Texts of studies and series that take wildcards have their trigrams besides,
+//! see `grams.rs`. A term stands for all the instances of a block that have it.
+
+use std::collections::HashSet;
 
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
@@ -23,16 +28,18 @@ use super::grams::{END, SEPARATOR, START};
 use super::ladder::{self, Rungs};
 use super::schema::Fields;
 use crate::dicom::StudyUid;
-use crate::dicom::attributes;
+use crate::dicom::attributes::{self, PATH_DEPTH_MAX};
 use crate::dicom::dataset::{DataSet, Element, PersonName, Value};
 use crate::dicom::query::{
-    Key, Level, Test, matches_key, name_tokens, normal_date, normal_datetime, normal_name, normal_time,
+    each_text, is_empty, name_tokens, normal_date, normal_datetime, normal_name, normal_time,
 };
 
 /// Every document of a study has this term.
 pub(super) const A_STUDY: &str = "study";
 /// Every document of a series has this term.
 pub(super) const A_SERIES: &str = "series";
+/// Every document of a block of instances has this term.
+pub(super) const A_BLOCK: &str = "block";
 
 /// The term that all documents of a study have in common. Its id will not do:
 /// a study that was deleted and stored again has another.
@@ -40,12 +47,18 @@ pub(super) fn of_study(study: &StudyUid) -> String {
     format!("study {study}")
 }
 
+/// The term that all blocks of a series have in common.
+pub(super) fn of_blocks(series_id: u64) -> String {
+    format!("block {series_id:x}")
+}
+
 /// Characters of a value that is indexed; LO and each group of a PN have 64.
 const CHARS_MAX: usize = 160;
-/// Values of one attribute that are indexed, those within its items included.
-const VALUES_MAX: usize = 400;
-/// Items within items that are looked into.
-const DEPTH_MAX: usize = 4;
+/// Distinct values of one attribute that are indexed, those within its items
+/// included: of a study, a series, or of one instance more in its block.
+const VALUES_MAX: usize = 1000;
+/// Bytes of a private creator that count; LO has 64 characters.
+const CREATOR_MAX: usize = 64;
 
 /// Date and time attributes that belong together (PS3.18 section 8.3.4.1.1).
 pub(super) const PAIRS: &[(Tag, Tag)] = &[
@@ -61,8 +74,15 @@ pub(super) fn path_of(tag: Tag) -> String {
     format!("{:04X}{:04X}", tag.group(), tag.element())
 }
 
-pub(super) fn path_within(sequence: &str, tag: Tag) -> String {
-    format!("{sequence}.{:04X}{:04X}", tag.group(), tag.element())
+/// The path of a private attribute; its block number is not in it.
+pub(super) fn path_of_private(tag: Tag, creator: &str) -> String {
+    let end = (0..=CREATOR_MAX.min(creator.len())).rev().find(|end| creator.is_char_boundary(*end));
+    let creator = &creator[..end.unwrap_or_default()];
+    format!("{:04X}xx{:02X} {creator}", tag.group(), tag.element() & 0xFF)
+}
+
+pub(super) fn path_within(sequence: &str, path: &str) -> String {
+    format!("{sequence}.{path}")
 }
 
 /// The path of a date joined with its time.
@@ -128,10 +148,11 @@ fn is_number(vr: VR) -> bool {
     matches!(vr, VR::DS | VR::IS | VR::FD | VR::FL | VR::SL | VR::SS | VR::SV | VR::UL | VR::US | VR::UV)
 }
 
-/// Adds the terms of data sets to a document.
-pub(super) struct Terms<'a> {
-    pub doc: &'a mut TantivyDocument,
-    pub fields: &'a Fields,
+/// The terms of a document while they are collected, each once.
+pub(super) struct Terms {
+    found: HashSet<String>,
+    /// Texts whose trigrams are wanted; none: no trigrams at all.
+    grams: Option<Vec<String>>,
 }
 
 /// What is left of an attribute's share of the index.
@@ -140,39 +161,90 @@ struct Share {
     exceeded: bool,
 }
 
-impl Terms<'_> {
-    pub fn add(&mut self, term: &str) {
-        self.doc.add_text(self.fields.terms, term);
+impl Terms {
+    pub fn with_grams() -> Self {
+        Self { found: HashSet::new(), grams: Some(Vec::new()) }
     }
 
-    /// Adds all attributes of a data set. Private ones are not indexed.
+    /// For documents in which wildcards are answered by a walk over the values.
+    pub fn without_grams() -> Self {
+        Self { found: HashSet::new(), grams: None }
+    }
+
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Puts all into a document.
+    pub fn pour(self, doc: &mut TantivyDocument, fields: &Fields) {
+        for term in self.found {
+            doc.add_text(fields.terms, term);
+        }
+        for text in self.grams.unwrap_or_default() {
+            doc.add_text(fields.grams, text);
+        }
+    }
+
+    /// False if it was there.
+    pub fn add(&mut self, term: String) -> bool {
+        self.found.insert(term)
+    }
+
+    /// Adds all attributes of a data set.
     pub fn add_set(&mut self, set: &DataSet) {
-        for (tag, element) in set.iter().filter(|(tag, _)| tag.group() % 2 == 0) {
-            let path = path_of(tag);
+        for (tag, element) in set.iter() {
+            self.add_attribute(set, tag, element);
+        }
+        self.add_pairs(set, |_| true);
+    }
+
+    /// Adds one attribute of a data set.
+    pub fn add_attribute(&mut self, set: &DataSet, tag: Tag, element: &Element) {
+        for path in paths(set, tag) {
             let mut share = Share { values: VALUES_MAX, exceeded: false };
-            self.add_present(&path, tag, set);
-            self.add_element(&path, tag, element, 0, &mut share);
+            self.add_element(&path, tag, element, 1, &mut share);
             if share.exceeded {
-                self.add(&overflow(&path));
+                self.add(overflow(&path));
             }
         }
-        for (date, time) in PAIRS {
-            self.add_pair(set, *date, *time);
+    }
+
+    /// Adds only that an attribute is there, with whatever value.
+    pub fn add_unread(&mut self, set: &DataSet, tag: Tag) {
+        for path in paths(set, tag) {
+            self.add(present(&path));
+            self.add(overflow(&path));
         }
     }
 
-    fn add_present(&mut self, path: &str, tag: Tag, set: &DataSet) {
-        // The level is of no concern to the test.
-        let empty = Key::new(tag, attributes::vr(tag), Level::Study, Test::Empty);
-        if !matches_key(&empty, set) {
-            self.add(&present(path));
+    /// Adds the dates of a data set that are wanted and have a time beside them.
+    pub fn add_pairs(&mut self, set: &DataSet, of: impl Fn(Tag) -> bool) {
+        for (date, time) in PAIRS.iter().filter(|(date, _)| of(*date)) {
+            self.add_pair(set, *date, *time);
         }
     }
 
     /// What a value is indexed as is a matter of the VR that a key has, which
     /// is the dictionary's; a value of another shape is a candidate for all.
     fn add_element(&mut self, path: &str, tag: Tag, element: &Element, depth: usize, share: &mut Share) {
+        if is_empty(&element.value) {
+            return;
+        }
+        self.add(present(path));
+        if let Value::Items(items) = &element.value {
+            // No key names what lies deeper.
+            if depth < PATH_DEPTH_MAX {
+                for item in items {
+                    self.add_item(path, item, depth + 1, share);
+                }
+            }
+            return;
+        }
         let vr = attributes::vr(tag);
+        if attributes::is_private(tag) {
+            each_text(&element.value, |value| self.add_value(path, vr, value, share));
+            return;
+        }
         match &element.value {
             Value::Text(values) => {
                 for value in values {
@@ -201,93 +273,114 @@ impl Terms<'_> {
                     self.add_value(path, vr, &format!("{value:08X}"), share);
                 }
             }
-            Value::Items(items) => {
-                for item in items {
-                    self.add_item(path, item, depth + 1, share);
-                }
-            }
             Value::Names(_)
             | Value::Signed(_)
             | Value::Unsigned(_)
             | Value::Float(_)
             | Value::Double(_)
             | Value::Tags(_) => share.exceeded = true,
-            Value::Empty | Value::Inline(_) | Value::Bulk(_) => {}
+            Value::Empty | Value::Items(_) | Value::Inline(_) | Value::Bulk(_) => {}
         }
     }
 
     fn add_item(&mut self, path: &str, item: &DataSet, depth: usize, share: &mut Share) {
-        if depth > DEPTH_MAX {
-            share.exceeded = true;
-            return;
-        }
-        for (tag, element) in item.iter().filter(|(tag, _)| tag.group() % 2 == 0) {
-            let path = path_within(path, tag);
-            self.add_present(&path, tag, item);
-            self.add_element(&path, tag, element, depth, share);
+        for (tag, element) in item.iter() {
+            for within in paths(item, tag) {
+                self.add_element(&path_within(path, &within), tag, element, depth, share);
+            }
         }
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "the rest are no dates or times")]
     fn add_value(&mut self, path: &str, vr: VR, value: &str, share: &mut Share) {
         let value = value.trim_matches([' ', '\0']);
-        if value.is_empty() || !share.take(value) {
+        if value.is_empty() {
+            return;
+        }
+        if is_number(vr) {
+            let numbers = value.trim().parse().ok().map(|value| number(path, value));
+            return self.add_numbers(numbers.into_iter(), share);
+        }
+        if let Some(rungs) = rungs(vr) {
+            let normal = match vr {
+                VR::DA => normal_date(value),
+                VR::TM => normal_time(value),
+                _ => normal_datetime(value),
+            };
+            if let Some(normal) = normal {
+                self.add_rungs(path, rungs, &normal, share);
+            }
             return;
         }
         let term = text(path, value);
-        self.add(&term);
-        if takes_wildcards(vr) {
-            self.doc.add_text(self.fields.grams, &term);
+        if self.found.contains(&term) || !share.take(value) {
+            return;
         }
-        if is_number(vr)
-            && let Ok(value) = value.trim().parse()
-        {
-            self.add(&number(path, value));
+        if let (true, Some(grams)) = (takes_wildcards(vr), &mut self.grams) {
+            grams.push(term.clone());
         }
-        let normal = match vr {
-            VR::DA => normal_date(value),
-            VR::TM => normal_time(value),
-            VR::DT => normal_datetime(value),
-            _ => None,
-        };
-        if let Some((rungs, normal)) = rungs(vr).zip(normal) {
-            self.add_rungs(path, rungs, &normal);
-        }
+        self.add(term);
     }
 
     fn add_name(&mut self, path: &str, group: &str, share: &mut Share) {
         let normal = normal_name(group);
-        if normal.is_empty() || !share.take(&normal) {
+        let term = text(path, &normal);
+        if normal.is_empty() || self.found.contains(&term) || !share.take(&normal) {
             return;
         }
-        let term = text(path, &normal);
-        self.add(&term);
-        self.doc.add_text(self.fields.grams, &term);
+        if let Some(grams) = &mut self.grams {
+            grams.push(term.clone());
+        }
+        self.add(term);
         for token in name_tokens(&normal) {
-            self.add(&word(path, token));
+            self.add(word(path, token));
         }
     }
 
     fn add_numbers(&mut self, terms: impl Iterator<Item = String>, share: &mut Share) {
         for term in terms {
-            if !share.take("") {
-                return;
+            if !self.found.contains(&term) {
+                if !share.take("") {
+                    return;
+                }
+                self.add(term);
             }
-            self.add(&term);
         }
     }
 
-    fn add_rungs(&mut self, path: &str, rungs: Rungs, normal: &str) {
-        for (step, digits) in ladder::steps(rungs, normal).into_iter().flatten() {
-            self.add(&rung(path, step, digits));
+    /// The finest rung first: where it is known, so are the coarser ones.
+    fn add_rungs(&mut self, path: &str, rungs: Rungs, normal: &str, share: &mut Share) {
+        let mut steps: Vec<_> = ladder::steps(rungs, normal).into_iter().flatten().collect();
+        while let Some((step, digits)) = steps.pop() {
+            let term = rung(path, step, digits);
+            if self.found.contains(&term) || !share.take("") {
+                return;
+            }
+            self.add(term);
         }
     }
 
     fn add_pair(&mut self, set: &DataSet, date: Tag, time: Tag) {
         let Some(day) = set.first_text(date).and_then(normal_date) else { return };
         let Some(clock) = set.first_text(time).and_then(normal_time) else { return };
-        self.add_rungs(&path_of_pair(date), ladder::DATE_TIME, &(day + &clock));
+        let mut share = Share { values: VALUES_MAX, exceeded: false };
+        self.add_rungs(&path_of_pair(date), ladder::DATE_TIME, &(day + &clock), &mut share);
     }
+}
+
+/// The paths of an attribute of a data set: one, of a private attribute one for
+/// each value of its creator. A private creator itself is no attribute to ask for.
+fn paths(set: &DataSet, tag: Tag) -> Vec<String> {
+    if !attributes::is_private(tag) {
+        return vec![path_of(tag)];
+    }
+    let mut paths = Vec::new();
+    if let Some(creator) = set.get(Tag(tag.group(), tag.element() >> 8))
+        && !attributes::is_private_creator(tag)
+    {
+        each_text(&creator.value, |creator| paths.push(path_of_private(tag, creator)));
+    }
+    paths
 }
 
 impl Share {

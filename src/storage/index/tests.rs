@@ -15,6 +15,8 @@ use crate::dicom::query::{Key, NameTest, Order, Part, Pattern, Range, Resource, 
 struct Series {
     set: DataSet,
     sop_classes: Vec<String>,
+    /// One for each SOP class; the first of them are in a block of their own.
+    instances: Vec<DataSet>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,6 +39,17 @@ fn put(index: &Index, id: u64, study: &Study) {
     });
     let doc = StudyDoc { id, uid: &uid_of(id), set: &study.set, series: series.collect() };
     index.put(&doc).expect("the index takes a study");
+    for (at, series) in study.series.iter().enumerate() {
+        index.remove_blocks(series_id(id, at)).expect("a removal");
+        let (first, rest) = series.instances.split_at(series.instances.len() / 2);
+        for instances in [first, rest].into_iter().filter(|instances| !instances.is_empty()) {
+            let mut block = Block::new(id, series_id(id, at));
+            for instance in instances {
+                block.add(instance.clone());
+            }
+            index.put_block(block).expect("the index takes a block");
+        }
+    }
 }
 
 fn uid_of(id: u64) -> StudyUid {
@@ -61,11 +74,8 @@ fn filter(
             let matched = if query.target == Level::Series {
                 matches(query, &study.set, Some(&series.set), None)
             } else {
-                series.sop_classes.iter().any(|uid| {
-                    let mut instance = DataSet::new();
-                    instance.put_text(tags::SOP_CLASS_UID, VR::UI, uid);
-                    matches(query, &study.set, Some(&series.set), Some(&instance))
-                })
+                let all = |instance| matches(query, &study.set, Some(&series.set), Some(instance));
+                series.instances.iter().any(all)
             };
             if matched {
                 let series_id = Some(series_id(*id, at));
@@ -182,6 +192,39 @@ fn set_of(elements: Vec<(Tag, BoxedStrategy<Element>)>) -> impl Strategy<Value =
     parts.prop_map(|elements| elements.into_iter().flatten().collect())
 }
 
+const PRIVATE: Tag = Tag(0x0029, 0x0012);
+const PRIVATE_SEQUENCE: Tag = Tag(0x0029, 0x0015);
+
+/// With private attributes in one of two blocks, of one of two creators.
+fn instance() -> impl Strategy<Value = DataSet> {
+    let standard = set_of(vec![
+        (tags::IMAGE_COMMENTS, texts(VR::LT).boxed()),
+        (tags::IMAGE_TYPE, texts(VR::CS).boxed()),
+        (tags::CONTENT_DATE, one(VR::DA, date()).boxed()),
+        (tags::CONTENT_TIME, one(VR::TM, time()).boxed()),
+        (
+            tags::SLICE_THICKNESS,
+            one(VR::DS, select(vec!["1", "2.0", "+1", "x"]).prop_map(str::to_owned)).boxed(),
+        ),
+        (
+            tags::CONTENT_CREATOR_NAME,
+            name().prop_map(|name| Element::new(VR::PN, Value::Names(vec![name]))).boxed(),
+        ),
+        (tags::FRAME_INCREMENT_POINTER, Just(Element::new(VR::AT, Value::Tags(vec![0x0018_1063]))).boxed()),
+        (tags::DERIVATION_CODE_SEQUENCE, codes().boxed()),
+    ]);
+    let private = set_of(vec![(PRIVATE, odd().boxed()), (PRIVATE_SEQUENCE, codes().boxed())]);
+    (standard, private, select(vec!["ACME", "OTHER ONE"]), select(vec![0x10u16, 0x77])).prop_map(
+        |(mut set, private, creator, block)| {
+            set.put_text(Tag(0x0029, block), VR::LO, creator);
+            for (tag, element) in private {
+                set.put(Tag(0x0029, block << 8 | tag.element()), element);
+            }
+            set
+        },
+    )
+}
+
 fn study() -> impl Strategy<Value = Study> {
     let names =
         prop::collection::vec(name(), 1..3).prop_map(|names| Element::new(VR::PN, Value::Names(names)));
@@ -218,8 +261,14 @@ fn study() -> impl Strategy<Value = Study> {
         (tags::PERFORMED_PROCEDURE_STEP_START_TIME, one(VR::TM, time()).boxed()),
         (tags::REQUEST_ATTRIBUTES_SEQUENCE, codes().boxed()),
     ]);
-    let series = (series, prop::collection::vec(uid(), 1..3))
-        .prop_map(|(set, sop_classes)| Series { set, sop_classes });
+    let series = (series, prop::collection::vec((uid(), instance()), 1..4)).prop_map(|(set, instances)| {
+        let with_class = |(uid, mut instance): (String, DataSet)| {
+            instance.put_text(tags::SOP_CLASS_UID, VR::UI, &uid);
+            (uid, instance)
+        };
+        let (sop_classes, instances) = instances.into_iter().map(with_class).unzip();
+        Series { set, sop_classes, instances }
+    });
     (study, prop::collection::vec(series, 1..4)).prop_map(|(set, series)| Study { set, series })
 }
 
@@ -282,6 +331,17 @@ fn code_keys(level: Level) -> impl Strategy<Value = Test> {
     })
 }
 
+fn private_key(tag: Tag, test: BoxedStrategy<Test>) -> BoxedStrategy<Key> {
+    // A client numbers the block as it likes.
+    let tag = Tag(tag.group(), 0x2000 | tag.element());
+    (test, select(vec!["ACME", "OTHER ONE", "NOBODY"]))
+        .prop_map(move |(test, creator)| Key {
+            creator: Some(creator.to_owned()),
+            ..Key::new(tag, VR::UN, Level::Instance, test)
+        })
+        .boxed()
+}
+
 fn key() -> impl Strategy<Value = Key> {
     use Level::{Instance, Series, Study};
     let text_at = |tag, vr, level| text_test().prop_map(move |test| Key::new(tag, vr, level, test)).boxed();
@@ -314,9 +374,20 @@ fn key() -> impl Strategy<Value = Key> {
         2 => at(tags::PERFORMED_PROCEDURE_STEP_START_DATE, VR::DA, Series, when(tags::PERFORMED_PROCEDURE_STEP_START_TIME)),
         2 => at(tags::PATIENT_WEIGHT, VR::DS, Study, numbers.clone()),
         1 => at(tags::NUMBER_OF_STUDY_RELATED_SERIES, VR::IS, Study, numbers.clone()),
-        1 => at(tags::SERIES_NUMBER, VR::IS, Series, numbers),
+        1 => at(tags::SERIES_NUMBER, VR::IS, Series, numbers.clone()),
         2 => at(tags::STUDY_INSTANCE_UID, VR::UI, Study, uids.clone()),
         2 => at(tags::SOP_CLASS_UID, VR::UI, Instance, uids),
+        3 => text_at(tags::IMAGE_COMMENTS, VR::LT, Instance),
+        1 => text_at(tags::IMAGE_TYPE, VR::CS, Instance),
+        2 => at(tags::CONTENT_DATE, VR::DA, Instance, range((days(), days()), true).prop_map(Test::Range).boxed()),
+        2 => at(tags::CONTENT_DATE, VR::DA, Instance, when(tags::CONTENT_TIME)),
+        1 => at(tags::CONTENT_TIME, VR::TM, Instance, range((clocks(), clocks()), true).prop_map(Test::Range).boxed()),
+        1 => at(tags::SLICE_THICKNESS, VR::DS, Instance, numbers.clone()),
+        2 => at(tags::CONTENT_CREATOR_NAME, VR::PN, Instance, name_test().prop_map(Test::Name).boxed()),
+        1 => at(tags::FRAME_INCREMENT_POINTER, VR::AT, Instance, select(vec!["00181063", "00181065"]).prop_map(|tag| Test::OneOf(vec![tag.to_owned()])).boxed()),
+        2 => at(tags::DERIVATION_CODE_SEQUENCE, VR::SQ, Instance, code_keys(Instance).boxed()),
+        3 => private_key(PRIVATE, text_test().boxed()),
+        2 => private_key(PRIVATE_SEQUENCE, code_keys(Instance).boxed()),
         2 => text_at(tags::SERIES_DESCRIPTION, VR::LO, Series),
         2 => text_at(tags::MODALITY, VR::CS, Series),
         2 => at(tags::PROCEDURE_CODE_SEQUENCE, VR::SQ, Study, code_keys(Study).boxed()),
@@ -367,6 +438,9 @@ proptest! {
                 }
                 None => {
                     index.remove(&uid_of(id)).expect("a removal");
+                    for at in 0..4 {
+                        index.remove_blocks(series_id(id, at)).expect("a removal");
+                    }
                     model.remove(&id);
                 }
             }
@@ -386,7 +460,11 @@ fn a_study(name: &str) -> Study {
     let mut set = DataSet::new();
     let name = PersonName { alphabetic: name.to_owned(), ..PersonName::default() };
     set.put(tags::PATIENT_NAME, Element::new(VR::PN, Value::Names(vec![name])));
-    Study { set, series: vec![Series { set: DataSet::new(), sop_classes: vec!["1.2".to_owned()] }] }
+    let instances = vec![DataSet::new()];
+    Study {
+        set,
+        series: vec![Series { set: DataSet::new(), sop_classes: vec!["1.2".to_owned()], instances }],
+    }
 }
 
 fn small() -> Options {

@@ -4,7 +4,8 @@
 use std::collections::{BinaryHeap, HashMap};
 
 use tantivy::columnar::{Column as FastColumn, StrColumn};
-use tantivy::query::{EnableScoring, Query as Question, TermSetQuery};
+use tantivy::query::{BooleanQuery, EnableScoring, Query as Question, TermSetQuery};
+use tantivy::schema::Field;
 use tantivy::{DocId, Searcher, SegmentReader, Term};
 
 use super::clause::{self, Compiled};
@@ -13,9 +14,9 @@ use super::schema::{Fields, INSTANCES, SERIES, STUDY};
 use super::{Hit, Hits, IndexError};
 use crate::dicom::query::{Level, Query};
 
-/// Studies up to which series are found by the ids of their studies instead of
-/// looking at all series.
-const STUDIES_FEW: usize = 1024;
+/// Studies or series up to which hits are found by their ids instead of looking
+/// at all documents.
+const IDS_FEW: usize = 1024;
 
 /// A state of the index. It does not change while commits go on; several calls
 /// on one view see the same.
@@ -41,16 +42,17 @@ impl View {
     /// # Errors
     /// If a superset is larger than the limit, or the index does not read.
     pub fn search(&self, query: &Query, need: usize, skip: &dyn Fn(u64) -> bool) -> Result<Hits, IndexError> {
-        let Compiled { mut own, studies, exact } = clause::compile(query, &self.fields, &self.searcher)?;
+        let Compiled { mut own, studies, blocks, exact } =
+            clause::compile(query, &self.fields, &self.searcher)?;
         let mut hits = Hits { rows: Vec::new(), total: 0, instances: 0, exact };
-        let mut within = None;
+        let mut within = Within::default();
         if let Some(studies) = studies {
-            let ids = self.study_ids(studies.as_ref(), skip)?;
-            if ids.len() <= STUDIES_FEW {
-                own = self.of_studies(own, &ids);
-            } else {
-                within = Some(ids);
-            }
+            let ids = self.ids(STUDY, studies.as_ref(), skip)?;
+            own = within.restrict(own, self.fields.study, ids, |within| &mut within.studies);
+        }
+        if let Some(blocks) = blocks {
+            let ids = self.ids(SERIES, blocks.as_ref(), skip)?;
+            own = within.restrict(own, self.fields.series, ids, |within| &mut within.series);
         }
         let plan = Plan::of(query);
         let keep = if exact { need } else { self.candidates_max };
@@ -61,7 +63,7 @@ impl View {
             weight.for_each_no_score(segment, &mut |docs| {
                 for doc in docs.iter().copied().filter(|doc| !segment.is_deleted(*doc)) {
                     let study = columns.study.first(doc).unwrap_or_default();
-                    if skip(study) || within.as_ref().is_some_and(|ids| !ids.contains(study)) {
+                    if skip(study) || !within.holds(study, || columns.series.first(doc)) {
                         continue;
                     }
                     hits.total += 1;
@@ -83,25 +85,60 @@ impl View {
         Ok(hits)
     }
 
-    fn study_ids(&self, question: &dyn Question, skip: &dyn Fn(u64) -> bool) -> Result<IdSet, IndexError> {
+    /// The ids of studies or series, by the name of their column, in the
+    /// documents that a question finds.
+    fn ids(
+        &self,
+        column: &str,
+        question: &dyn Question,
+        skip: &dyn Fn(u64) -> bool,
+    ) -> Result<IdSet, IndexError> {
         let weight = question.weight(EnableScoring::disabled_from_searcher(&self.searcher))?;
         let mut ids = IdSet::default();
         for segment in self.searcher.segment_readers() {
-            let study = segment.fast_fields().u64(STUDY)?;
+            let studies = segment.fast_fields().u64(STUDY)?;
+            let wanted = segment.fast_fields().u64(column)?;
             weight.for_each_no_score(segment, &mut |docs| {
-                let alive = docs.iter().filter(|doc| !segment.is_deleted(**doc));
-                for id in alive.filter_map(|doc| study.first(*doc)).filter(|id| !skip(*id)) {
+                let alive = docs.iter().copied().filter(|doc| !segment.is_deleted(*doc));
+                let known = alive.filter(|doc| studies.first(*doc).is_some_and(|study| !skip(study)));
+                for id in known.filter_map(|doc| wanted.first(doc)) {
                     ids.insert(id);
                 }
             })?;
         }
         Ok(ids)
     }
+}
 
-    fn of_studies(&self, own: Box<dyn Question>, ids: &IdSet) -> Box<dyn Question> {
-        let terms = ids.iter().map(|id| Term::from_field_u64(self.fields.study, id));
-        let of: Box<dyn Question> = Box::new(TermSetQuery::new(terms));
-        Box::new(tantivy::query::BooleanQuery::intersection(vec![own, of]))
+/// The studies and series among which hits are; none: among all.
+#[derive(Default)]
+struct Within {
+    studies: Option<IdSet>,
+    series: Option<IdSet>,
+}
+
+impl Within {
+    /// Restricts a question to documents that have one of these ids in a field;
+    /// of more than a few it is asked document by document.
+    fn restrict(
+        &mut self,
+        own: Box<dyn Question>,
+        field: Field,
+        ids: IdSet,
+        place: impl Fn(&mut Self) -> &mut Option<IdSet>,
+    ) -> Box<dyn Question> {
+        if ids.len() > IDS_FEW {
+            *place(self) = Some(ids);
+            return own;
+        }
+        let of: Box<dyn Question> =
+            Box::new(TermSetQuery::new(ids.iter().map(|id| Term::from_field_u64(field, id))));
+        Box::new(BooleanQuery::intersection(vec![own, of]))
+    }
+
+    fn holds(&self, study: u64, series: impl Fn() -> Option<u64>) -> bool {
+        self.studies.as_ref().is_none_or(|ids| ids.contains(study))
+            && self.series.as_ref().is_none_or(|ids| series().is_some_and(|id| ids.contains(id)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Search (QIDO-RS): PS3.18 section 10.6, rows QRS-1 to 6 and QRY-01 to 33.
 
+mod anything;
 mod dialects;
 mod matching;
 mod paging;

@@ -1,0 +1,89 @@
+//! The attributes of instances as search matches them and as the index takes
+//! them in: one function for both, so that the index never lacks what the
+//! predicate would find.
+
+use std::ops::ControlFlow;
+
+use super::ArchiveError;
+use crate::{
+    dicom::{DataSet, InstanceUid, SeriesPath, Tag, VR, json},
+    storage::catalog::{InstanceRow, Snapshot},
+};
+
+const AVAILABLE_TRANSFER_SYNTAX: Tag = Tag(0x0008, 0x3002);
+const AVAILABILITY: Tag = Tag(0x0008, 0x0056);
+
+/// Instances of a series read at once.
+const PAGE: usize = 512;
+
+/// Gives the instances of a series in ascending order of their UIDs, with the
+/// attributes of their summaries or, if `whole`, with all they have.
+///
+/// # Errors
+/// When the catalog cannot be read, and what `take` says.
+pub(super) fn each_instance(
+    snapshot: &Snapshot,
+    series: &SeriesPath,
+    whole: bool,
+    take: &mut dyn FnMut(InstanceRow, DataSet) -> Result<(), ArchiveError>,
+) -> Result<(), ArchiveError> {
+    let mut after: Option<InstanceUid> = None;
+    loop {
+        let rows = snapshot.instances(series, after.as_ref(), PAGE)?;
+        let Some(last) = rows.last().map(|row| row.path.instance.clone()) else { return Ok(()) };
+        let mut sets = if whole { read_whole(snapshot, series, after.as_ref(), rows.len())? } else { vec![] };
+        // The last of them stands first to be taken.
+        sets.reverse();
+        for row in rows {
+            let set = match sets.pop() {
+                Some(set) => set,
+                None => row.summary()?,
+            };
+            let set = with_computed(set, &row);
+            take(row, set)?;
+        }
+        after = Some(last);
+    }
+}
+
+/// All attributes of one instance.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub(super) fn whole_instance(snapshot: &Snapshot, row: &InstanceRow) -> Result<DataSet, ArchiveError> {
+    let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
+    Ok(with_computed(parse(&metadata)?, row))
+}
+
+fn read_whole(
+    snapshot: &Snapshot,
+    series: &SeriesPath,
+    after: Option<&InstanceUid>,
+    count: usize,
+) -> Result<Vec<DataSet>, ArchiveError> {
+    let mut sets = Vec::with_capacity(count);
+    let mut failed = None;
+    snapshot.metadata(series, after, &mut |_, metadata| {
+        match parse(metadata) {
+            Ok(set) => sets.push(set),
+            Err(error) => failed = Some(error),
+        }
+        if sets.len() < count && failed.is_none() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    failed.map_or(Ok(sets), Err)
+}
+
+fn parse(metadata: &[u8]) -> Result<DataSet, ArchiveError> {
+    json::read(metadata, json::Limits::default()).map_err(|error| ArchiveError::Damaged(error.to_string()))
+}
+
+/// With the attributes put in that the archive states itself.
+fn with_computed(mut set: DataSet, row: &InstanceRow) -> DataSet {
+    set.put_text(AVAILABLE_TRANSFER_SYNTAX, VR::UI, &row.transfer_syntax);
+    set.put_text(AVAILABILITY, VR::CS, "ONLINE");
+    set
+}

@@ -1,0 +1,89 @@
+//! Blocks: what the index knows of instances. A document for each would cost
+//! more than the archive's other documents together, and the slices of a series
+//! differ in little; so a document stands for as many instances of one series as
+//! were taken in together, and has each of their values once. A search asks
+//! blocks for series that may have matching instances; these are then matched
+//! one by one.
+//!
+//! Invariants: an instance lies in one block with all its values, so that several
+//! keys can be asked of one block; what does not fit leaves a mark that makes the
+//! block a candidate for every key on that attribute.
+
+use dicom_core::Tag;
+use tantivy::TantivyDocument;
+
+use super::schema::Fields;
+use super::terms::{self, Terms};
+use crate::dicom::attributes::{self, Level};
+use crate::dicom::dataset::DataSet;
+
+/// Terms of a block that is closed to further instances.
+const TERMS_FULL: usize = 100_000;
+/// Terms from which on an instance adds only which attributes it has.
+const TERMS_MAX: usize = 200_000;
+
+/// Instances of one series, to be put into the index together.
+pub struct Block {
+    study_id: u64,
+    series_id: u64,
+    terms: Terms,
+    /// The instance taken in last: what the next one has in common with it is
+    /// there already.
+    last: DataSet,
+}
+
+impl Block {
+    /// An empty block of a series.
+    #[must_use]
+    pub fn new(study_id: u64, series_id: u64) -> Self {
+        let mut terms = Terms::without_grams();
+        terms.add(terms::A_BLOCK.to_owned());
+        terms.add(terms::of_blocks(series_id));
+        Self { study_id, series_id, terms, last: DataSet::new() }
+    }
+
+    /// Takes in the attributes of an instance, those of its study and series
+    /// left aside: they are searched for in the documents of these.
+    pub fn add(&mut self, instance: DataSet) {
+        for (tag, element) in instance.iter().filter(|(tag, _)| tells_of_instance(*tag)) {
+            if self.is_known(&instance, tag) {
+                continue;
+            }
+            if self.terms.len() < TERMS_MAX {
+                self.terms.add_attribute(&instance, tag, element);
+            } else {
+                self.terms.add_unread(&instance, tag);
+            }
+        }
+        self.terms.add_pairs(&instance, tells_of_instance);
+        self.last = instance;
+    }
+
+    /// Whether the instance before has the same attribute; of a private one the
+    /// creator must be the same too.
+    fn is_known(&self, instance: &DataSet, tag: Tag) -> bool {
+        let same = |tag: Tag| self.last.get(tag) == instance.get(tag);
+        same(tag) && (!attributes::is_private(tag) || same(Tag(tag.group(), tag.element() >> 8)))
+    }
+
+    /// Whether further instances should go into another block.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.terms.len() >= TERMS_FULL
+    }
+
+    pub(super) fn into_document(self, fields: &Fields) -> TantivyDocument {
+        let mut doc = TantivyDocument::with_capacity(4096);
+        doc.add_u64(fields.study, self.study_id);
+        doc.add_u64(fields.series, self.series_id);
+        self.terms.pour(&mut doc, fields);
+        doc
+    }
+}
+
+/// Whether an attribute is matched on instances. Their own UIDs are not: the
+/// catalog finds them.
+fn tells_of_instance(tag: Tag) -> bool {
+    let of_instance = attributes::of_every_level(tag) || attributes::level(tag) == Level::Instance;
+    of_instance && tag != attributes::SOP_INSTANCE_UID && !attributes::is_private_creator(tag)
+}
