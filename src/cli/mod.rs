@@ -64,6 +64,8 @@ enum Command {
     },
     /// Print the OpenAPI document.
     Openapi,
+    /// Print the DICOM Conformance Statement.
+    Conformance,
 }
 
 /// What all commands on an archive take.
@@ -105,6 +107,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Openapi => {
             print!("{}", crate::http::openapi::text());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Conformance => {
+            print!("{}", crate::http::conformance::text());
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -1,21 +1,24 @@
 //! Capabilities (PS3.18 sections 8.9 and 10.2, Annex H): what this server
-//! offers, as WADL or as its JSON mapping (Annex G), made from the OpenAPI
-//! document, which is made from the handlers: it cannot be wrong by itself.
+//! offers, as WADL or as its JSON mapping (Annex G). Made from what the handlers
+//! say of themselves; see [`super::described`].
 
 use std::{collections::BTreeMap, fmt::Write};
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web::Data};
-use serde_json::{Value, json};
-use utoipa::OpenApi;
+use serde_json::{Map, Value, json};
 
-use super::{Problem, State, negotiate::Accept, openapi::Document, state::SERVICE_ROOT};
+use super::{
+    Problem, State,
+    described::{self, Method},
+    negotiate::Accept,
+    state::SERVICE_ROOT,
+};
 
 const WADL: &str = "application/vnd.sun.wadl+xml";
 const JSON: &str = "application/json";
 
-/// The search keys of PS3.18 table 10.6.1-5 that every search resource takes;
-/// any other attribute is taken too.
-const CHARSETS: &str = "UTF-8";
+/// All that is sent as text is sent in it.
+const CHARSET: &str = "utf-8";
 
 #[utoipa::path(
     method(options, get), path = "/dicomweb", tag = "Capabilities", operation_id = "capabilities",
@@ -31,9 +34,8 @@ pub async fn describe(state: Data<State>, request: HttpRequest) -> Result<HttpRe
     let offers = [WADL, JSON];
     let chosen = Accept::of(&request, state.config.strict.accept)?.one_of(&offers)?;
     let base_url = state.base_url(&request)?;
-    let resources = resources();
-    let body =
-        if chosen == 0 { wadl(&base_url, &resources) } else { as_json(&base_url, &resources).to_string() };
+    let tree = Node::root();
+    let body = if chosen == 0 { wadl(&base_url, &tree) } else { as_json(&base_url, &tree).to_string() };
     Ok(HttpResponse::Ok()
         .content_type(offers[chosen])
         .insert_header((header::VARY, "Accept, Origin"))
@@ -41,120 +43,178 @@ pub async fn describe(state: Data<State>, request: HttpRequest) -> Result<HttpRe
         .body(body))
 }
 
-/// One method of a resource.
-struct Method {
-    name: String,
-    id: String,
-    /// Name and style (`query` or `template`).
-    params: Vec<(String, &'static str)>,
-    request: Vec<String>,
-    /// Media types by status.
-    responses: BTreeMap<String, Vec<String>>,
+/// A segment of a path with what lies below it, as Annex H draws it.
+#[derive(Default)]
+struct Node {
+    methods: Vec<Method>,
+    below: BTreeMap<String, Node>,
 }
 
-/// The DICOMweb resources by their path under the base URL.
-fn resources() -> BTreeMap<String, Vec<Method>> {
-    let document = serde_json::to_value(Document::openapi()).unwrap_or_default();
-    let paths = document["paths"].as_object().cloned().unwrap_or_default();
-    paths
-        .iter()
-        .filter_map(|(path, methods)| {
-            let path = path.strip_prefix(SERVICE_ROOT)?.trim_start_matches('/').to_owned();
-            let methods =
-                methods.as_object()?.iter().map(|(name, method)| read_method(name, method)).collect();
-            Some((path, methods))
-        })
-        .collect()
-}
-
-fn read_method(name: &str, method: &Value) -> Method {
-    let media = |value: &Value| -> Vec<String> {
-        value["content"].as_object().map(|content| content.keys().cloned().collect()).unwrap_or_default()
-    };
-    let params = method["parameters"].as_array().into_iter().flatten().filter_map(|param| {
-        let style = if param["in"] == "path" { "template" } else { "query" };
-        Some((param["name"].as_str()?.to_owned(), style))
-    });
-    let responses = method["responses"].as_object().into_iter().flatten();
-    Method {
-        name: name.to_ascii_uppercase(),
-        id: method["operationId"].as_str().unwrap_or_default().to_owned(),
-        params: params.collect(),
-        request: media(&method["requestBody"]),
-        responses: responses.map(|(status, response)| (status.clone(), media(response))).collect(),
+impl Node {
+    /// The resources under the base URL.
+    fn root() -> Self {
+        let mut root = Self::default();
+        for resource in described::resources() {
+            let Some(path) = resource.path.strip_prefix(SERVICE_ROOT) else { continue };
+            let mut node = &mut root;
+            for segment in path.split('/').filter(|segment| !segment.is_empty()) {
+                node = node.below.entry(segment.to_owned()).or_default();
+            }
+            node.methods = resource.methods;
+        }
+        root
     }
 }
 
-fn wadl(base_url: &str, resources: &BTreeMap<String, Vec<Method>>) -> String {
-    let mut out = String::with_capacity(16 * 1024);
+/// A parameter of a request.
+struct Asked {
+    name: String,
+    style: &'static str,
+    required: bool,
+    /// The values it is known to take; none: any.
+    options: Vec<String>,
+}
+
+/// The parameters of a method, and those that choose the representation.
+fn params(method: &Method) -> Vec<Asked> {
+    let media: Vec<String> = method.media().into_iter().map(str::to_owned).collect();
+    let own = method.params.iter().filter(|param| param.name != "accept" && param.name != "charset");
+    let own = own.map(|param| Asked {
+        name: param.name.clone(),
+        style: param.style,
+        required: param.required,
+        options: Vec::new(),
+    });
+    let chosen = |name: &str, style, options: &[String]| Asked {
+        name: name.to_owned(),
+        style,
+        required: false,
+        options: options.to_vec(),
+    };
+    let mut all: Vec<_> = own.collect();
+    if !media.is_empty() {
+        let charsets = [CHARSET.to_owned()];
+        all.push(chosen("Accept", "header", &media));
+        all.push(chosen("accept", "query", &media));
+        all.push(chosen("Accept-Charset", "header", &charsets));
+        all.push(chosen("charset", "query", &charsets));
+    }
+    all
+}
+
+fn wadl(base_url: &str, root: &Node) -> String {
+    let mut out = String::with_capacity(64 * 1024);
     out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     out.push_str("<application xmlns=\"http://wadl.dev.java.net/2009/02\">\n");
     // Writing to a String does not fail.
     let _ = writeln!(out, "  <resources base=\"{}\">", escape(base_url));
-    for (path, methods) in resources {
-        let _ = writeln!(out, "    <resource path=\"{}\">", escape(path));
-        for method in methods {
-            wadl_method(&mut out, method);
-        }
+    if !root.methods.is_empty() {
+        // The base itself; what lies below it follows on the same level.
+        out.push_str("    <resource path=\"\">\n");
+        root.methods.iter().for_each(|method| wadl_method(&mut out, method, 6));
         out.push_str("    </resource>\n");
+    }
+    for (segment, node) in &root.below {
+        wadl_resource(&mut out, segment, node, 4);
     }
     out.push_str("  </resources>\n</application>\n");
     out
 }
 
-fn wadl_method(out: &mut String, method: &Method) {
-    let _ = writeln!(out, "      <method name=\"{}\" id=\"{}\">", method.name, escape(&method.id));
-    out.push_str("        <request>\n");
-    for (name, style) in &method.params {
-        let _ = writeln!(out, "          <param name=\"{}\" style=\"{style}\"/>", escape(name));
+fn wadl_resource(out: &mut String, segment: &str, node: &Node, indent: usize) {
+    let pad = " ".repeat(indent);
+    let _ = writeln!(out, "{pad}<resource path=\"{}\">", escape(segment));
+    for method in &node.methods {
+        wadl_method(out, method, indent + 2);
     }
-    out.push_str("          <param name=\"Accept\" style=\"header\"/>\n");
-    for media in &method.request {
-        let _ = writeln!(out, "          <representation mediaType=\"{}\"/>", escape(media));
+    for (segment, node) in &node.below {
+        wadl_resource(out, segment, node, indent + 2);
     }
-    out.push_str("        </request>\n");
-    for (status, media) in &method.responses {
-        let _ = writeln!(out, "        <response status=\"{status}\">");
-        for media in media {
-            let _ = writeln!(out, "          <representation mediaType=\"{}\"/>", escape(media));
-        }
-        out.push_str("        </response>\n");
-    }
-    out.push_str("      </method>\n");
+    let _ = writeln!(out, "{pad}</resource>");
 }
 
-fn as_json(base_url: &str, resources: &BTreeMap<String, Vec<Method>>) -> Value {
-    let resources: Vec<Value> = resources
-        .iter()
-        .map(|(path, methods)| {
-            let methods: Vec<Value> = methods
-                .iter()
-                .map(|method| {
-                    let params: Vec<Value> = method
-                        .params
-                        .iter()
-                        .map(|(name, style)| json!({ "@name": name, "@style": style }))
-                        .collect();
-                    let representations = |media: &[String]| -> Vec<Value> {
-                        media.iter().map(|media| json!({ "@mediaType": media })).collect()
-                    };
-                    let responses: Vec<Value> = method
-                        .responses
-                        .iter()
-                        .map(|(status, media)| json!({ "@status": status, "representation": representations(media) }))
-                        .collect();
-                    json!({
-                        "@name": method.name,
-                        "@id": method.id,
-                        "request": { "param": params, "representation": representations(&method.request) },
-                        "response": responses,
-                    })
-                })
-                .collect();
-            json!({ "@path": path, "method": methods })
+fn wadl_method(out: &mut String, method: &Method, indent: usize) {
+    let pad = " ".repeat(indent);
+    let _ = writeln!(out, "{pad}<method name=\"{}\" id=\"{}\">", method.name, escape(&method.id));
+    let _ = writeln!(out, "{pad}  <request>");
+    for Asked { name, style, required, options } in params(method) {
+        let required = if required { " required=\"true\"" } else { "" };
+        let head = format!("<param name=\"{}\" style=\"{style}\"{required}", escape(&name));
+        if options.is_empty() {
+            let _ = writeln!(out, "{pad}    {head}/>");
+            continue;
+        }
+        let _ = writeln!(out, "{pad}    {head}>");
+        for option in options {
+            let _ = writeln!(out, "{pad}      <option value=\"{}\"/>", escape(&option));
+        }
+        let _ = writeln!(out, "{pad}    </param>");
+    }
+    for media in &method.request {
+        let _ = writeln!(out, "{pad}    <representation mediaType=\"{}\"/>", escape(media));
+    }
+    let _ = writeln!(out, "{pad}  </request>");
+    for response in &method.responses {
+        let _ = writeln!(out, "{pad}  <response status=\"{}\">", response.status);
+        for media in &response.media {
+            let _ = writeln!(out, "{pad}    <representation mediaType=\"{}\"/>", escape(media));
+        }
+        let _ = writeln!(out, "{pad}  </response>");
+    }
+    let _ = writeln!(out, "{pad}</method>");
+}
+
+fn as_json(base_url: &str, root: &Node) -> Value {
+    let mut resources = Vec::new();
+    if !root.methods.is_empty() {
+        let methods: Vec<Value> = root.methods.iter().map(json_method).collect();
+        resources.push(json!({ "@path": "", "method": methods }));
+    }
+    resources.extend(root.below.iter().map(|(segment, node)| json_resource(segment, node)));
+    json!({ "application": { "resources": { "@base": base_url, "resource": resources } } })
+}
+
+fn json_resource(segment: &str, node: &Node) -> Value {
+    let mut resource = Map::new();
+    resource.insert("@path".to_owned(), segment.into());
+    if !node.methods.is_empty() {
+        resource.insert("method".to_owned(), node.methods.iter().map(json_method).collect());
+    }
+    if !node.below.is_empty() {
+        let below = node.below.iter().map(|(segment, node)| json_resource(segment, node));
+        resource.insert("resource".to_owned(), below.collect());
+    }
+    Value::Object(resource)
+}
+
+fn json_method(method: &Method) -> Value {
+    let params: Vec<Value> = params(method)
+        .into_iter()
+        .map(|Asked { name, style, required, options }| {
+            let mut param = json!({ "@name": name, "@style": style, "@required": required });
+            if !options.is_empty() {
+                let options = options.into_iter().map(|option| json!({ "@value": option }));
+                param["option"] = options.collect();
+            }
+            param
         })
         .collect();
-    json!({ "application": { "charset": CHARSETS, "resources": { "@base": base_url, "resource": resources } } })
+    let representations = |media: &[String]| -> Vec<Value> {
+        media.iter().map(|media| json!({ "@mediaType": media })).collect()
+    };
+    let responses: Vec<Value> = method
+        .responses
+        .iter()
+        .map(|response| {
+            json!({ "@status": response.status, "representation": representations(&response.media) })
+        })
+        .collect();
+    json!({
+        "@name": method.name,
+        "@id": method.id,
+        "request": { "param": params, "representation": representations(&method.request) },
+        "response": responses,
+    })
 }
 
 fn escape(text: &str) -> String {

@@ -5,7 +5,9 @@
 pub mod base_url;
 mod body;
 mod capabilities;
+pub mod conformance;
 mod delete;
+mod described;
 pub mod encoding;
 mod health;
 pub mod media;

@@ -14,7 +14,7 @@ use utoipa::{
     },
 };
 
-use super::{capabilities, delete, health, qido, stow, wado};
+use super::{capabilities, conformance, delete, health, qido, stow, wado};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -42,7 +42,7 @@ use super::{capabilities, delete, health, qido, stow, wado};
         wado::study_pixel_data, wado::series_pixel_data, wado::instance_pixel_data,
         wado::instance_rendered,
         delete::study, delete::series, delete::instance,
-        capabilities::describe,
+        capabilities::describe, conformance::document,
         health::healthz, health::readyz, health::metrics,
     ),
     components(schemas(ProblemBody, DicomDataSet, DicomAttribute, health::Health)),

@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    Problem, capabilities, delete, health,
+    Problem, capabilities, conformance, delete, health,
     openapi::{self, Document},
     qido, stow, wado,
 };
@@ -69,6 +69,7 @@ pub fn routes(app: &mut ServiceConfig) {
     .service(resource("/healthz").route(read().to(health::healthz)).default_service(others(READ)))
     .service(resource("/readyz").route(read().to(health::readyz)).default_service(others(READ)))
     .service(resource("/metrics").route(read().to(health::metrics)).default_service(others(READ)))
+    .service(resource("/conformance").route(read().to(conformance::document)).default_service(others(READ)))
     .service(resource("/openapi.json").route(read().to(openapi::document)).default_service(others(READ)))
     .service(resource("/").route(read().to(openapi::to_docs)).default_service(others(READ)))
     .service(resource("/docs").route(read().to(openapi::to_docs)).default_service(others(READ)))

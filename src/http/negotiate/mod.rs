@@ -9,7 +9,7 @@
 
 mod pattern;
 mod pixels;
-mod table;
+pub mod table;
 #[cfg(test)]
 mod vectors;
 

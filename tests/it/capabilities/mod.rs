@@ -1,4 +1,5 @@
-//! Capabilities (CAP-1 to 3) and cross-origin use (IOP-20).
+//! Capabilities (CAP-1 to 3), the conformance statement, and cross-origin use
+//! (IOP-20).
 
 use reqwest::Method;
 use serde_json::Value;
@@ -30,13 +31,21 @@ fn cap_1_2_options_of_the_base_describes_the_services() {
 
     let xml = hilum.request(Method::OPTIONS, "").header("Accept", WADL).send().unwrap().text().unwrap();
     assert!(xml.contains(&format!("<resources base=\"{}\">", hilum.base)), "{xml}");
-    for path in
-        ["studies", "studies/{study}", "studies/{study}/series/{series}/instances/{instance}/frames/{frames}"]
+    // One resource in another, as the paths have it.
+    let mut rest = xml.as_str();
+    for path in ["studies", "{study}", "series", "{series}", "instances", "{instance}", "frames", "{frames}"]
     {
-        assert!(xml.contains(&format!("<resource path=\"{path}\">")), "{path}");
+        let (_, after) =
+            rest.split_once(&format!("<resource path=\"{path}\">")).unwrap_or_else(|| panic!("{path}"));
+        rest = after;
     }
-    // Every method with its parameters and media types (CAP-2).
+    // Every method with its parameters, media types and character sets (CAP-2).
     for text in [
+        "<param name=\"Accept-Charset\" style=\"header\">",
+        "<param name=\"charset\" style=\"query\">",
+        "<option value=\"utf-8\"/>",
+        "<option value=\"application/dicom+json\"/>",
+        "name=\"accept\" style=\"query\"",
         "name=\"limit\" style=\"query\"",
         "mediaType=\"application/dicom+json\"",
         "<method name=\"POST\"",
@@ -63,27 +72,36 @@ fn cap_1_2_the_json_form_says_the_same() {
     let response = hilum.request(Method::OPTIONS, "").header("Accept", "application/json").send().unwrap();
     let application = &json_of(response)["application"];
     assert_eq!(application["resources"]["@base"], hilum.base.as_str());
-    let resources = application["resources"]["resource"].as_array().unwrap();
-    let studies = resources.iter().find(|resource| resource["@path"] == "studies").unwrap();
-    let names: Vec<&str> = studies["method"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|method| method["@name"].as_str().unwrap())
-        .collect();
-    assert!(names.contains(&"GET") && names.contains(&"POST"), "{names:?}");
+    let mut resources = Vec::new();
+    flatten(&application["resources"]["resource"], "", &mut resources);
+    let methods = |wanted: &str| -> Vec<&str> {
+        let (_, methods) = resources.iter().find(|(path, _)| path == wanted).expect("it is described");
+        methods.iter().map(|method| method["@name"].as_str().unwrap()).collect()
+    };
+    assert_eq!(methods("/studies"), ["GET", "POST"]);
+    assert_eq!(methods("/studies/{study}"), ["DELETE", "GET", "POST"]);
     // What is described is there.
-    for resource in resources {
-        let path = resource["@path"].as_str().unwrap();
-        let path = ["study", "series", "instance", "bulkdata", "frames"]
-            .iter()
-            .fold(format!("/{path}"), |path, name| path.replace(&format!("{{{name}}}"), "1"));
-        for method in resource["method"].as_array().unwrap() {
+    for (path, methods) in &resources {
+        let path: Vec<&str> =
+            path.split('/').map(|part| if part.starts_with('{') { "1" } else { part }).collect();
+        let path = path.join("/");
+        for method in *methods {
             let method = Method::from_bytes(method["@name"].as_str().unwrap().as_bytes()).unwrap();
             let response = hilum.request(method.clone(), path.trim_end_matches('/')).send().unwrap();
             let status = response.status().as_u16();
             assert_ne!(status, 405, "{method} {path}");
-            assert!(status != 404 || json_of(response)["code"] == "not-found", "{method} {path}");
+            assert!(status != 404 || json_of(response)["code"] != "no-such-resource", "{method} {path}");
+        }
+    }
+}
+
+/// Every resource that has methods, by its path.
+fn flatten<'v>(resources: &'v Value, above: &str, found: &mut Vec<(String, &'v Vec<Value>)>) {
+    for resource in resources.as_array().into_iter().flatten() {
+        let path = format!("{above}/{}", resource["@path"].as_str().expect("a path"));
+        flatten(&resource["resource"], &path, found);
+        if let Some(methods) = resource["method"].as_array() {
+            found.push((path, methods));
         }
     }
 }
@@ -192,4 +210,50 @@ fn the_openapi_document_is_served() {
     let docs = hilum.client.get(format!("{}/docs/", hilum.root)).send().unwrap();
     assert_eq!(docs.status(), 200);
     assert!(docs.text().unwrap().to_lowercase().contains("swagger"));
+}
+
+#[test]
+fn the_committed_statement_is_the_generated_one() {
+    assert!(
+        hilum::http::conformance::text() == include_str!("../../../openapi/conformance.md"),
+        "openapi/conformance.md is not what the server says: cargo run -- conformance > openapi/conformance.md"
+    );
+}
+
+#[test]
+fn the_conformance_statement_is_served_in_both_forms() {
+    let hilum = Hilum::with(|config| config.limits.results_max = 4321);
+    let ask = |accept: &str| {
+        let request = hilum.client.get(format!("{}/conformance", hilum.root));
+        request.header("Accept", accept).send().unwrap()
+    };
+    for (accept, kind) in [
+        ("*/*", "text/markdown; charset=utf-8"),
+        ("text/markdown", "text/markdown; charset=utf-8"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html; charset=utf-8"),
+    ] {
+        let response = ask(accept);
+        assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, kind.to_owned()));
+        let text = response.text().unwrap();
+        // The limits of this server, and every resource.
+        for said in
+            ["4321", "/dicomweb/studies/{study}/series/{series}/metadata", "1.2.840.10008.1.2.4.90", "A901H"]
+        {
+            assert!(text.contains(said), "{accept}: {said}");
+        }
+    }
+    problem(ask("image/png"), 406, "not-acceptable");
+}
+
+/// Each resource and each of its methods stands in the statement.
+#[test]
+fn the_statement_names_every_route() {
+    let statement = hilum::http::conformance::text();
+    let document: Value = serde_json::from_str(&hilum::http::openapi::text()).unwrap();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let row = format!("| {} | `{path}` |", method.to_uppercase());
+            assert!(statement.contains(&row), "{row}");
+        }
+    }
 }

@@ -1,0 +1,38 @@
+//! What PS3.18 describes and this server does not do, each with the reason. A
+//! straight table. The test of the requirements (`tests/rows.toml`) takes a
+//! reason from here for every row that has no test.
+
+/// What is not supported, and why.
+pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
+    (
+        "Rendered resources (`/rendered`, `/frames/{frames}/rendered`) of images",
+        "Rendering is not part of this version: it needs decoded pixels.",
+    ),
+    ("Thumbnails (`/thumbnail`)", "Thumbnails are not part of this version: they need rendering."),
+    (
+        "Volumetric rendering (`/renderedmpr`, `/rendered3d`)",
+        "Volumetric rendering is optional, and not part of this version.",
+    ),
+    (
+        "Change of the compression of pixels",
+        "Compressed pixels are sent as they are stored; decoding is not part of this version.",
+    ),
+    (
+        "Rejection notes (IOCM) by `POST …/reject/{code}`",
+        "Rejection is an extension that is not part of this version; instances are deleted.",
+    ),
+    (
+        "De-identification (`anonymize=yes` of the URI service)",
+        "De-identification is optional, and not part of this version: such a request is refused.",
+    ),
+    (
+        "Presentation states in rendering (`presentationUID`)",
+        "Presentation states need rendering, which is not part of this version.",
+    ),
+    ("Worklist (UPS-RS)", "The Worklist service is optional, and not part of this version."),
+    ("Non-Patient Instances", "The Non-Patient Instance service is optional, and not part of this version."),
+    (
+        "Notifications (web sockets)",
+        "Notifications belong to the Worklist service, which is not part of this version.",
+    ),
+];
