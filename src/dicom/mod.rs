@@ -6,6 +6,7 @@ pub mod attributes;
 pub mod dataset;
 pub mod encode;
 pub mod fold;
+mod form;
 pub mod frames;
 pub mod json;
 pub mod part10;
@@ -18,6 +19,7 @@ pub mod transcode;
 pub mod transfer_syntax;
 pub mod uid;
 pub mod vr;
+pub mod xml;
 
 pub use dataset::{Bulk, DataSet, Element, PersonName, Value};
 pub use dicom_core::{Tag, VR};

@@ -11,7 +11,7 @@ use hilum::{
         json,
         part10::{self, Limits},
         query::{self, Options, Resource},
-        transcode,
+        transcode, xml,
     },
     http::multipart::{self, Event, Reader},
 };
@@ -144,4 +144,17 @@ pub fn json(data: &[u8]) {
             "writing what was read changes nothing"
         );
     }
+}
+
+/// A document of the Native DICOM Model is read, or refused; what was read is
+/// written the same again.
+pub fn xml(data: &[u8]) {
+    let Ok(set) = xml::read(data, xml::Limits { depth_max: 32, elements_max: 10_000 }) else { return };
+    let mut first = Vec::new();
+    xml::write(&set, &mut first);
+    let again = xml::read(&first, xml::Limits::default()).expect("what is written can be read");
+    let mut second = Vec::new();
+    xml::write(&again, &mut second);
+    let third = xml::read(&second, xml::Limits::default()).expect("what is written can be read");
+    assert_eq!(format!("{again:?}"), format!("{third:?}"), "writing what was read changes nothing");
 }

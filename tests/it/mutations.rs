@@ -163,3 +163,20 @@ fn broken_json() {
     }
     broken("json", &seeds, 500, targets::json);
 }
+
+#[test]
+fn broken_xml() {
+    let mut seeds = vec![
+        b"<NativeDicomModel><DicomAttribute tag=\"00091001\" vr=\"LO\" privateCreator=\"A\"><Value number=\"2\">b</Value>\
+          </DicomAttribute><DicomAttribute Tag=\"7FE00010\" VR=\"OW\"><BulkData uuid=\"x\"/></DicomAttribute>\
+          </NativeDicomModel>"
+            .to_vec(),
+    ];
+    for name in ["reportsi.dcm", "charset/chrH32.dcm"] {
+        let mut text = Vec::new();
+        let parsed = hilum::dicom::part10::parse(&fixture(name), &hilum::dicom::part10::Limits::default());
+        hilum::dicom::xml::write(&parsed.expect("a fixture").dataset, &mut text);
+        seeds.push(text);
+    }
+    broken("xml", &seeds, 500, targets::xml);
+}

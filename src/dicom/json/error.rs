@@ -1,21 +1,6 @@
-//! What the reader takes, and why it refuses. No value is repeated.
+//! Why the reader refuses. No value is repeated.
 
 use dicom_core::Tag;
-
-/// What a reader takes.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Items within items.
-    pub depth_max: usize,
-    /// Attributes in all, those of items included.
-    pub elements_max: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { depth_max: 64, elements_max: 1_000_000 }
-    }
-}
 
 /// Why a text is not a data set, and where. No value is repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -12,9 +12,10 @@ mod lexer;
 mod read;
 mod write;
 
-pub use error::{JsonError, Limits, Reason};
+pub use super::form::Limits;
+pub use error::{JsonError, Reason};
 pub use read::{read, read_all};
 pub use write::{fill, write};
 
 #[cfg(test)]
-mod tests;
+pub(in crate::dicom) mod tests;

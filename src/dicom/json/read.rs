@@ -4,19 +4,13 @@
 //! unknown are passed over. Bounded in nesting and in number of attributes.
 
 use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use dicom_core::{Tag, VR};
 
-use super::error::{JsonError, Limits, Reason};
+use super::error::{JsonError, Reason};
 use super::lexer::{Kind, Lexer, Scalar};
-use crate::dicom::attributes;
 use crate::dicom::dataset::{Bulk, DataSet, Element, PersonName, Value};
-
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+use crate::dicom::form::{self, BASE64, Limits, is_empty, is_single, trimmed, whole};
+use crate::dicom::{attributes, vr::is_binary};
 
 /// One data set: an object, or an array of one.
 ///
@@ -74,7 +68,9 @@ impl Reader<'_> {
             return Err(self.lexer.error(Reason::Shape));
         }
         self.lexer.expect(b'{')?;
-        let mut set = DataSet::new();
+        // Into a list first: whoever sends the tags in descending order must not
+        // have each one moved for the next.
+        let mut elements = Vec::new();
         let mut first = true;
         while let Some(name) = self.lexer.member(&mut first)? {
             // Group lengths and the file meta group are no attributes of a data set.
@@ -90,9 +86,9 @@ impl Reader<'_> {
             let element = self
                 .attribute(tag, depth)
                 .map_err(|error| JsonError { tag: error.tag.or(Some(tag)), ..error })?;
-            set.put(tag, element);
+            elements.push((tag, element));
         }
-        Ok(set)
+        Ok(elements.into_iter().collect())
     }
 
     fn attribute(&mut self, tag: Tag, depth: usize) -> Result<Element, JsonError> {
@@ -117,7 +113,7 @@ impl Reader<'_> {
         }
         let value = match (members.inline, members.uri) {
             (Some(bytes), _) if bytes.is_empty() => Value::Empty,
-            (Some(_), _) if !is_bytes(vr) => return Err(self.lexer.error(Reason::Form)),
+            (Some(_), _) if !is_binary(vr) => return Err(self.lexer.error(Reason::Form)),
             (Some(bytes), _) => Value::Inline(bytes),
             (None, Some(path)) if vr != VR::SQ => Value::Bulk(Bulk { path, offset: 0, length: 0 }),
             (None, Some(_)) => return Err(self.lexer.error(Reason::Form)),
@@ -273,7 +269,7 @@ impl Reader<'_> {
             }
             match reader.lexer.scalar()? {
                 Scalar::Null => names.push(PersonName::default()),
-                Scalar::Text(text) => names.extend(text.split('\\').map(name_of)),
+                Scalar::Text(text) => names.extend(text.split('\\').map(form::name)),
                 Scalar::Number(_) | Scalar::Bool => return Err(reader.lexer.error(Reason::Shape)),
             }
             Ok(())
@@ -363,12 +359,7 @@ impl Reader<'_> {
             let tag = match reader.lexer.scalar()? {
                 Scalar::Null => return Ok(()),
                 Scalar::Number(text) => text.parse().ok(),
-                Scalar::Text(text) => {
-                    let digits: String =
-                        text.chars().filter(|c| !matches!(c, '(' | ')' | ',' | ' ')).collect();
-                    let is_tag = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-                    u32::from_str_radix(&digits, 16).ok().filter(|_| is_tag)
-                }
+                Scalar::Text(text) => form::tag(&text),
                 Scalar::Bool => None,
             };
             tags.push(tag.ok_or_else(|| reader.lexer.error(Reason::Number))?);
@@ -399,54 +390,4 @@ impl Reader<'_> {
 /// The VR given, else that of the dictionary.
 fn known_vr(tag: Tag, given: Option<VR>) -> VR {
     given.unwrap_or_else(|| attributes::vr(tag))
-}
-
-fn is_bytes(vr: VR) -> bool {
-    matches!(vr, VR::OB | VR::OD | VR::OF | VR::OL | VR::OV | VR::OW | VR::UN)
-}
-
-/// One value whatever it holds: a backslash in it is a character.
-fn is_single(vr: VR) -> bool {
-    matches!(vr, VR::LT | VR::ST | VR::UT | VR::UR)
-}
-
-/// Without what PS3.5 section 6.2 calls insignificant.
-pub(super) fn trimmed(text: &str, vr: VR) -> &str {
-    let text = text.trim_end_matches([' ', '\0']);
-    if is_single(vr) || vr == VR::UC { text } else { text.trim_start_matches(' ') }
-}
-
-fn name_of(text: &str) -> PersonName {
-    let mut groups = text.split('=').map(|group| trimmed(group, VR::PN).to_owned());
-    PersonName {
-        alphabetic: groups.next().unwrap_or_default(),
-        ideographic: groups.next().unwrap_or_default(),
-        phonetic: groups.next().unwrap_or_default(),
-    }
-}
-
-/// A whole number, however it is written: `5`, `5.0`, `5e0`.
-#[allow(clippy::cast_possible_truncation, reason = "it is whole and not beyond 2^53")]
-fn whole(text: &str) -> Option<i128> {
-    if let Ok(value) = text.parse::<i128>() {
-        return Some(value);
-    }
-    let value = text.parse::<f64>().ok()?;
-    (value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0).then_some(value as i128)
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Empty => true,
-        Value::Text(values) => values.iter().all(String::is_empty) && values.len() <= 1,
-        Value::Names(names) => names.len() <= 1 && names.iter().all(|name| *name == PersonName::default()),
-        Value::Signed(values) => values.is_empty(),
-        Value::Unsigned(values) => values.is_empty(),
-        Value::Float(values) => values.is_empty(),
-        Value::Double(values) => values.is_empty(),
-        Value::Tags(tags) => tags.is_empty(),
-        Value::Items(items) => items.is_empty(),
-        Value::Inline(bytes) => bytes.is_empty(),
-        Value::Bulk(_) => false,
-    }
 }

@@ -4,10 +4,10 @@
 use dicom_core::{Tag, VR};
 use proptest::prelude::*;
 
-use super::read::trimmed;
 use super::*;
 use crate::dicom::attributes;
 use crate::dicom::dataset::{Bulk, DataSet, Element, PersonName, Value};
+use crate::dicom::form::trimmed;
 
 fn element(json: &str) -> Result<Element, JsonError> {
     let set = read(format!("{{\"00091001\":{json}}}").as_bytes(), Limits::default())?;
@@ -145,7 +145,7 @@ fn nesting_is_bounded() {
     assert!(read(br#"{"00080060":{},"00080061":{},"00080062":{}}"#, few).is_err());
 }
 
-fn any_value() -> impl Strategy<Value = (VR, Value)> {
+pub(in crate::dicom) fn any_value() -> impl Strategy<Value = (VR, Value)> {
     let text = "[ -~ü山]{1,12}".prop_filter("trimmed", |text| {
         trimmed(text, VR::LO) == text && !text.contains('\\') && !text.is_empty()
     });
@@ -172,7 +172,7 @@ fn any_value() -> impl Strategy<Value = (VR, Value)> {
     })
 }
 
-fn any_set(value: impl Strategy<Value = (VR, Value)>) -> impl Strategy<Value = DataSet> {
+pub(in crate::dicom) fn any_set(value: impl Strategy<Value = (VR, Value)>) -> impl Strategy<Value = DataSet> {
     prop::collection::btree_map((3_u16..9, 1_u16..9), value, 0..4).prop_map(|elements| {
         elements
             .into_iter()

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use dicom_core::{Tag, VR};
 
 use crate::dicom::dataset::{DataSet, Element, PersonName, Value};
+use crate::dicom::form;
 
 /// Stands for the URL of the instance in what [`write`] writes.
 const URL_MARK: u8 = 0x01;
@@ -16,8 +17,9 @@ const EXACT_MAX: u64 = 1 << 53;
 /// Decimal digits that a double can hold.
 const DIGITS_MAX: usize = 17;
 
-/// Appends the data set as one JSON object. Each bulk value becomes
-/// `"BulkDataURI":"\x01/bulkdata/{path}"`, to be completed by [`fill`].
+/// Appends the data set as one JSON object. A bulk value of the archive's own
+/// becomes `"BulkDataURI":"\x01/bulkdata/{path}"`, to be completed by [`fill`]; one
+/// whose path is a URI keeps it.
 pub fn write(set: &DataSet, out: &mut Vec<u8>) {
     out.push(b'{');
     let mut first = true;
@@ -83,16 +85,10 @@ fn attribute(tag: Tag, element: &Element, out: &mut Vec<u8>) {
             whole(*value, false, element.vr == VR::UV, out);
         }),
         Value::Float(values) => array(values, out, |value, out| {
-            let plain = is_plain(f64::from(*value));
-            float(value.is_nan(), value.is_infinite(), *value < 0.0, out, || {
-                if plain { value.to_string() } else { format!("{value:e}") }
-            });
+            float(value.is_finite(), &form::single_text(*value), out);
         }),
         Value::Double(values) => array(values, out, |value, out| {
-            let plain = is_plain(*value);
-            float(value.is_nan(), value.is_infinite(), *value < 0.0, out, || {
-                if plain { value.to_string() } else { format!("{value:e}") }
-            });
+            float(value.is_finite(), &form::double_text(*value), out);
         }),
         Value::Tags(tags) => array(tags, out, |tag, out| {
             out.push(b'"');
@@ -103,8 +99,11 @@ fn attribute(tag: Tag, element: &Element, out: &mut Vec<u8>) {
         Value::Inline(bytes) => inline(bytes, out),
         Value::Bulk(bulk) => {
             out.extend_from_slice(b",\"BulkDataURI\":\"");
-            out.push(URL_MARK);
-            out.extend_from_slice(b"/bulkdata/");
+            // What was read has a whole URI, what was scanned a place in its file.
+            if !bulk.path.contains([':', '/']) {
+                out.push(URL_MARK);
+                out.extend_from_slice(b"/bulkdata/");
+            }
             escape(&bulk.path, out);
             out.push(b'"');
         }
@@ -223,27 +222,9 @@ fn whole(value: u64, negative: bool, may_be_text: bool, out: &mut Vec<u8>) {
     }
 }
 
-/// Written out, neither very long nor very small.
-fn is_plain(value: f64) -> bool {
-    value == 0.0 || (1e-5..1e17).contains(&value.abs())
-}
-
-fn float(nan: bool, infinite: bool, negative: bool, out: &mut Vec<u8>, text: impl FnOnce() -> String) {
-    let special: &[u8] = match (nan, infinite, negative) {
-        (true, _, _) => b"\"NaN\"",
-        (_, true, false) => b"\"Infinity\"",
-        (_, true, true) => b"\"-Infinity\"",
-        (false, false, _) => {
-            let text = text();
-            out.extend_from_slice(text.as_bytes());
-            if text == "-0" {
-                // Or it would be read as an integer, which has no such zero.
-                out.extend_from_slice(b".0");
-            }
-            return;
-        }
-    };
-    out.extend_from_slice(special);
+/// What JSON has no number for is a string.
+fn float(finite: bool, text: &str, out: &mut Vec<u8>) {
+    if finite { out.extend_from_slice(text.as_bytes()) } else { string(text, out) }
 }
 
 fn string(text: &str, out: &mut Vec<u8>) {

@@ -1,0 +1,115 @@
+//! What the JSON and the XML of a data set (PS3.18 Annex F, PS3.19 Annex A)
+//! have in common: values as text, what of a text is padding, when a value is
+//! empty, what a reader takes. Knows neither syntax.
+
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use dicom_core::VR;
+
+use super::dataset::{PersonName, Value};
+
+/// Base64 as clients write it, with or without padding at its end.
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What a reader takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Items within items.
+    pub depth_max: usize,
+    /// Attributes in all, those of items included.
+    pub elements_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { depth_max: 64, elements_max: 1_000_000 }
+    }
+}
+
+/// One value whatever it holds: a backslash in it is a character.
+pub(super) fn is_single(vr: VR) -> bool {
+    matches!(vr, VR::LT | VR::ST | VR::UT | VR::UR)
+}
+
+/// Without what PS3.5 section 6.2 calls insignificant.
+pub(super) fn trimmed(text: &str, vr: VR) -> &str {
+    let text = text.trim_end_matches([' ', '\0']);
+    if is_single(vr) || vr == VR::UC { text } else { text.trim_start_matches(' ') }
+}
+
+/// A name as DIMSE writes it, its groups parted by `=`.
+pub(super) fn name(text: &str) -> PersonName {
+    let mut groups = text.split('=').map(|group| trimmed(group, VR::PN).to_owned());
+    PersonName {
+        alphabetic: groups.next().unwrap_or_default(),
+        ideographic: groups.next().unwrap_or_default(),
+        phonetic: groups.next().unwrap_or_default(),
+    }
+}
+
+/// A whole number, however it is written: `5`, `5.0`, `5e0`.
+#[allow(clippy::cast_possible_truncation, reason = "it is whole and not beyond 2^53")]
+pub(super) fn whole(text: &str) -> Option<i128> {
+    if let Ok(value) = text.parse::<i128>() {
+        return Some(value);
+    }
+    let value = text.parse::<f64>().ok()?;
+    (value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0).then_some(value as i128)
+}
+
+/// A tag as the value of an AT: `00181063`, or `(0018,1063)`.
+pub(super) fn tag(text: &str) -> Option<u32> {
+    let digits: String = text.chars().filter(|c| !matches!(c, '(' | ')' | ',' | ' ')).collect();
+    let is_tag = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u32::from_str_radix(&digits, 16).ok().filter(|_| is_tag)
+}
+
+/// Nothing, or one value that is nothing.
+pub(super) fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Empty => true,
+        Value::Text(values) => values.iter().all(String::is_empty) && values.len() <= 1,
+        Value::Names(names) => names.len() <= 1 && names.iter().all(|name| *name == PersonName::default()),
+        Value::Signed(values) => values.is_empty(),
+        Value::Unsigned(values) => values.is_empty(),
+        Value::Float(values) => values.is_empty(),
+        Value::Double(values) => values.is_empty(),
+        Value::Tags(tags) => tags.is_empty(),
+        Value::Items(items) => items.is_empty(),
+        Value::Inline(bytes) => bytes.is_empty(),
+        Value::Bulk(_) => false,
+    }
+}
+
+/// An FL in the fewest digits that give it back.
+pub(super) fn single_text(value: f32) -> String {
+    special(f64::from(value))
+        .unwrap_or_else(|| if is_plain(f64::from(value)) { value.to_string() } else { format!("{value:e}") })
+}
+
+/// An FD in the fewest digits that give it back.
+pub(super) fn double_text(value: f64) -> String {
+    special(value).unwrap_or_else(|| if is_plain(value) { value.to_string() } else { format!("{value:e}") })
+}
+
+fn special(value: f64) -> Option<String> {
+    let text = if value.is_nan() {
+        "NaN"
+    } else if value.is_infinite() {
+        if value < 0.0 { "-Infinity" } else { "Infinity" }
+    } else if value == 0.0 && value.is_sign_negative() {
+        // Without a fraction it would be read as an integer, which has no such zero.
+        "-0.0"
+    } else {
+        return None;
+    };
+    Some(text.to_owned())
+}
+
+/// Written out, neither very long nor very small.
+fn is_plain(value: f64) -> bool {
+    value == 0.0 || (1e-5..1e17).contains(&value.abs())
+}
