@@ -56,6 +56,17 @@ pub struct Store {
     pub streams_max: usize,
     #[serde(with = "bytes")]
     pub small_bytes_max: u64,
+    pub duplicates: Duplicates,
+    pub versions_max: usize,
+}
+
+/// What happens to a SOP Instance UID that is stored already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Duplicates {
+    Reject,
+    Replace,
+    Keep,
 }
 
 /// Where a request ends, however it was meant.

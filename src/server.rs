@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::{
     archive::{self, Archive},
-    config::Config,
+    config::{Config, Duplicates},
     dicom::part10,
     http::{self, State},
     storage::{catalog, index, packs},
@@ -124,6 +124,12 @@ pub fn archive_options(config: &Config) -> archive::Options {
             inflated_bytes_max: config.limits.inflated_bytes_max,
             ..part10::Limits::default()
         },
+        duplicates: match config.store.duplicates {
+            Duplicates::Reject => archive::Duplicates::Reject,
+            Duplicates::Replace => archive::Duplicates::Replace,
+            Duplicates::Keep => archive::Duplicates::Keep,
+        },
+        versions_max: config.store.versions_max,
         small_bytes_max: size(config.store.small_bytes_max),
         upload_memory_bytes_max: config.limits.upload_memory_bytes_max,
         queue_max: config.limits.queue_max,

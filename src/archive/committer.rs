@@ -23,11 +23,11 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{ArchiveError, Core, recover, reserve::Reservation};
+use super::{ArchiveError, Core, Duplicates, recover, reserve::Reservation};
 use crate::{
     dicom::InstancePath,
     storage::{
-        PackId, Place,
+        PackId, Place, Role,
         catalog::{CatalogError, Change, Durability, NewInstance, Outcome, Rule, Snapshot, Target},
         packs::{Entry, NewFile},
     },
@@ -204,13 +204,26 @@ impl Loop {
         let mut answers = Vec::with_capacity(stores.len());
         let mut reservations = Vec::with_capacity(stores.len());
         let mut changes = Vec::with_capacity(stores.len() + 1);
-        for Flushed { instance, answer, reservation } in stores {
-            changes.push(Change::Store { instance, rule: Rule::Reject });
+        let rule = match self.core.duplicates {
+            Duplicates::Replace => Rule::Replace,
+            Duplicates::Reject | Duplicates::Keep => Rule::Reject,
+        };
+        let mut kept = Vec::new();
+        for (index, Flushed { instance, answer, reservation }) in stores.into_iter().enumerate() {
+            if instance.role == Role::Kept {
+                kept.push((index, instance.path.clone()));
+            }
+            changes.push(Change::Store { instance, rule });
             answers.push(answer);
             reservations.push(reservation);
         }
         match self.apply(changes, &places) {
             Ok(outcomes) => {
+                for (index, path) in kept {
+                    if matches!(outcomes.get(index), Some(Outcome::Kept { beside: false })) {
+                        self.forget(path);
+                    }
+                }
                 drop(reservations);
                 metrics::histogram!("hilum_commit_seconds").record(started.elapsed());
                 for (answer, outcome) in answers.into_iter().zip(outcomes) {
@@ -219,6 +232,15 @@ impl Loop {
                 }
             }
             Err(error) => refuse(answers, &error),
+        }
+    }
+
+    /// A streamed file was written to be kept beside an instance that was
+    /// deleted before it: it goes too, as its client is told.
+    fn forget(&mut self, path: InstancePath) {
+        let target = Target::Instance(path);
+        if let Err(error) = self.delete_target(&target, "") {
+            tracing::error!(%error, ?target, "a version of a deleted instance is left");
         }
     }
 
@@ -291,6 +313,13 @@ impl Loop {
         outcomes.into_iter().next().ok_or(ArchiveError::Stopping)
     }
 
+    /// Whether an instance was deleted since a file was to be kept beside it.
+    fn is_gone(&self, path: &InstancePath) -> bool {
+        // A catalog that fails refuses the store when it is applied.
+        let located = self.core.catalog.read().and_then(|snapshot| snapshot.locate(&path.instance));
+        matches!(located, Ok(None))
+    }
+
     /// Writes the files of a batch with one flush.
     fn write_files(&self, jobs: Vec<Job>) -> Result<(Vec<Flushed>, Vec<Place>), Refused> {
         let mut stores = Vec::with_capacity(jobs.len());
@@ -299,6 +328,9 @@ impl Loop {
             match work {
                 Work::File { bytes, mut instance, reservation } => {
                     instance.stamp = self.core.clock.stamp();
+                    if instance.role == Role::Kept && self.is_gone(&instance.path) {
+                        instance.role = Role::Current;
+                    }
                     files.push((stores.len(), bytes));
                     stores.push(Flushed { instance, answer, reservation });
                 }
@@ -312,8 +344,8 @@ impl Loop {
         let entries: Vec<Entry> = files
             .iter()
             .map(|(index, bytes): &(usize, Bytes)| {
-                let NewInstance { path, stamp, digest, .. } = &*stores[*index].instance;
-                Entry::File(NewFile { path, stamp: *stamp, digest: *digest, bytes })
+                let NewInstance { path, stamp, role, digest, .. } = &*stores[*index].instance;
+                Entry::File(NewFile { path, stamp: *stamp, role: *role, digest: *digest, bytes })
             })
             .collect();
         match self.core.packs.append(&entries) {
@@ -365,16 +397,18 @@ impl Progress {
     }
 }
 
-/// Every instance a deletion covers.
+/// Every path a deletion covers: those of the instances, and those that have
+/// only versions.
 fn paths_of(snapshot: &Snapshot, target: &Target) -> Result<Vec<InstancePath>, ArchiveError> {
+    let mut paths = Vec::new();
     let series = match target {
         Target::Instance(path) => {
-            return Ok(snapshot.instance(path)?.map(|row| row.path).into_iter().collect());
+            paths.extend(snapshot.instance(path)?.map(|row| row.path));
+            Vec::new()
         }
         Target::Series(path) => vec![path.clone()],
         Target::Study(study) => snapshot.series_of(study)?.into_iter().map(|row| row.path).collect(),
     };
-    let mut paths = Vec::new();
     for series in series {
         let mut after = None;
         loop {
@@ -382,6 +416,11 @@ fn paths_of(snapshot: &Snapshot, target: &Target) -> Result<Vec<InstancePath>, A
             let Some(last) = rows.last() else { break };
             after = Some(last.path.instance.clone());
             paths.extend(rows.into_iter().map(|row| row.path));
+        }
+    }
+    for path in snapshot.version_paths(target)? {
+        if snapshot.instance(&path)?.is_none() {
+            paths.push(path);
         }
     }
     Ok(paths)

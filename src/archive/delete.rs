@@ -18,6 +18,7 @@ impl Archive {
             Outcome::NotFound
             | Outcome::Stored { .. }
             | Outcome::AlreadyThere
+            | Outcome::Kept { .. }
             | Outcome::Conflict { .. }
             | Outcome::Superseded
             | Outcome::Moved

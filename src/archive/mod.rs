@@ -27,6 +27,7 @@ mod store;
 mod tests;
 mod uploads;
 mod verify;
+mod versions;
 
 use std::{
     collections::BTreeMap,
@@ -62,9 +63,11 @@ pub use search::{Found, Root};
 pub use stats::Stats;
 pub use store::{Incoming, Outcome as StoreOutcome, Pending, Stored};
 pub use verify::{Finding, Report};
+pub use versions::Duplicates;
 
 pub use crate::storage::{
-    catalog::{Frames, InstanceRow},
+    Role, Stamp,
+    catalog::{Frames, InstanceRow, Version},
     uploads::Spool,
 };
 
@@ -75,6 +78,10 @@ pub struct Options {
     pub catalog: catalog::Options,
     pub index: index::Options,
     pub parse: part10::Limits,
+    /// What happens to a SOP Instance UID that is stored already.
+    pub duplicates: Duplicates,
+    /// Versions of one instance beside itself.
+    pub versions_max: usize,
     /// A file up to this size is kept in memory until it is written with others.
     pub small_bytes_max: usize,
     /// Memory for files that are arriving.
@@ -97,6 +104,8 @@ pub(crate) struct Core {
     overlay: Overlay,
     clock: Clock,
     limits: part10::Limits,
+    duplicates: Duplicates,
+    versions_max: usize,
     indexer: indexer::Signal,
     reservations: Reservations,
 }
@@ -192,6 +201,8 @@ impl Archive {
             overlay: Overlay::new(seq),
             clock: Clock::default(),
             limits: options.parse,
+            duplicates: options.duplicates,
+            versions_max: options.versions_max,
             indexer: indexer::Signal::default(),
             reservations: Reservations::default(),
         });

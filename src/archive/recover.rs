@@ -11,7 +11,7 @@ use super::{ArchiveError, Core, store::new_instance};
 use crate::{
     dicom::part10,
     storage::{
-        Chunks, Digest, PackId, Place, Stamp,
+        Chunks, Digest, PackId, Place, Role, Stamp,
         catalog::{Change, Durability, Rule, Target},
         packs::{Damage, PackInfo, Replayed, Standing},
     },
@@ -100,8 +100,8 @@ enum Failed {
 impl Replay<'_> {
     fn take(&mut self, found: Replayed) -> ControlFlow<()> {
         let taken = match found {
-            Replayed::File { path: _, stamp, digest, chunks, place } => {
-                self.file(stamp, digest, chunks, place)
+            Replayed::File { path: _, stamp, role, digest, chunks, place } => {
+                self.file(stamp, role, digest, chunks, place)
             }
             Replayed::Tombstone { path, stamp, place } => {
                 self.core.clock.observe(stamp);
@@ -129,7 +129,14 @@ impl Replay<'_> {
         }
     }
 
-    fn file(&mut self, stamp: Stamp, digest: Digest, chunks: Chunks, place: Place) -> Result<(), Failed> {
+    fn file(
+        &mut self,
+        stamp: Stamp,
+        role: Role,
+        digest: Digest,
+        chunks: Chunks,
+        place: Place,
+    ) -> Result<(), Failed> {
         self.core.clock.observe(stamp);
         self.until = place.entry_end();
         let source = self.core.packs.source(&place).map_err(|error| Failed::Pack(error.into()))?;
@@ -137,6 +144,7 @@ impl Replay<'_> {
             Ok(read) => {
                 let mut instance = new_instance(read, digest, chunks, "");
                 instance.stamp = stamp;
+                instance.role = role;
                 instance.place = place;
                 self.changes.push(Change::Store { instance: Box::new(instance), rule: Rule::Replay });
             }
@@ -191,8 +199,11 @@ pub(super) fn recover(core: &Arc<Core>, index_is_new: bool) -> Result<Recovered,
 
 fn observe_last_stamp(core: &Core) -> Result<(), ArchiveError> {
     let snapshot = core.catalog.read()?;
+    if let Some(stamp) = snapshot.newest_stamp()? {
+        core.clock.observe(stamp);
+    }
     let seq = snapshot.seq()?;
-    // Streamed files get their stamps before they queue for the committer, so
+    // A catalog of format 1 does not know it. Streamed files get their stamps before they queue for the committer, so
     // the last change need not have the latest stamp.
     for entry in snapshot.feed(seq.saturating_sub(FEED_TAIL), usize::MAX)? {
         core.clock.observe(entry.stamp);

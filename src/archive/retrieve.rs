@@ -81,7 +81,7 @@ pub struct BulkValue {
 /// a hop between threads costs more than any of these.
 pub struct View<'a> {
     core: &'a Core,
-    snapshot: Snapshot,
+    pub(super) snapshot: Snapshot,
 }
 
 impl Archive {

@@ -15,6 +15,9 @@ pub struct Stats {
     pub instances: u64,
     /// Bytes of the DICOM files.
     pub file_bytes: u64,
+    /// Versions that are not the instance itself, and the bytes of their files.
+    pub versions: u64,
+    pub version_bytes: u64,
     pub packs: u64,
     /// Bytes of the packs.
     pub pack_bytes: u64,
@@ -45,6 +48,8 @@ impl Archive {
         metrics::gauge!("hilum_studies").set(stats.studies as f64);
         metrics::gauge!("hilum_series").set(stats.series as f64);
         metrics::gauge!("hilum_instances").set(stats.instances as f64);
+        metrics::gauge!("hilum_versions").set(stats.versions as f64);
+        metrics::gauge!("hilum_version_bytes").set(stats.version_bytes as f64);
         metrics::gauge!("hilum_file_bytes").set(stats.file_bytes as f64);
         metrics::gauge!("hilum_pack_bytes").set(stats.pack_bytes as f64);
         metrics::gauge!("hilum_dead_bytes").set(stats.dead_bytes as f64);
@@ -65,14 +70,18 @@ fn stats(core: &Core) -> Result<Stats, ArchiveError> {
     let snapshot = core.catalog.read()?;
     let totals = snapshot.totals()?;
     let packs = core.packs.list();
+    let rows = snapshot.packs()?;
+    let live_bytes: u64 = rows.iter().map(|(_, row)| row.live_bytes).sum();
     Ok(Stats {
         studies: totals.studies,
         series: totals.series,
         instances: totals.instances,
         file_bytes: totals.bytes,
+        versions: totals.versions,
+        version_bytes: live_bytes.saturating_sub(totals.bytes),
         packs: packs.len() as u64,
         pack_bytes: packs.iter().map(|pack| pack.length).sum(),
-        dead_bytes: snapshot.packs()?.iter().map(|(_, row)| row.dead_bytes).sum(),
+        dead_bytes: rows.iter().map(|(_, row)| row.dead_bytes).sum(),
         overlay_studies: core.overlay.len() as u64,
         seq: snapshot.seq()?,
     })

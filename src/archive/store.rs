@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{Archive, ArchiveError, committer::Work, reserve::Reservation};
+use super::{Archive, ArchiveError, Core, Duplicates, committer::Work, reserve::Reservation};
 use crate::{
     auth::Permit,
     dicom::{
@@ -23,13 +23,17 @@ use crate::{
         source::Source,
     },
     storage::{
-        Chunks, Digest, PackId, Place, Stamp,
-        catalog::{self, Form, NewInstance, Snapshot},
+        Chunks, Digest, PackId, Place, Role, Stamp,
+        catalog::{self, Form, NewInstance},
         packs::{Hashed, Hasher, Upload},
     },
 };
 
 const AVAILABLE_TRANSFER_SYNTAX: Tag = Tag(0x0008, 0x3002);
+
+/// Said of a file that became a version and not the instance.
+const KEPT: &str = "another file with this SOP Instance UID was stored before and stays the instance; this one \
+                    is kept as a version of it";
 
 /// Bytes gathered before they are handed to storage.
 const WRITE_BYTES: usize = 512 * 1024;
@@ -311,7 +315,7 @@ fn finish_stream(
     };
     let Understood { mut instance, warnings, reservation } = understood;
     instance.stamp = archive.core.clock.stamp();
-    instance.place = upload.finish(&instance.path, instance.stamp, instance.digest)?;
+    instance.place = upload.finish(&instance.path, instance.stamp, instance.role, instance.digest)?;
     let (path, sop_class) = (instance.path.clone(), instance.sop_class.clone());
     let answer = archive.committer.submit(Work::Placed { instance, reservation })?;
     Ok(committing(path, sop_class, warnings, answer, Vec::new()))
@@ -362,9 +366,10 @@ fn understand(
         return Ok(Err(settled(Outcome::Failed { reason: reasons::STUDY_MISMATCH, why }, &read)));
     }
     let reservation = archive.core.reservations.take(&read.path.instance);
-    if let Some(outcome) = known(&archive.core.catalog.read()?, &read.path, hashed.digest)? {
-        return Ok(Err(settled(outcome, &read)));
-    }
+    let role = match known(&archive.core, &read.path, hashed.digest)? {
+        Ok(role) => role,
+        Err(outcome) => return Ok(Err(settled(outcome, &read))),
+    };
     let envelope = match read.form {
         part10::Form::Complete => None,
         part10::Form::NoPreamble => Some("the file came without preamble"),
@@ -377,15 +382,37 @@ fn understand(
         .map(str::to_owned)
         .chain(read.warnings.iter().map(ToString::to_string))
         .collect();
-    let instance = Box::new(new_instance(read, hashed.digest, hashed.chunks, by));
+    let instance = NewInstance { role, ..new_instance(read, hashed.digest, hashed.chunks, by) };
+    let instance = Box::new(instance);
     Ok(Ok(Understood { instance, warnings, reservation }))
 }
 
-/// What a store comes to when the SOP Instance UID is there already.
-fn known(snapshot: &Snapshot, path: &InstancePath, digest: Digest) -> Result<Option<Outcome>, ArchiveError> {
-    let Some(existing) = snapshot.locate(&path.instance)? else { return Ok(None) };
-    let same = existing == *path && snapshot.instance(path)?.is_some_and(|row| row.digest == digest);
-    Ok(Some(if same { Outcome::AlreadyThere { path: existing } } else { conflict(path, &existing) }))
+/// As what a file is to be stored, or what it comes to without that, when its
+/// SOP Instance UID is there already.
+fn known(core: &Core, path: &InstancePath, digest: Digest) -> Result<Result<Role, Outcome>, ArchiveError> {
+    let snapshot = core.catalog.read()?;
+    let Some(existing) = snapshot.locate(&path.instance)? else { return Ok(Ok(Role::Current)) };
+    if existing != *path {
+        return Ok(Err(conflict(path, &existing)));
+    }
+    if snapshot.instance(path)?.is_some_and(|row| row.digest == digest) {
+        return Ok(Err(Outcome::AlreadyThere { path: existing }));
+    }
+    if core.duplicates == Duplicates::Reject {
+        return Ok(Err(conflict(path, &existing)));
+    }
+    let versions = snapshot.versions(path)?;
+    if core.duplicates == Duplicates::Keep && versions.iter().any(|version| version.digest == digest) {
+        return Ok(Err(Outcome::Stored { path: existing, warnings: vec![KEPT.to_owned()] }));
+    }
+    if versions.len() >= core.versions_max {
+        let why = format!(
+            "the instance has {} versions already, as many as it may (store.versions_max)",
+            versions.len()
+        );
+        return Ok(Err(Outcome::Failed { reason: reasons::DUPLICATE_SOP_INSTANCE, why }));
+    }
+    Ok(Ok(if core.duplicates == Duplicates::Keep { Role::Kept } else { Role::Current }))
 }
 
 fn conflict(path: &InstancePath, existing: &InstancePath) -> Outcome {
@@ -414,6 +441,7 @@ pub(super) fn new_instance(read: part10::Instance, digest: Digest, chunks: Chunk
     NewInstance {
         path,
         stamp: Stamp::default(),
+        role: Role::default(),
         place: Place { pack: PackId(0), offset: 0, length: 0 },
         digest,
         chunks,
@@ -454,12 +482,17 @@ fn gather_bulk(set: &DataSet, found: &mut Vec<Bulk>) {
     }
 }
 
-fn committed(outcome: catalog::Outcome, path: InstancePath, warnings: Vec<String>) -> Outcome {
+fn committed(outcome: catalog::Outcome, path: InstancePath, mut warnings: Vec<String>) -> Outcome {
     match outcome {
+        catalog::Outcome::Kept { beside: true } => {
+            warnings.push(KEPT.to_owned());
+            Outcome::Stored { path, warnings }
+        }
         catalog::Outcome::Stored { .. } => Outcome::Stored { path, warnings },
         catalog::Outcome::AlreadyThere => Outcome::AlreadyThere { path },
         catalog::Outcome::Conflict { existing } => conflict(&path, &existing),
-        catalog::Outcome::Superseded
+        catalog::Outcome::Kept { beside: false }
+        | catalog::Outcome::Superseded
         | catalog::Outcome::Deleted { .. }
         | catalog::Outcome::Moved
         | catalog::Outcome::NotFound

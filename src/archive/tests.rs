@@ -31,6 +31,8 @@ fn options() -> Options {
         catalog: catalog::Options::default(),
         index: index::Options { writer_bytes: 15_000_000, ..index::Options::default() },
         parse: part10::Limits::default(),
+        duplicates: Duplicates::Reject,
+        versions_max: 10,
         small_bytes_max: 1 << 20,
         upload_memory_bytes_max: 64 << 20,
         queue_max: 16,

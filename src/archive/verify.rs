@@ -17,8 +17,8 @@ use crate::{
         query::{Query, Resource},
     },
     storage::{
-        PackId, Place,
-        catalog::{Snapshot, Target},
+        PackId, Place, Stamp,
+        catalog::Snapshot,
         packs::{Damage, Replayed},
     },
 };
@@ -60,6 +60,8 @@ pub struct Report {
     pub bytes: u64,
     /// Instances of the catalog whose bytes were read and are right.
     pub instances: u64,
+    /// Versions beside them whose bytes were read and are right.
+    pub versions: u64,
     /// Findings in all.
     pub found: u64,
     /// The first of them.
@@ -100,6 +102,7 @@ impl Archive {
         }
         let right = verify_packs(&self.core, &mut report, progress)?;
         verify_rows(&self.core, &right, &mut report)?;
+        verify_versions(&self.core, &right, &mut report)?;
         if let Err(error) = verify_index(&self.core, &mut report) {
             report.add(Finding::Index { what: error.to_string(), catalog: 0, index: 0 });
         }
@@ -152,24 +155,26 @@ fn check_entry(
         Replayed::File { path, stamp, place, digest, .. } => {
             report.files += 1;
             report.bytes += place.length;
-            let row = snapshot.instance(&path)?.filter(|row| row.stamp >= stamp);
-            if let Some(row) = &row
-                && row.place == place
-                && (row.stamp, row.digest) != (stamp, digest)
-            {
-                report.add(Finding::Differs {
-                    instance: path.to_string(),
-                    pack: pack.0,
-                    offset: place.offset,
-                });
-            }
-            // Deleted, or replaced under another path: not live, as it should be.
-            if row.is_none() && !is_superseded(snapshot, &path)? {
-                report.add(Finding::NotInCatalog {
-                    instance: path.to_string(),
-                    pack: pack.0,
-                    offset: place.offset,
-                });
+            let here =
+                |finding: fn(String, u32, u64) -> Finding| finding(path.to_string(), pack.0, place.offset);
+            let known = match snapshot.instance(&path)?.filter(|row| row.stamp == stamp) {
+                Some(row) => Some((row.place, row.digest)),
+                None => snapshot.version(&path, stamp)?.map(|(version, _)| (version.place, version.digest)),
+            };
+            match known {
+                // A copy of it may lie elsewhere.
+                Some((known_at, known)) if known_at == place && known != digest => {
+                    report.add(here(|instance, pack, offset| Finding::Differs { instance, pack, offset }));
+                }
+                Some(_) => {}
+                None if is_superseded(snapshot, &path, stamp)? => {}
+                None => {
+                    report.add(here(|instance, pack, offset| Finding::NotInCatalog {
+                        instance,
+                        pack,
+                        offset,
+                    }));
+                }
             }
             Ok(Some(place))
         }
@@ -181,9 +186,11 @@ fn check_entry(
     }
 }
 
-fn is_superseded(snapshot: &Snapshot, path: &InstancePath) -> Result<bool, ArchiveError> {
-    Ok(snapshot.tombstone(&Target::Instance(path.clone()))?.is_some()
-        || snapshot.locate(&path.instance)?.is_some())
+/// Whether a file is not in the catalog as it should be: it was deleted, or its
+/// SOP Instance UID is elsewhere now.
+fn is_superseded(snapshot: &Snapshot, path: &InstancePath, stamp: Stamp) -> Result<bool, ArchiveError> {
+    Ok(snapshot.deleted_at(path)?.is_some_and(|deleted| deleted > stamp)
+        || snapshot.locate(&path.instance)?.is_some_and(|located| located != *path))
 }
 
 fn damaged(pack: PackId, damage: &Damage) -> Finding {
@@ -246,6 +253,34 @@ fn verify_study(
         instances += found;
     }
     Ok(instances)
+}
+
+/// Every version beside an instance: its bytes were found right.
+fn verify_versions(
+    core: &Core,
+    right: &HashSet<(PackId, u64)>,
+    report: &mut Report,
+) -> Result<(), ArchiveError> {
+    let snapshot = core.catalog.read()?;
+    let mut after = None;
+    loop {
+        let page = snapshot.all_versions(after.as_ref(), PAGE)?;
+        for (path, version) in &page {
+            if right.contains(&(version.place.pack, version.place.offset)) {
+                report.versions += 1;
+            } else {
+                report.add(Finding::BytesMissing {
+                    instance: path.to_string(),
+                    pack: version.place.pack.0,
+                    offset: version.place.offset,
+                });
+            }
+        }
+        match page.into_iter().next_back() {
+            Some((path, version)) => after = Some((path, version.stamp)),
+            None => return Ok(()),
+        }
+    }
 }
 
 fn count(report: &mut Report, what: &str, says: u64, there_are: u64) {

@@ -20,6 +20,7 @@ pub(super) fn run(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     println!("{:>12}  studies", stats.studies);
     println!("{:>12}  series", stats.series);
     println!("{:>12}  instances, {}", stats.instances, HumanBytes(stats.file_bytes));
+    println!("{:>12}  versions beside them, {}", stats.versions, HumanBytes(stats.version_bytes));
     println!("{:>12}  packs, {}", stats.packs, HumanBytes(stats.pack_bytes));
     println!("{:>12}  of them no longer used", HumanBytes(stats.dead_bytes).to_string());
     println!("{:>12}  changes since the beginning", stats.seq);

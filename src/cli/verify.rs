@@ -23,6 +23,7 @@ pub(super) fn run(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
         println!("{:>12}  packs read", report.packs);
         println!("{:>12}  files read, {}", report.files, HumanBytes(report.bytes));
         println!("{:>12}  instances right", report.instances);
+        println!("{:>12}  versions beside them right", report.versions);
         println!("{:>12}  findings", report.found);
     }
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

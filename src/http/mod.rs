@@ -22,6 +22,7 @@ pub mod range;
 mod routes;
 mod state;
 mod stow;
+mod versions;
 mod wado;
 
 pub use middleware::{cors, observe};

@@ -14,7 +14,7 @@ use utoipa::{
     },
 };
 
-use super::{capabilities, conformance, delete, health, qido, stow, wado};
+use super::{capabilities, conformance, delete, health, qido, stow, versions, wado};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,6 +28,7 @@ use super::{capabilities, conformance, delete, health, qido, stow, wado};
         (name = "Search", description = "QIDO-RS, PS3.18 section 10.6"),
         (name = "Retrieve", description = "WADO-RS, PS3.18 section 10.4"),
         (name = "Delete", description = "Deletion of studies, series and instances"),
+        (name = "Versions", description = "What an instance was before it was replaced, and what was kept beside it"),
         (name = "Capabilities", description = "PS3.18 section 8.9"),
         (name = "Operation", description = "Health, readiness and metrics")
     ),
@@ -42,10 +43,11 @@ use super::{capabilities, conformance, delete, health, qido, stow, wado};
         wado::study_pixel_data, wado::series_pixel_data, wado::instance_pixel_data,
         wado::instance_rendered,
         delete::study, delete::series, delete::instance,
+        versions::list, versions::retrieve,
         capabilities::describe, conformance::document,
         health::healthz, health::readyz, health::metrics,
     ),
-    components(schemas(ProblemBody, DicomDataSet, DicomAttribute, health::Health)),
+    components(schemas(ProblemBody, DicomDataSet, DicomAttribute, health::Health, versions::InstanceVersion)),
     modifiers(&DistinctIds)
 )]
 pub struct Document;
@@ -162,6 +164,24 @@ pub struct InstancePath {
     /// SOP Instance UID
     #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322")]
     instance: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "described, and read from the path by name")]
+pub struct VersionPath {
+    /// Study Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322")]
+    study: String,
+    /// Series Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.3.1.1.20040119072730.12322")]
+    series: String,
+    /// SOP Instance UID
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322")]
+    instance: String,
+    /// The number of the version
+    #[param(example = 1_700_000_000_000_000_u64)]
+    version: u64,
 }
 
 #[derive(IntoParams)]
@@ -378,6 +398,14 @@ responses! {
         ("206", "A range of it", OWN_MEDIA),
         NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, RANGE, INTERNAL, BUSY,
     ];
+    /// What the retrieval of a version answers.
+    VersionResponses: [
+        ("200", "The file", &[Body::Bytes("application/dicom")]),
+        ("206", "A range of it", &[Body::Bytes("application/dicom")]),
+        NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, RANGE, INTERNAL, BUSY,
+    ];
+    /// What a resource answers that is not there or cannot be given.
+    ProblemResponses: [BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, INTERNAL, BUSY];
     /// What a deletion answers.
     DeleteResponses: [
         ("204", "Deleted", &[]),

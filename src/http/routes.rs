@@ -12,7 +12,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::{
     Problem, capabilities, conformance, delete, health,
     openapi::{self, Document},
-    qido, stow, wado,
+    qido, stow, versions, wado,
 };
 
 /// GET, and HEAD as its mirror.
@@ -65,6 +65,9 @@ pub fn routes(app: &mut ServiceConfig) {
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/bulkdata/{bulkdata}").route(read().to(wado::bulkdata)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/frames/{frames}").route(read().to(wado::frames)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/rendered").route(read().to(wado::instance_rendered)).default_service(others(READ)))
+    // Versions (not in PS3.18)
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/versions").route(read().to(versions::list)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/versions/{version}").route(read().to(versions::retrieve)).default_service(others(READ)))
     // Operation
     .service(resource("/healthz").route(read().to(health::healthz)).default_service(others(READ)))
     .service(resource("/readyz").route(read().to(health::readyz)).default_service(others(READ)))

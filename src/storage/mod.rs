@@ -7,4 +7,4 @@ pub mod packs;
 pub mod place;
 pub mod uploads;
 
-pub use place::{CHUNK_BYTES, Chunks, Digest, PackId, Place, Stamp};
+pub use place::{CHUNK_BYTES, Chunks, Digest, PackId, Place, Role, Stamp};

@@ -41,6 +41,17 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// As what a file was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Role {
+    /// As the instance itself; what was there before is an older version since.
+    #[default]
+    Current,
+    /// Beside the instance that was there already and stays: kept as a version
+    /// of it, and never the one that is shown.
+    Kept,
+}
+
 /// CRC-32 (IEEE) of each [`CHUNK_BYTES`] of a file, so that a range can be
 /// checked without reading the whole.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -18,3 +18,4 @@ mod sample;
 mod search;
 mod store;
 mod tidy;
+mod versions;

@@ -2,9 +2,12 @@
 //! duplicates (PS3.18 section 10.5.3); what studies and series make of it is in
 //! [`super::series`].
 //!
-//! The rule of stamps: of all versions of a SOP Instance UID the one with the
-//! newest stamp counts, and it is there unless a newer deletion names its path.
-//! Nothing in this depends on the order in which they become known.
+//! The rule of stamps: of all files of a SOP Instance UID that were stored as
+//! the instance itself, the one with the newest stamp is it, unless a newer
+//! deletion names its path; the older ones, and those stored beside it, are its
+//! versions ([`super::versions`]). A SOP Instance UID is under one path at a
+//! time, that of the newest. Nothing in this depends on the order in which they
+//! become known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +21,7 @@ use super::series::Rollup;
 use super::tables::{Tables, decode, encode};
 use super::{CatalogError, Resplit, keys};
 use crate::dicom::{InstancePath, InstanceUid, SeriesPath, StudyUid};
-use crate::storage::{PackId, Place, Stamp};
+use crate::storage::{PackId, Place, Role, Stamp};
 
 pub(super) fn apply(
     write: &WriteTransaction,
@@ -39,13 +42,14 @@ pub(super) struct Batch<'t, 'e> {
     rollup: Rollup,
     packs: BTreeMap<PackId, PackRow>,
     changed: BTreeSet<StudyUid>,
+    newest: Stamp,
 }
 
 /// An instance that is there.
-struct Present {
-    path: InstancePath,
-    series_id: u64,
-    head: Head,
+pub(super) struct Present {
+    pub path: InstancePath,
+    pub series_id: u64,
+    pub head: Head,
 }
 
 impl<'t, 'e> Batch<'t, 'e> {
@@ -61,6 +65,7 @@ impl<'t, 'e> Batch<'t, 'e> {
             rollup: Rollup::default(),
             packs: BTreeMap::new(),
             changed: BTreeSet::new(),
+            newest: Stamp::default(),
         })
     }
 
@@ -69,6 +74,11 @@ impl<'t, 'e> Batch<'t, 'e> {
         rollup.write(&mut self, resplit)?;
         for (pack, row) in &self.packs {
             self.tables.packs.insert(pack.0, encode("packs", row)?.as_slice())?;
+        }
+        let newest = self.tables.meta.get("stamp")?;
+        let newest = newest.and_then(|stamp| <[u8; 8]>::try_from(stamp.value()).ok());
+        if newest.is_none_or(|newest| u64::from_le_bytes(newest) < self.newest.0) {
+            self.tables.meta.insert("stamp", self.newest.0.to_le_bytes().as_slice())?;
         }
         self.tables.meta.insert("state", encode("meta", &self.state)?.as_slice())?;
         Ok(Applied { outcomes, changed: self.changed.into_iter().collect(), seq: self.state.seq })
@@ -100,48 +110,90 @@ impl<'t, 'e> Batch<'t, 'e> {
 
     fn store(&mut self, new: &NewInstance, rule: Rule) -> Result<Outcome, CatalogError> {
         let uid = &new.path.instance;
+        self.newest = self.newest.max(new.stamp);
         let sop = self.sop(uid)?;
         let present = match sop {
             Some(SopRow { series: Some(series_id), .. }) => Some(self.present(series_id, uid)?),
             _ => None,
         };
-        if let Some(present) = &present {
-            let same = present.path == new.path && present.head.digest == new.digest;
-            match rule {
-                Rule::Reject | Rule::Replace if same => return Ok(Outcome::AlreadyThere),
-                Rule::Reject => return Ok(Outcome::Conflict { existing: present.path.clone() }),
-                Rule::Replay if same && present.head.stamp == new.stamp => {
-                    return self.same_again(present, new);
-                }
-                Rule::Replace | Rule::Replay => {}
-            }
+        if let Some(settled) = self.settled(present.as_ref(), new, rule)? {
+            return Ok(settled);
         }
-        let newest_seen = sop.map_or(Stamp(0), |sop| Stamp(sop.stamp));
-        if sop.is_some() && new.stamp <= newest_seen {
-            self.bury(new)?;
-            return Ok(Outcome::Superseded);
+        let newest = sop.map_or(Stamp(0), |sop| Stamp(sop.stamp));
+        if sop.is_some() && new.stamp <= newest {
+            let is_here = match &present {
+                Some(present) => present.path == new.path,
+                None => self.has_versions(&new.path)?,
+            };
+            if !is_here {
+                self.bury(new)?;
+                return Ok(Outcome::Superseded);
+            }
         }
         let replaced = present.as_ref().map(|present| present.head.place);
-        let kind = match &present {
-            Some(present) if present.path == new.path => FeedKind::Replaced,
-            Some(_) | None => FeedKind::Stored,
+        let present = match present {
+            Some(elsewhere) if elsewhere.path != new.path => {
+                self.take_away(&elsewhere)?;
+                self.delete_versions(&elsewhere.path, Stamp(u64::MAX))?;
+                self.feed(FeedKind::Deleted, &elsewhere.path, elsewhere.series_id, new.stamp, &new.by)?;
+                None
+            }
+            present => present,
+        };
+        let sop = SopRow {
+            stamp: newest.max(new.stamp).0,
+            series: present.as_ref().map(|present| present.series_id),
         };
         let deleted = self.tables.tombstones.get(keys::path_key(&new.path).as_slice())?;
-        let deleted = deleted.is_some_and(|stamp| stamp.value() > new.stamp.0);
-        if let Some(present) = &present {
-            self.take_away(present)?;
-            // Under the same path the entry of the new one says enough.
-            if deleted || kind == FeedKind::Stored {
-                self.feed(FeedKind::Deleted, &present.path, present.series_id, new.stamp, &new.by)?;
-            }
-        }
-        if deleted {
-            self.put_sop(uid, SopRow { stamp: new.stamp.0, series: None })?;
+        if deleted.is_some_and(|stamp| stamp.value() > new.stamp.0) {
+            self.put_sop(uid, sop)?;
             self.bury(new)?;
             return Ok(Outcome::Superseded);
         }
-        let seq = self.put(new, kind)?;
+        if new.role == Role::Kept {
+            self.put_sop(uid, sop)?;
+            self.add_version(new)?;
+            return Ok(Outcome::Kept { beside: present.is_some() });
+        }
+        let kind = match &present {
+            Some(present) if present.head.stamp > new.stamp => {
+                self.add_version(new)?;
+                return Ok(Outcome::Superseded);
+            }
+            Some(present) => {
+                self.demote(present)?;
+                FeedKind::Replaced
+            }
+            None => FeedKind::Stored,
+        };
+        let seq = self.put(new, kind, sop.stamp)?;
         Ok(Outcome::Stored { seq, replaced })
+    }
+
+    /// What a store comes to that changes nothing but places.
+    fn settled(
+        &mut self,
+        present: Option<&Present>,
+        new: &NewInstance,
+        rule: Rule,
+    ) -> Result<Option<Outcome>, CatalogError> {
+        if let Some(present) = present {
+            let here = present.path == new.path;
+            let same = here && present.head.digest == new.digest;
+            let conflict = || Ok(Some(Outcome::Conflict { existing: present.path.clone() }));
+            match (rule, new.role) {
+                (Rule::Replay, Role::Current) if same && present.head.stamp == new.stamp => {
+                    return self.same_again(present, new).map(Some);
+                }
+                (Rule::Reject | Rule::Replace, Role::Current) if same => {
+                    return Ok(Some(Outcome::AlreadyThere));
+                }
+                (Rule::Reject, Role::Current) => return conflict(),
+                (Rule::Reject | Rule::Replace, _) if !here => return conflict(),
+                (Rule::Reject | Rule::Replace | Rule::Replay, _) => {}
+            }
+        }
+        self.version_again(new)
     }
 
     /// A version that is there comes from a pack once more: from the same
@@ -158,8 +210,9 @@ impl<'t, 'e> Batch<'t, 'e> {
         Ok(Outcome::AlreadyThere)
     }
 
-    /// Writes the rows of an instance that is not there.
-    fn put(&mut self, new: &NewInstance, kind: FeedKind) -> Result<u64, CatalogError> {
+    /// Writes the rows of an instance that is not there. `newest`: the newest
+    /// stamp its SOP Instance UID was seen with.
+    fn put(&mut self, new: &NewInstance, kind: FeedKind, newest: u64) -> Result<u64, CatalogError> {
         let series_path = new.path.series_path();
         let series_id = self.with_rollup(|rollup, batch| rollup.add(batch, &series_path, new))?;
         let seq = self.feed(kind, &new.path, series_id, new.stamp, &new.by)?;
@@ -186,7 +239,7 @@ impl<'t, 'e> Batch<'t, 'e> {
         for (kind, block, bytes) in written.parts {
             self.tables.parts.insert((seq, kind, block), bytes.as_slice())?;
         }
-        self.put_sop(uid, SopRow { stamp: new.stamp.0, series: Some(series_id) })?;
+        self.put_sop(uid, SopRow { stamp: newest, series: Some(series_id) })?;
         let pack = self.pack(new.place.pack)?;
         pack.live_files += 1;
         pack.live_bytes += new.place.length;
@@ -224,15 +277,27 @@ impl<'t, 'e> Batch<'t, 'e> {
     // -- delete
 
     fn delete(&mut self, target: &Target, stamp: Stamp, by: &str) -> Result<Outcome, CatalogError> {
+        self.newest = self.newest.max(stamp);
         let mut instances = Vec::new();
-        match target {
-            Target::Instance(path) => self.delete_instance(path, stamp, by, &mut instances)?,
-            Target::Series(path) => self.delete_series(path, stamp, by, &mut instances)?,
+        let above = match target {
+            Target::Instance(path) => {
+                self.delete_instance(path, stamp, by, &mut instances)?;
+                None
+            }
+            Target::Series(path) => {
+                self.delete_series(path, stamp, by, &mut instances)?;
+                Some(keys::series_key(path))
+            }
             Target::Study(uid) => {
                 for path in self.with_rollup(|rollup, batch| rollup.series_of(batch, uid))? {
                     self.delete_series(&path, stamp, by, &mut instances)?;
                 }
+                Some(uid.as_str().as_bytes().to_vec())
             }
+        };
+        // What is left are versions whose instance is not there.
+        for path in above.map_or_else(|| Ok(Vec::new()), |above| self.version_paths(&above))? {
+            self.delete_instance(&path, stamp, by, &mut instances)?;
         }
         Ok(if instances.is_empty() { Outcome::NotFound } else { Outcome::Deleted { instances } })
     }
@@ -276,32 +341,35 @@ impl<'t, 'e> Batch<'t, 'e> {
         if stamp.0 > known {
             self.tables.tombstones.insert(key.as_slice(), stamp.0)?;
         }
-        let Some(SopRow { stamp: stored, series: Some(series_id) }) = self.sop(&path.instance)? else {
+        self.delete_versions(path, stamp)?;
+        let Some(SopRow { stamp: newest, series: Some(series_id) }) = self.sop(&path.instance)? else {
             return Ok(());
         };
-        if stored >= stamp.0 {
-            return Ok(());
-        }
         let present = self.present(series_id, &path.instance)?;
-        if present.path != *path {
+        if present.path != *path || present.head.stamp >= stamp {
             return Ok(());
         }
         self.take_away(&present)?;
         self.feed(FeedKind::Deleted, path, series_id, stamp, by)?;
-        self.put_sop(&path.instance, SopRow { stamp: stored, series: None })?;
+        self.put_sop(&path.instance, SopRow { stamp: newest, series: None })?;
         deleted.push(path.clone());
         Ok(())
     }
 
-    /// Removes the rows of an instance but for that of its SOP Instance UID.
+    /// Removes an instance but for the row of its SOP Instance UID.
     fn take_away(&mut self, present: &Present) -> Result<(), CatalogError> {
+        self.remove_rows(present)?;
+        self.die(present.head.place)
+    }
+
+    /// The same, but its bytes stay live.
+    pub(super) fn remove_rows(&mut self, present: &Present) -> Result<(), CatalogError> {
         let Present { path, series_id, head } = present;
         self.tables.instances.remove(keys::instance_key(*series_id, &path.instance).as_slice())?;
         if head.has_parts() {
             self.tables.parts.retain_in((head.seq, 0, 0)..=(head.seq, u8::MAX, u32::MAX), |_, _| false)?;
         }
         self.with_rollup(|rollup, batch| rollup.remove(batch, &path.series_path(), &path.instance, head))?;
-        self.die(head.place)?;
         self.state.bytes = self.state.bytes.saturating_sub(head.place.length);
         Ok(())
     }
@@ -309,6 +377,9 @@ impl<'t, 'e> Batch<'t, 'e> {
     // -- packs
 
     fn relocate(&mut self, path: &InstancePath, stamp: Stamp, place: Place) -> Result<Outcome, CatalogError> {
+        if self.move_version(path, stamp, place)? {
+            return Ok(Outcome::Moved);
+        }
         let Some(SopRow { series: Some(series_id), .. }) = self.sop(&path.instance)? else {
             return Ok(Outcome::NotFound);
         };
@@ -342,7 +413,7 @@ impl<'t, 'e> Batch<'t, 'e> {
     }
 
     /// A row no longer points to these bytes.
-    fn die(&mut self, place: Place) -> Result<(), CatalogError> {
+    pub(super) fn die(&mut self, place: Place) -> Result<(), CatalogError> {
         let pack = self.pack(place.pack)?;
         pack.live_files = pack.live_files.saturating_sub(1);
         pack.live_bytes = pack.live_bytes.saturating_sub(place.length);
@@ -352,7 +423,7 @@ impl<'t, 'e> Batch<'t, 'e> {
 
     /// A file in a pack no row will point to; counted once, however often its
     /// pack is replayed.
-    fn bury(&mut self, new: &NewInstance) -> Result<(), CatalogError> {
+    pub(super) fn bury(&mut self, new: &NewInstance) -> Result<(), CatalogError> {
         let pack = self.pack(new.place.pack)?;
         if new.place.offset >= pack.applied {
             pack.dead_bytes += new.place.length;
@@ -360,7 +431,7 @@ impl<'t, 'e> Batch<'t, 'e> {
         Ok(())
     }
 
-    fn pack(&mut self, pack: PackId) -> Result<&mut PackRow, CatalogError> {
+    pub(super) fn pack(&mut self, pack: PackId) -> Result<&mut PackRow, CatalogError> {
         use std::collections::btree_map::Entry;
         match self.packs.entry(pack) {
             Entry::Occupied(row) => Ok(row.into_mut()),

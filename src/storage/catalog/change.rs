@@ -4,13 +4,14 @@
 
 use super::{Form, InstancePath};
 use crate::dicom::{Bulk, DataSet, FrameTable, SeriesPath, StudyUid};
-use crate::storage::{Chunks, Digest, PackId, Place, Stamp};
+use crate::storage::{Chunks, Digest, PackId, Place, Role, Stamp};
 
 /// An instance as it is to stand in the catalog.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewInstance {
     pub path: InstancePath,
     pub stamp: Stamp,
+    pub role: Role,
     pub place: Place,
     pub digest: Digest,
     pub chunks: Chunks,
@@ -68,17 +69,18 @@ pub enum Change {
     },
 }
 
-/// What happens to a SOP Instance UID that is there already with other bytes
-/// or under another study or series. The same bytes under the same path are
-/// [`Outcome::AlreadyThere`] by every rule but [`Rule::Replay`].
+/// What happens to a SOP Instance UID that is there already with other bytes.
+/// The same bytes under the same path are [`Outcome::AlreadyThere`], and another
+/// path is [`Outcome::Conflict`], by every rule but [`Rule::Replay`]. What is
+/// stored as [`Role::Kept`] takes no place and needs no rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// What is there stays.
     Reject,
-    /// The new one takes its place.
+    /// The new one takes its place; what was there is a version of it.
     Replace,
-    /// The one with the newer stamp stays, whichever comes first: for changes
-    /// that have been decided before and come from a pack.
+    /// The one with the newer stamp takes the place, whichever comes first: for
+    /// changes that have been decided before and come from a pack.
     Replay,
 }
 
@@ -97,13 +99,19 @@ pub enum Outcome {
         seq: u64,
         replaced: Option<Place>,
     },
+    /// It is a version of an instance. `beside`: whether that is there; else it
+    /// was deleted before this one was stored.
+    Kept {
+        beside: bool,
+    },
     /// The same bytes are there; nothing changed.
     AlreadyThere,
     /// Another instance has this SOP Instance UID; nothing changed.
     Conflict {
         existing: InstancePath,
     },
-    /// A newer version or a newer deletion is known; nothing to see changed.
+    /// A newer version or a newer deletion is known; nothing to see changed,
+    /// though it may be a version now.
     Superseded,
     Deleted {
         instances: Vec<InstancePath>,

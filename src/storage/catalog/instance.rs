@@ -171,6 +171,13 @@ impl Head {
         })
     }
 
+    /// The checksums in what follows the head, if they are there.
+    pub fn chunks<'r>(&self, rest: &'r [u8]) -> Option<&'r [u8]> {
+        let Listed::Row { bytes } = self.sections.chunks else { return None };
+        let start = self.sections.summary_bytes as usize + self.sections.bulk.bytes();
+        rest.get(start..start + bytes as usize)
+    }
+
     /// The compressed metadata in what follows the head, if it is there.
     pub fn metadata<'r>(&self, rest: &'r [u8]) -> Option<&'r [u8]> {
         if self.metadata_in_row { rest.get(self.sections.bytes()..) } else { None }

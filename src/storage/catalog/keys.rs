@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use crate::dicom::{InstancePath, InstanceUid, SeriesPath, SeriesUid, StudyUid};
+use crate::storage::Stamp;
 
 const JOINT: u8 = 0;
 const AFTER_JOINT: u8 = 1;
@@ -24,6 +25,25 @@ pub(super) fn instance_key(series_id: u64, uid: &InstanceUid) -> Vec<u8> {
     key.extend_from_slice(&series_id.to_be_bytes());
     key.extend_from_slice(uid.as_str().as_bytes());
     key
+}
+
+/// A version stands below the path of its instance, in the order of the stamps.
+pub(super) fn version_key(path: &InstancePath, stamp: Stamp) -> Vec<u8> {
+    let mut key = path_key(path);
+    key.push(JOINT);
+    key.extend_from_slice(&stamp.0.to_be_bytes());
+    key
+}
+
+pub(super) fn parse_version(key: &[u8]) -> Option<(InstancePath, Stamp)> {
+    let (path, stamp) = key.split_last_chunk::<8>()?;
+    let mut uids = std::str::from_utf8(path.strip_suffix(&[JOINT])?).ok()?.split('\0');
+    let path = InstancePath {
+        study: StudyUid::parse(uids.next()?).ok()?,
+        series: SeriesUid::parse(uids.next()?).ok()?,
+        instance: InstanceUid::parse(uids.next()?).ok()?,
+    };
+    uids.next().is_none().then_some((path, Stamp(u64::from_be_bytes(*stamp))))
 }
 
 /// Everything below a study or a series, itself not included.

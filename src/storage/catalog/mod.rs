@@ -18,6 +18,7 @@ mod snapshot;
 mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
+mod versions;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,13 +26,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
-use redb::{Database, DatabaseError, ReadableDatabase};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable};
 
 pub use change::{Applied, Change, Durability, NewInstance, Outcome, Rule, Target};
 pub use error::CatalogError;
 pub use instance::{Form, Frames, InstanceRow};
 pub use rows::{FeedEntry, FeedKind, PackRow, SeriesRow, StudyRow, Totals};
 pub use snapshot::Snapshot;
+pub use versions::Version;
 
 use crate::dicom::{DataSet, InstancePath};
 use metadata::Encoder;
@@ -263,8 +265,9 @@ fn open_database(path: &Path, opener: &Opener) -> Result<(Database, u64, u64), C
         Some(found) if found > tables::FORMAT => {
             return Err(CatalogError::TooNew { path: path.to_owned(), found, known: tables::FORMAT });
         }
-        Some(_) => {}
-        None => begin(&database).map_err(|error| error.at_open(path))?,
+        Some(found) if found == tables::FORMAT => {}
+        // All that an older one has is as it was; it lacks a table.
+        Some(_) | None => begin(&database).map_err(|error| error.at_open(path))?,
     }
     let read = database.begin_read().map_err(|error| CatalogError::from(error).at_open(path))?;
     let id = tables::id_of(&read).map_err(|error| error.at_open(path))?;
@@ -298,7 +301,10 @@ fn begin(database: &Database) -> Result<(), CatalogError> {
     {
         let mut tables = tables::Tables::open(&write)?;
         tables.meta.insert("format", tables::FORMAT.to_le_bytes().as_slice())?;
-        tables.meta.insert("id", new_id().to_le_bytes().as_slice())?;
+        let is_new = tables.meta.get("id")?.is_none();
+        if is_new {
+            tables.meta.insert("id", new_id().to_le_bytes().as_slice())?;
+        }
     }
     write.commit()?;
     Ok(())

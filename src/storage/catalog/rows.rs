@@ -119,6 +119,8 @@ pub struct Totals {
     pub instances: u64,
     /// Bytes of the files.
     pub bytes: u64,
+    /// Versions that are not the instance itself.
+    pub versions: u64,
 }
 
 /// One change of the archive.

@@ -13,6 +13,7 @@ use super::instance::{
 use super::metadata::Decoder;
 use super::rows::{FeedEntry, FeedRow, PackRow, SeriesRow, SopRow, State, StudyRow, Totals};
 use super::tables::{self, decode};
+use super::versions::{self, Version};
 use super::{CatalogError, keys};
 use crate::dicom::{Bulk, FrameSpan, InstancePath, InstanceUid, SeriesPath, StudyUid};
 use crate::storage::{CHUNK_BYTES, Chunks, PackId, Stamp};
@@ -273,6 +274,76 @@ impl Snapshot {
         }
     }
 
+    /// When an instance was last deleted, whether it is there again or not.
+    pub fn deleted_at(&self, path: &InstancePath) -> Result<Option<Stamp>, CatalogError> {
+        let stamp = self.table(tables::TOMBSTONES)?.get(keys::path_key(path).as_slice())?;
+        Ok(stamp.map(|stamp| Stamp(stamp.value())))
+    }
+
+    /// The newest stamp of all that was ever stored or deleted.
+    pub fn newest_stamp(&self) -> Result<Option<Stamp>, CatalogError> {
+        let stamp = self.table(tables::META)?.get("stamp")?;
+        let stamp = stamp.and_then(|stamp| <[u8; 8]>::try_from(stamp.value()).ok());
+        Ok(stamp.map(|stamp| Stamp(u64::from_le_bytes(stamp))))
+    }
+
+    // -- versions
+
+    /// The versions of an instance, itself not included, in the order in which
+    /// they came.
+    pub fn versions(&self, path: &InstancePath) -> Result<Vec<Version>, CatalogError> {
+        let range = keys::below(&keys::path_key(path));
+        let rows = self.table(tables::VERSIONS)?.range(range.start.as_slice()..range.end.as_slice())?;
+        rows.map(|row| {
+            let (key, row) = row?;
+            let (_, stamp) = versions::parse(key.value())?;
+            Ok(versions::read(key.value(), row.value(), stamp)?.0)
+        })
+        .collect()
+    }
+
+    /// One of them, with the checksums of its file.
+    pub fn version(
+        &self,
+        path: &InstancePath,
+        stamp: Stamp,
+    ) -> Result<Option<(Version, Chunks)>, CatalogError> {
+        let key = keys::version_key(path, stamp);
+        self.get(tables::VERSIONS, &key)?.map(|row| versions::read(&key, row.value(), stamp)).transpose()
+    }
+
+    /// The paths in a target that have versions, in ascending order.
+    pub fn version_paths(&self, target: &Target) -> Result<Vec<InstancePath>, CatalogError> {
+        let range = keys::below(&match target {
+            Target::Study(study) => study.as_str().as_bytes().to_vec(),
+            Target::Series(series) => keys::series_key(series),
+            Target::Instance(path) => keys::path_key(path),
+        });
+        let rows = self.table(tables::VERSIONS)?.range(range.start.as_slice()..range.end.as_slice())?;
+        versions::paths(rows.map(|row| Ok(row?.0.value().to_vec())))
+    }
+
+    /// All versions there are, those after `after`.
+    pub fn all_versions(
+        &self,
+        after: Option<&(InstancePath, Stamp)>,
+        limit: usize,
+    ) -> Result<Vec<(InstancePath, Version)>, CatalogError> {
+        let mut start = after.map_or_else(Vec::new, |(path, stamp)| keys::version_key(path, *stamp));
+        // The least key that is greater.
+        start.push(0);
+        let rows = self.table(tables::VERSIONS)?.range(start.as_slice()..)?;
+        rows.take(limit)
+            .map(|row| {
+                let (key, row) = row?;
+                let (path, stamp) = versions::parse(key.value())?;
+                Ok((path, versions::read(key.value(), row.value(), stamp)?.0))
+            })
+            .collect()
+    }
+
+    // -- changes
+
     /// What changed, in order, after the change with the number `after`.
     pub fn feed(&self, after: u64, limit: usize) -> Result<Vec<FeedEntry>, CatalogError> {
         let rows = self.table(tables::FEED)?.range(after.saturating_add(1)..)?;
@@ -322,6 +393,7 @@ impl Snapshot {
             series: self.table(tables::SERIES)?.len()?,
             instances: self.table(tables::INSTANCES)?.len()?,
             bytes: self.state()?.bytes,
+            versions: self.table(tables::VERSIONS)?.len()?,
         })
     }
 

@@ -7,15 +7,16 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{CatalogError, keys};
 
-/// The number of this layout.
-pub(super) const FORMAT: u32 = 1;
+/// The number of this layout. 1 had no versions.
+pub(super) const FORMAT: u32 = 2;
 
 pub(super) type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 pub(super) type ById = TableDefinition<'static, u64, &'static [u8]>;
 /// Pieces of an instance too large for its row, by (seq, kind, block).
 pub(super) type PartKey = (u64, u8, u32);
 
-/// `format` → u32 little endian, `id` → u64 little endian, `state` → [`super::rows::State`].
+/// `format` → u32 little endian; `id`, `stamp` (the newest there was) → u64
+/// little endian; `state` → [`super::rows::State`].
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// Study UID → [`super::StudyRow`].
 pub(super) const STUDIES: Bytes = TableDefinition::new("studies");
@@ -33,6 +34,8 @@ pub(super) const PARTS: TableDefinition<PartKey, &[u8]> = TableDefinition::new("
 pub(super) const SOPS: Bytes = TableDefinition::new("sops");
 /// study 0 series 0 instance → stamp of its latest deletion. Rows stay.
 pub(super) const TOMBSTONES: TableDefinition<&[u8], u64> = TableDefinition::new("tombstones");
+/// study 0 series 0 instance 0 stamp (8 bytes, big endian) → [`super::versions`].
+pub(super) const VERSIONS: Bytes = TableDefinition::new("versions");
 /// Series id → zstd frame of the dictionary of its metadata.
 pub(super) const DICTIONARIES: ById = TableDefinition::new("dictionaries");
 /// Sequence number → [`super::rows::FeedRow`].
@@ -51,6 +54,7 @@ pub(super) struct Tables<'t> {
     pub parts: Table<'t, PartKey, &'static [u8]>,
     pub sops: Table<'t, &'static [u8], &'static [u8]>,
     pub tombstones: Table<'t, &'static [u8], u64>,
+    pub versions: Table<'t, &'static [u8], &'static [u8]>,
     pub dictionaries: Table<'t, u64, &'static [u8]>,
     pub feed: Table<'t, u64, &'static [u8]>,
     pub packs: Table<'t, u32, &'static [u8]>,
@@ -68,6 +72,7 @@ impl<'t> Tables<'t> {
             parts: write.open_table(PARTS)?,
             sops: write.open_table(SOPS)?,
             tombstones: write.open_table(TOMBSTONES)?,
+            versions: write.open_table(VERSIONS)?,
             dictionaries: write.open_table(DICTIONARIES)?,
             feed: write.open_table(FEED)?,
             packs: write.open_table(PACKS)?,

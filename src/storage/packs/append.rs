@@ -10,7 +10,7 @@ use std::io::IoSlice;
 use super::record::{RECORD_BYTES, What, encode, padded, padding};
 use super::{OpenPack, PackError, Packs, Shared, lock};
 use crate::dicom::uid::InstancePath;
-use crate::storage::{Digest, Place, Stamp};
+use crate::storage::{Digest, Place, Role, Stamp};
 
 /// What is appended.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +28,7 @@ pub enum Entry<'a> {
 pub struct NewFile<'a> {
     pub path: &'a InstancePath,
     pub stamp: Stamp,
+    pub role: Role,
     /// BLAKE3 of `bytes`; without it a replay does not accept the file.
     pub digest: Digest,
     pub bytes: &'a [u8],
@@ -43,8 +44,8 @@ impl<'a> Entry<'a> {
 
     fn record(&self, open: &OpenPack, offset: u64) -> [u8; RECORD_BYTES] {
         match *self {
-            Self::File(NewFile { path, stamp, digest, bytes }) => {
-                let what = What::Stored { length: bytes.len() as u64, digest };
+            Self::File(NewFile { path, stamp, role, digest, bytes }) => {
+                let what = What::Stored { role, length: bytes.len() as u64, digest };
                 encode(path, stamp, what, open.seat(offset))
             }
             Self::Tombstone { path, stamp } => encode(path, stamp, What::Deleted, open.seat(offset)),

@@ -21,8 +21,9 @@ use super::error::PackError;
 use super::volume::{Access, Listed, PackFile, Volume};
 use crate::storage::PackId;
 
-/// The number of the format this version writes.
-pub(super) const FORMAT: u32 = 1;
+/// The number of the format this version writes. 2 has a record more than 1
+/// (files that were kept); all that was written as 1 is 2 as well.
+pub(super) const FORMAT: u32 = 2;
 const PACKS_PER_FOLDER: u32 = 1000;
 
 /// A folder of packs, held by this process alone.
@@ -78,7 +79,14 @@ impl Local {
             }
             key
         } else {
-            parse_format(&text, &path)?
+            let (found, key) = parse_format(&text, &path)?;
+            if found < FORMAT {
+                // In its place, for the lock is on this file; and one byte, so
+                // that a crash leaves the one number or the other.
+                file.write_all_at(FORMAT.to_string().as_bytes(), 0).map_err(folder(&path, "write"))?;
+                file.sync_all().map_err(folder(&path, "flush"))?;
+            }
+            key
         };
         Ok(Self { packs, torn, key, _format: file })
     }
@@ -88,7 +96,8 @@ impl Local {
     }
 }
 
-fn parse_format(text: &str, path: &Path) -> Result<[u8; 32], PackError> {
+/// The number of the format, and the key.
+fn parse_format(text: &str, path: &Path) -> Result<(u32, [u8; 32]), PackError> {
     let unknown = || PackError::Format { path: path.to_path_buf() };
     let mut lines = text.lines();
     let found: u32 = lines.next().and_then(|line| line.parse().ok()).ok_or_else(unknown)?;
@@ -96,7 +105,7 @@ fn parse_format(text: &str, path: &Path) -> Result<[u8; 32], PackError> {
         return Err(PackError::Newer { path: path.to_path_buf(), found, known: FORMAT });
     }
     let key = lines.next().and_then(|line| blake3::Hash::from_hex(line).ok()).ok_or_else(unknown)?;
-    Ok(*key.as_bytes())
+    Ok((found, *key.as_bytes()))
 }
 
 /// A number that nobody outside can guess. The standard library seeds its hash
@@ -291,8 +300,12 @@ mod tests {
         assert_ne!(Local::open(other.path()).unwrap().key(), key);
 
         let format = dir.path().join("FORMAT");
-        fs::write(&format, "2\nwhatever it needs\n").unwrap();
-        assert!(matches!(Local::open(dir.path()), Err(PackError::Newer { found: 2, known: 1, .. })));
+        let text = fs::read_to_string(&format).unwrap();
+        fs::write(&format, text.replacen('2', "1", 1)).unwrap();
+        assert_eq!(Local::open(dir.path()).unwrap().key(), key, "an older one is taken");
+        assert_eq!(fs::read_to_string(&format).unwrap(), text, "and is of this format from then on");
+        fs::write(&format, "3\nwhatever it needs\n").unwrap();
+        assert!(matches!(Local::open(dir.path()), Err(PackError::Newer { found: 3, known: 2, .. })));
         fs::write(&format, "one").unwrap();
         assert!(matches!(Local::open(dir.path()), Err(PackError::Format { .. })));
     }

@@ -7,6 +7,10 @@
 //!      stamp=… pack=… at=… check=…`, filled with spaces (for 8 GiB and more, `size=` before it)
 //! 512  ustar header: `<study>/<series>/<instance>.dcm`
 //! ```
+//! A file that was kept beside the instance that was there already (see
+//! [`Role`]) has `kept=` for `stored=`, and a name that says so: extraction
+//! must not put it in the place of the other.
+//!
 //! A tombstone has `deleted=` for `stored=` and, as the entry that tar wants,
 //! the folder `<study>/<series>/`: extraction makes nothing of it that is not
 //! there. (A pax global header would be the obvious form, but one at the end
@@ -21,7 +25,7 @@
 use std::fmt::Write as _;
 
 use crate::dicom::uid::{InstancePath, InstanceUid, SeriesUid, StudyUid};
-use crate::storage::{Digest, Stamp};
+use crate::storage::{Digest, Role, Stamp};
 
 /// Tar counts in blocks of this many bytes.
 pub(super) const BLOCK_BYTES: usize = 512;
@@ -35,7 +39,7 @@ const MAGIC: &str = "comment=hilum1 ";
 /// What a record says of its instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
-    Stored { length: u64, digest: Digest },
+    Stored { role: Role, length: u64, digest: Digest },
     Deleted,
 }
 
@@ -85,8 +89,11 @@ pub(super) fn encode(path: &InstancePath, stamp: Stamp, what: What, seat: Seat) 
     let instance = path.instance.as_str();
     let pax =
         Header { name: &format!("PaxHeaders/{instance}"), prefix: "", mode: 0o644, size: 512, kind: b'x' };
+    let series = || format!("{}/{}", path.study, path.series);
     let (name, prefix) = match what {
-        What::Stored { .. } => (format!("{instance}.dcm"), format!("{}/{}", path.study, path.series)),
+        What::Stored { role: Role::Current, .. } => (format!("{instance}.dcm"), series()),
+        // At most 64 + 6 + 20 + 4 of 100 bytes.
+        What::Stored { role: Role::Kept, .. } => (format!("{instance}.kept-{}.dcm", stamp.0), series()),
         What::Deleted => (format!("{}/", path.series), path.study.to_string()),
     };
     let ustar = match what {
@@ -117,8 +124,12 @@ fn body(path: &InstancePath, stamp: Stamp, what: What, seat: Seat) -> (String, u
         words.write_fmt(text).expect("writing to a String does not fail");
     };
     match what {
-        What::Stored { length, digest } => {
-            say(format_args!("stored={path} length={length} blake3={digest}"));
+        What::Stored { role, length, digest } => {
+            let word = match role {
+                Role::Current => "stored",
+                Role::Kept => "kept",
+            };
+            say(format_args!("{word}={path} length={length} blake3={digest}"));
         }
         What::Deleted => say(format_args!("deleted={path}")),
     }
@@ -191,12 +202,13 @@ pub(super) fn decode(bytes: &[u8; RECORD_BYTES], mark: Option<u64>, offset: u64)
     }
     let body = std::str::from_utf8(&bytes[512..1024]).ok()?;
     let (_, words) = body.split_once(MAGIC)?;
-    let (mut path, mut deleted, mut length, mut digest, mut stamp, mut found) =
-        (None, false, None, None, None, None);
+    let (mut path, mut role, mut length, mut digest, mut stamp, mut found) =
+        (None, None, None, None, None, None);
     for word in words.split_ascii_whitespace() {
         match word.split_once('=')? {
-            ("stored", text) => path = Some(parse_path(text)?),
-            ("deleted", text) => (path, deleted) = (Some(parse_path(text)?), true),
+            ("stored", text) => (path, role) = (Some(parse_path(text)?), Some(Role::Current)),
+            ("kept", text) => (path, role) = (Some(parse_path(text)?), Some(Role::Kept)),
+            ("deleted", text) => (path, role) = (Some(parse_path(text)?), None),
             ("length", text) => length = Some(text.parse().ok()?),
             ("blake3", text) => digest = Some(Digest(*blake3::Hash::from_hex(text).ok()?.as_bytes())),
             ("stamp", text) => stamp = Some(Stamp(text.parse().ok()?)),
@@ -209,7 +221,10 @@ pub(super) fn decode(bytes: &[u8; RECORD_BYTES], mark: Option<u64>, offset: u64)
     if mark.is_some_and(|mark| mark != found) {
         return None;
     }
-    let what = if deleted { What::Deleted } else { What::Stored { length: length?, digest: digest? } };
+    let what = match role {
+        Some(role) => What::Stored { role, length: length?, digest: digest? },
+        None => What::Deleted,
+    };
     let again = encode(&path, stamp, what, Seat { mark: found, offset });
     (again == *bytes).then_some((Record { path, stamp, what }, found))
 }
@@ -242,10 +257,14 @@ mod tests {
         #[test]
         fn what_is_written_is_read(
             study in "[0-9][0-9.]{0,63}", series in "[0-9][0-9.]{0,63}", instance in "[0-9][0-9.]{0,63}",
-            stamp: u64, length: u64, digest: [u8; 32], mark: u64, offset: u64, deleted: bool,
+            stamp: u64, length: u64, digest: [u8; 32], mark: u64, offset: u64, kind in 0..3,
         ) {
             let path = path(&study, &series, &instance);
-            let what = if deleted { What::Deleted } else { What::Stored { length, digest: Digest(digest) } };
+            let what = match kind {
+                0 => What::Stored { role: Role::Current, length, digest: Digest(digest) },
+                1 => What::Stored { role: Role::Kept, length, digest: Digest(digest) },
+                _ => What::Deleted,
+            };
             let bytes = encode(&path, Stamp(stamp), what, Seat { mark, offset });
             let record = Record { path, stamp: Stamp(stamp), what };
             prop_assert_eq!(decode(&bytes, Some(mark), offset), Some((record.clone(), mark)));
@@ -270,7 +289,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_seen() {
-        let what = What::Stored { length: u64::MAX, digest: Digest([7; 32]) };
+        let what = What::Stored { role: Role::Kept, length: u64::MAX, digest: Digest([7; 32]) };
         let long = "1".repeat(64);
         let seat = Seat { mark: u64::MAX, offset: u64::MAX };
         let bytes = encode(&path(&long, &long, &long), Stamp(u64::MAX), what, seat);
@@ -280,5 +299,22 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(decode(&bytes, None, seat.offset), None, "bit {bit}");
         }
+    }
+
+    /// Packs of format 1 are read as they are: what it could say is said in the
+    /// same bytes.
+    #[test]
+    fn format_1_has_the_same_bytes() {
+        let what = What::Stored { role: Role::Current, length: 5000, digest: Digest([7; 32]) };
+        let bytes = encode(
+            &path("1.2", "1.3", "1.4"),
+            Stamp(1_700_000_000_000_000),
+            what,
+            Seat { mark: 9, offset: 1024 },
+        );
+        assert_eq!(
+            blake3::hash(&bytes).to_hex().as_str(),
+            "8927080b410aae53ea142a5c0f6ef16dfb1c9faac39a2d653c7d7108f95e1ce0"
+        );
     }
 }

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use super::record::{BLOCK_BYTES, RECORD_BYTES, Record, What, decode, may_begin, padded};
 use super::{Hashed, Hasher, PackError, PackFile, Packs, Standing, Why};
 use crate::dicom::uid::InstancePath;
-use crate::storage::{Chunks, Digest, PackId, Place, Stamp};
+use crate::storage::{Chunks, Digest, PackId, Place, Role, Stamp};
 
 /// Bytes read at a time.
 const WINDOW_BYTES: u64 = 1 << 20;
@@ -27,6 +27,7 @@ pub enum Replayed {
     File {
         path: InstancePath,
         stamp: Stamp,
+        role: Role,
         digest: Digest,
         chunks: Chunks,
         place: Place,
@@ -159,14 +160,14 @@ impl Walk<'_> {
         let Some(next) = next.filter(|&next| next <= self.window.end) else {
             return damage(Why::Short, self.window.end, path, stamp);
         };
-        let digest = match what {
+        let (role, digest) = match what {
             What::Deleted => return Ok(Found::Entry(Replayed::Tombstone { path, stamp, place }, next)),
-            What::Stored { digest, .. } => digest,
+            What::Stored { role, digest, .. } => (role, digest),
         };
         match self.window.hash(place.offset, place.length)? {
             Some(hashed) if hashed.digest == digest => {
                 let chunks = hashed.chunks;
-                Ok(Found::Entry(Replayed::File { path, stamp, digest, chunks, place }, next))
+                Ok(Found::Entry(Replayed::File { path, stamp, role, digest, chunks, place }, next))
             }
             Some(_) => damage(Why::Digest, next, path, stamp),
             None => damage(Why::Unreadable, next, path, stamp),

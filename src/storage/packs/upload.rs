@@ -13,7 +13,7 @@ use super::record::{RECORD_BYTES, What, encode, padding};
 use super::{OpenPack, PackError, Packs, Shared, Standing, lock};
 use crate::dicom::source::Source;
 use crate::dicom::uid::InstancePath;
-use crate::storage::{Digest, PackId, Place, Stamp};
+use crate::storage::{Digest, PackId, Place, Role, Stamp};
 
 /// So much is written at most before it is flushed: the flush that an answer
 /// waits for is then short, and the system's memory not full of a 5 GB file.
@@ -116,11 +116,17 @@ impl Upload {
     ///
     /// # Errors
     /// `Full`, and what the disk says. Then it is not stored.
-    pub fn finish(mut self, path: &InstancePath, stamp: Stamp, digest: Digest) -> Result<Place, PackError> {
+    pub fn finish(
+        mut self,
+        path: &InstancePath,
+        stamp: Stamp,
+        role: Role,
+        digest: Digest,
+    ) -> Result<Place, PackError> {
         let length = self.length;
         let open = self.open()?;
         let place = Place { pack: open.pack, offset: open.end + RECORD_BYTES as u64, length };
-        let record = encode(path, stamp, What::Stored { length, digest }, open.seat(open.end));
+        let record = encode(path, stamp, What::Stored { role, length, digest }, open.seat(open.end));
         let pad = |()| match padding(length) {
             [] => Ok(()),
             zeros => open.file.write_all_at(&mut [IoSlice::new(zeros)], place.offset + length),
@@ -203,7 +209,7 @@ mod tests {
         let length = (8 << 30) + 5;
         let mut upload = packs.begin().unwrap();
         upload.length = length;
-        let place = upload.finish(&path, Stamp(1), Digest([1; 32])).unwrap();
+        let place = upload.finish(&path, Stamp(1), Role::Current, Digest([1; 32])).unwrap();
         assert_eq!(place, Place { pack: place.pack, offset: 1536, length });
         assert_eq!(packs.list()[0].length, 1536 + length.next_multiple_of(512) + 1024);
 

@@ -17,7 +17,7 @@ use dicom_core::{Tag, VR};
 
 use super::*;
 use crate::dicom::{Bulk, FrameSpan, FrameTable, InstanceUid, SeriesPath, SeriesUid, StudyUid, Value};
-use crate::storage::{CHUNK_BYTES, Chunks, Digest, PackId, Place, Stamp};
+use crate::storage::{CHUNK_BYTES, Chunks, Digest, PackId, Place, Role, Stamp};
 
 pub fn study_uid(study: u8) -> StudyUid {
     StudyUid::parse(&format!("1.2.{study}")).unwrap()
@@ -46,6 +46,7 @@ pub fn version(path: &InstancePath, stamp: u64) -> NewInstance {
     NewInstance {
         path: path.clone(),
         stamp: Stamp(stamp),
+        role: Role::Current,
         place: Place { pack: PackId((stamp % 3) as u32), offset: stamp * 4096, length: 100 + stamp },
         digest: Digest(digest),
         chunks: Chunks(vec![stamp as u32; 2]),
@@ -96,6 +97,7 @@ pub struct View {
     pub series: BTreeMap<SeriesPath, SeriesRow>,
     pub instances: BTreeMap<InstancePath, Seen>,
     pub packs: BTreeMap<PackId, PackRow>,
+    pub versions: BTreeMap<(InstancePath, Stamp), (Role, Place, Digest, Chunks)>,
     pub bytes: u64,
 }
 
@@ -131,10 +133,30 @@ pub fn view(catalog: &Catalog) -> View {
     assert_eq!(totals.studies, view.studies.len() as u64);
     assert_eq!(totals.series, view.series.len() as u64);
     assert_eq!(totals.instances, view.instances.len() as u64);
+    see_versions(&read, &mut view);
+    assert_eq!(totals.versions, view.versions.len() as u64);
     view.bytes = totals.bytes;
     let feed = read.feed(0, usize::MAX).unwrap();
     assert!(feed.iter().map(|entry| entry.seq).eq(1..=read.seq().unwrap()));
     view
+}
+
+fn see_versions(read: &Snapshot, view: &mut View) {
+    let mut after = None;
+    loop {
+        let page = read.all_versions(after.as_ref(), 2).unwrap();
+        let Some((path, version)) = page.last() else { return };
+        after = Some((path.clone(), version.stamp));
+        for (path, version) in page {
+            assert!(read.versions(&path).unwrap().contains(&version));
+            let (same, chunks) = read.version(&path, version.stamp).unwrap().unwrap();
+            assert_eq!(same, version);
+            let study = Target::Study(path.study.clone());
+            assert!(read.version_paths(&study).unwrap().contains(&path));
+            let seen = (version.role, version.place, version.digest, chunks);
+            view.versions.insert((path, version.stamp), seen);
+        }
+    }
 }
 
 fn see_series(read: &Snapshot, series: &SeriesRow, view: &mut View) -> u64 {

@@ -9,6 +9,8 @@ use super::*;
 #[derive(Debug, Clone)]
 enum Wish {
     Store(InstancePath, Rule),
+    /// Beside the instance that is there.
+    Keep(u8),
     /// The bytes that are there, once more.
     StoreAgain(u8),
     DeleteInstance(InstancePath),
@@ -26,6 +28,7 @@ fn wishes() -> impl Strategy<Value = Vec<Wish>> {
     let wish = prop_oneof![
         4 => (some_path(), any::<bool>())
             .prop_map(|(path, replace)| Wish::Store(path, if replace { Rule::Replace } else { Rule::Reject })),
+        2 => any::<u8>().prop_map(Wish::Keep),
         1 => any::<u8>().prop_map(Wish::StoreAgain),
         2 => some_path().prop_map(Wish::DeleteInstance),
         1 => some_path().prop_map(Wish::DeleteSeries),
@@ -40,6 +43,8 @@ type Inside = Box<dyn Fn(&InstancePath) -> bool>;
 #[derive(Default)]
 struct Model {
     there: BTreeMap<InstanceUid, NewInstance>,
+    /// Replaced ones and kept ones.
+    versions: Vec<NewInstance>,
     log: Vec<Change>,
 }
 
@@ -49,12 +54,20 @@ impl Model {
         let (target, inside): (Target, Inside) = match wish.clone() {
             Wish::Store(path, rule) => {
                 let new = version(&path, stamp);
-                let stored = rule == Rule::Replace || !self.there.contains_key(&path.instance);
+                let there = self.there.get(&path.instance);
+                let stored = there.is_none_or(|there| rule == Rule::Replace && there.path == path);
                 if stored {
                     self.log.push(store(new.clone(), Rule::Replay));
-                    self.there.insert(path.instance.clone(), new.clone());
+                    self.versions.extend(self.there.insert(path.instance.clone(), new.clone()));
                 }
                 return Some((store(new, rule), stored));
+            }
+            Wish::Keep(which) => {
+                let there = self.there.values().nth(usize::from(which) % self.there.len().max(1))?;
+                let kept = NewInstance { role: Role::Kept, ..version(&there.path, stamp) };
+                self.log.push(store(kept.clone(), Rule::Replay));
+                self.versions.push(kept.clone());
+                return Some((store(kept, Rule::Reject), true));
             }
             Wish::StoreAgain(which) => {
                 let there = self.there.values().nth(usize::from(which) % self.there.len().max(1))?;
@@ -81,6 +94,7 @@ impl Model {
             self.log.push(delete(Target::Instance(path.clone()), stamp));
         }
         self.there.retain(|_, new| !inside(&new.path));
+        self.versions.retain(|new| !inside(&new.path));
         Some((delete(target, stamp), self.there.len() < before))
     }
 
@@ -115,8 +129,14 @@ impl Model {
             }
             assert_eq!(row.modalities, modalities);
         }
+        let versions = self.versions.iter().map(|new| {
+            let seen = (new.role, new.place, new.digest, new.chunks.clone());
+            ((new.path.clone(), new.stamp), seen)
+        });
+        assert_eq!(view.versions, versions.collect());
         for (pack, row) in &view.packs {
-            let of: Vec<_> = there.values().filter(|new| new.place.pack == *pack).collect();
+            let of = there.values().copied().chain(&self.versions);
+            let of: Vec<_> = of.filter(|new| new.place.pack == *pack).collect();
             assert_eq!(row.live_files, of.len() as u64);
             assert_eq!(row.live_bytes, of.iter().map(|new| new.place.length).sum::<u64>());
         }
@@ -186,7 +206,11 @@ proptest! {
         let outcomes = in_batches(&live, &changes, &sizes);
         let did: Vec<bool> = outcomes
             .iter()
-            .map(|outcome| matches!(outcome, Outcome::Stored { .. } | Outcome::Deleted { .. }))
+            .map(|outcome| match outcome {
+                Outcome::Stored { .. } | Outcome::Deleted { .. } => true,
+                Outcome::Kept { beside } => *beside,
+                Outcome::AlreadyThere | Outcome::Conflict { .. } | Outcome::Superseded | Outcome::Moved | Outcome::NotFound | Outcome::Noted => false,
+            })
             .collect();
         prop_assert_eq!(did, done);
         let seen = view(&live);

@@ -65,13 +65,36 @@ fn duplicates() {
     for other in [version(&here, 12), elsewhere] {
         assert_eq!(fast(&catalog, &[store(other, Rule::Reject)]).outcomes, std::slice::from_ref(&conflict));
     }
-    let replaced = fast(&catalog, &[store(version(&path(2, 1, 1), 13), Rule::Replace)]);
+    // Nor does any rule let a SOP Instance UID be under two paths.
+    for elsewhere in [path(2, 1, 1), path(1, 2, 1)] {
+        let other = version(&elsewhere, 12);
+        let kept = NewInstance { role: Role::Kept, ..other.clone() };
+        for other in [other, kept] {
+            let applied = fast(&catalog, &[store(other, Rule::Replace)]);
+            assert_eq!(applied.outcomes, std::slice::from_ref(&conflict));
+        }
+    }
+    let replaced = fast(&catalog, &[store(version(&here, 13), Rule::Replace)]);
     let was = version(&here, 10).place;
-    assert_eq!(replaced.outcomes, [Outcome::Stored { seq: 3, replaced: Some(was) }]);
-    assert_eq!(replaced.changed, [study_uid(1), study_uid(2)]);
+    assert_eq!(replaced.outcomes, [Outcome::Stored { seq: 2, replaced: Some(was) }]);
+    assert_eq!(replaced.changed, [study_uid(1)]);
+    let kept = NewInstance { role: Role::Kept, ..version(&here, 14) };
+    let applied = fast(&catalog, &[store(kept.clone(), Rule::Reject)]);
+    assert_eq!((applied.outcomes, applied.changed), (vec![Outcome::Kept { beside: true }], Vec::new()));
     let seen = view(&catalog);
-    assert_eq!(seen.instances.len(), 1);
-    assert_eq!(seen.packs[&was.pack].dead_bytes, was.length);
+    assert_eq!((seen.instances.len(), seen.versions.len()), (1, 2));
+    assert_eq!(seen.instances[&here].stamp, Stamp(13));
+    assert_eq!(seen.packs[&was.pack].dead_bytes, 0, "the bytes of a version live");
+    // A version is found in another pack as an instance is.
+    let place = Place { pack: PackId(9), ..was };
+    let moved = Change::Move { path: here.clone(), stamp: Stamp(10), place };
+    assert_eq!(fast(&catalog, &[moved]).outcomes, [Outcome::Moved]);
+    assert_eq!(view(&catalog).packs[&was.pack].dead_bytes, was.length);
+    // It goes with its instance.
+    fast(&catalog, &[delete(Target::Series(here.series_path()), 20)]);
+    let seen = view(&catalog);
+    assert_eq!((seen.instances.len(), seen.versions.len()), (0, 0));
+    assert_eq!(seen.packs.values().map(|pack| pack.live_bytes).sum::<u64>(), 0);
     let kinds: Vec<_> = catalog
         .read()
         .unwrap()
@@ -82,7 +105,7 @@ fn duplicates() {
         .collect();
     assert_eq!(
         kinds,
-        [(FeedKind::Stored, here.clone()), (FeedKind::Deleted, here), (FeedKind::Stored, path(2, 1, 1))]
+        [(FeedKind::Stored, here.clone()), (FeedKind::Replaced, here.clone()), (FeedKind::Deleted, here)]
     );
 }
 
@@ -178,7 +201,7 @@ fn a_pack_replayed_again_changes_nothing() {
     let seen = view(&catalog);
     assert_eq!(
         seen.packs[&PackId(7)],
-        PackRow { applied: 8192, sealed: true, live_files: 1, live_bytes: 50, dead_bytes: 100 }
+        PackRow { applied: 8192, sealed: true, live_files: 2, live_bytes: 100, dead_bytes: 50 }
     );
     fast(&catalog, &log);
     assert_eq!(view(&catalog), seen);
@@ -275,4 +298,53 @@ fn numbers_are_never_used_twice() {
     assert_eq!(read.study_by_id(before.0).unwrap(), None);
     assert_eq!(read.series_by_id(before.1).unwrap(), None);
     assert_eq!(read.feed(0, 9).unwrap().len(), 3);
+}
+
+/// A version whose instance went before it was known is not in the way of a
+/// deletion, nor of the instance when it comes back.
+#[test]
+fn a_version_without_an_instance() {
+    let here = path(1, 1, 1);
+    let kept = |stamp| NewInstance { role: Role::Kept, ..version(&here, stamp) };
+    for target in [
+        Target::Instance(here.clone()),
+        Target::Series(here.series_path()),
+        Target::Study(here.study.clone()),
+    ] {
+        let catalog = memory();
+        let applied = fast(&catalog, &[store(kept(10), Rule::Replay)]);
+        assert_eq!(applied.outcomes, [Outcome::Kept { beside: false }]);
+        assert_eq!(view(&catalog).versions.len(), 1);
+        assert_eq!(catalog.read().unwrap().locate(&here.instance).unwrap(), None);
+        fast(&catalog, &[delete(target, 11)]);
+        assert_eq!(view(&catalog).versions.len(), 0);
+    }
+    let catalog = memory();
+    fast(&catalog, &[store(kept(10), Rule::Replay), store(version(&here, 9), Rule::Replay)]);
+    let seen = view(&catalog);
+    assert_eq!((seen.instances[&here].stamp, seen.versions.len()), (Stamp(9), 1));
+    assert_eq!(catalog.read().unwrap().newest_stamp().unwrap(), Some(Stamp(10)));
+}
+
+/// Format 1 had no versions, and nothing else was different.
+#[test]
+fn a_catalog_of_format_1_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    let open = || Catalog::open(&path, Options::default(), resplit()).unwrap();
+    let catalog = open();
+    fast(&catalog, &[store(version(&super::path(1, 1, 1), 10), Rule::Reject)]);
+    catalog.checkpoint().unwrap();
+    let (id, seen) = (catalog.id(), view(&catalog));
+    drop(catalog);
+    let database = Database::create(&path).unwrap();
+    let write = database.begin_write().unwrap();
+    write.open_table(tables::META).unwrap().insert("format", 1_u32.to_le_bytes().as_slice()).unwrap();
+    write.delete_table(tables::VERSIONS).unwrap();
+    write.commit().unwrap();
+    drop(database);
+    let catalog = open();
+    assert_eq!((catalog.id(), view(&catalog)), (id, seen));
+    drop(catalog);
+    assert_eq!(tables::format_of(&Database::create(&path).unwrap().begin_read().unwrap()).unwrap(), Some(2));
 }

@@ -113,7 +113,7 @@ proptest! {
                 }
                 Step::Finish { stream } if stream < streams.len() => {
                     let (upload, item) = streams.remove(stream);
-                    let outcome = upload.finish(&item.path, item.stamp, item.digest());
+                    let outcome = upload.finish(&item.path, item.stamp, item.role, item.digest());
                     model.settle(vec![item], outcome);
                 }
                 Step::Abort { stream } if stream < streams.len() => drop(streams.remove(stream)),

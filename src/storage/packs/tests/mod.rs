@@ -11,13 +11,14 @@ use super::faulty::Faulty;
 use super::*;
 use crate::dicom::source::Source;
 use crate::dicom::uid::{InstancePath, InstanceUid, SeriesUid, StudyUid};
-use crate::storage::{Digest, Stamp};
+use crate::storage::{Digest, Role, Stamp};
 
 /// A file to store, or a tombstone (`None`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Item {
     path: InstancePath,
     stamp: Stamp,
+    role: Role,
     bytes: Option<Vec<u8>>,
 }
 
@@ -28,16 +29,25 @@ fn item(number: u64, length: usize) -> Item {
         instance: InstanceUid::parse(&format!("1.2.3.4.{number}")).unwrap(),
     };
     let bytes = (0..length as u64).map(|i| (i * 31 + number * 7 + i / 251) as u8).collect();
-    Item { path, stamp: Stamp(1_700_000_000_000_000 + number), bytes: Some(bytes) }
+    let role = if number % 4 == 3 { Role::Kept } else { Role::Current };
+    Item { path, stamp: Stamp(1_700_000_000_000_000 + number), role, bytes: Some(bytes) }
 }
 
 fn tombstone(number: u64) -> Item {
-    Item { bytes: None, ..item(number, 0) }
+    Item { role: Role::Current, bytes: None, ..item(number, 0) }
 }
 
 impl Item {
     fn bytes(&self) -> &[u8] {
         self.bytes.as_deref().unwrap_or_default()
+    }
+
+    /// What tar calls it.
+    fn name(&self) -> String {
+        match self.role {
+            Role::Current => format!("{}.dcm", self.path),
+            Role::Kept => format!("{}.kept-{}.dcm", self.path, self.stamp.0),
+        }
     }
 
     fn digest(&self) -> Digest {
@@ -48,7 +58,7 @@ impl Item {
         match &self.bytes {
             Some(bytes) => {
                 let digest = self.digest();
-                Entry::File(NewFile { path: &self.path, stamp: self.stamp, digest, bytes })
+                Entry::File(NewFile { path: &self.path, stamp: self.stamp, role: self.role, digest, bytes })
             }
             None => Entry::Tombstone { path: &self.path, stamp: self.stamp },
         }
@@ -64,7 +74,7 @@ fn upload(packs: &Packs, item: &Item) -> Result<Place, PackError> {
     for piece in item.bytes().chunks(1000) {
         upload.write(piece)?;
     }
-    upload.finish(&item.path, item.stamp, item.digest())
+    upload.finish(&item.path, item.stamp, item.role, item.digest())
 }
 
 fn on(volume: impl Volume + 'static, options: Options) -> Packs {
@@ -88,12 +98,14 @@ fn replay(packs: &Packs, pack: PackId, from: u64) -> (Vec<Replayed>, ReplayEnd) 
 fn items(packs: &Packs, pack: PackId, from: u64) -> (Vec<Item>, ReplayEnd) {
     let (seen, end) = replay(packs, pack, from);
     let whole = |replayed| match replayed {
-        Replayed::File { path, stamp, digest, chunks, place } => {
+        Replayed::File { path, stamp, role, digest, chunks, place } => {
             let bytes = packs.read(&place, 0..place.length, 0, &chunks.0).unwrap();
             packs.verify(&place, &digest).unwrap();
-            Some(Item { path, stamp, bytes: Some(bytes.to_vec()) })
+            Some(Item { path, stamp, role, bytes: Some(bytes.to_vec()) })
         }
-        Replayed::Tombstone { path, stamp, .. } => Some(Item { path, stamp, bytes: None }),
+        Replayed::Tombstone { path, stamp, .. } => {
+            Some(Item { path, stamp, role: Role::Current, bytes: None })
+        }
         Replayed::Damaged(_) => None,
     };
     (seen.into_iter().filter_map(whole).collect(), end)
@@ -188,7 +200,7 @@ fn contract(open: &dyn Fn(Options) -> Packs) {
     assert_eq!(aborted.length(), 70_000);
     drop(aborted);
     for (stream, item) in streams.into_iter().zip(&streamed[1..]) {
-        stream.finish(&item.path, item.stamp, item.digest()).unwrap();
+        stream.finish(&item.path, item.stamp, item.role, item.digest()).unwrap();
         stored.push(item.clone());
     }
     assert_eq!(packs.list().len(), 4);

@@ -38,7 +38,7 @@ fn any_tar_reader_gives_the_files_back() {
     batch.push(tombstone(2));
     let pack = append(&packs, &batch).unwrap()[0].pack;
     let expected: BTreeMap<String, Vec<u8>> =
-        batch.iter().filter_map(|item| Some((format!("{}.dcm", item.path), item.bytes.clone()?))).collect();
+        batch.iter().filter_map(|item| Some((item.name(), item.bytes.clone()?))).collect();
 
     let python = "import sys, tarfile; tarfile.open(sys.argv[1]).extractall()";
     let programs: [&[&str]; 3] =
@@ -59,7 +59,7 @@ fn any_tar_reader_gives_the_files_back() {
     super::upload(&packs, &whole).unwrap();
     let mut second = packs.begin().unwrap();
     second.write(&[7; 10_001]).unwrap();
-    check(PackId(3), &BTreeMap::from([(format!("{}.dcm", whole.path), whole.bytes().to_vec())]));
+    check(PackId(3), &BTreeMap::from([(whole.name(), whole.bytes().to_vec())]));
     drop((upload, second));
     check(PackId(2), &BTreeMap::new());
 
