@@ -1,0 +1,293 @@
+// A reader's session in a real browser: OHIF in headless Chromium against a
+// running server. The study list shows what is stored, each of its filters
+// finds what it should, and a CT, an MR and a multi-frame study are opened and
+// painted: what the canvas shows is compared with the pixels of the file.
+//
+//     node session.mjs FOLDER DIST http://127.0.0.1:8080/dicomweb VIEWER-PORT PICTURES
+//
+// FOLDER has playwright-core in its node_modules, DIST is the dist folder of
+// @ohif/app, and screenshots go to PICTURES. The server must allow the origin http://127.0.0.1:VIEWER-PORT.
+// Exits with 1 at the first difference. The archive must be empty.
+
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { serve } from './page.mjs';
+
+const [folder, dist, dicomweb, port, pictures] = process.argv.slice(2);
+if (!pictures) {
+  console.error('node session.mjs FOLDER DIST DICOMWEB-URL VIEWER-PORT PICTURES');
+  process.exit(2);
+}
+const modules = path.join(path.resolve(folder), 'node_modules');
+const { chromium } = createRequire(path.join(modules, 'anchor.js'))('playwright-core');
+const fixtures = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../../fixtures');
+mkdirSync(pictures, { recursive: true });
+
+/** Native 16-bit pixels at the end of the file. */
+const IMAGES = {
+  CT: { file: 'CT_small.dcm', rows: 128, columns: 128, frames: 1, patient: '1CT1' },
+  MR: { file: 'MR_small.dcm', rows: 64, columns: 64, frames: 1, patient: '4MR1' },
+  'multi-frame': { file: 'emri_small.dcm', rows: 64, columns: 64, frames: 10, patient: 'Perfusion' },
+};
+const OTHERS = [
+  'waveform_ecg.dcm',
+  'liver.dcm',
+  'examples_rgb_color.dcm',
+  'reportsi.dcm',
+  'charset/chrH32.dcm',
+  'charset/chrRuss.dcm',
+  'JPEG-LL.dcm',
+  'RG3_J2KI.dcm',
+];
+
+/** Images that the viewer decodes itself, or in colour: painted at all is enough. */
+const DECODED = { 'JPEG 2000': 'RG3_J2KI.dcm', 'JPEG Lossless': 'JPEG-LL.dcm', colour: 'examples_rgb_color.dcm' };
+
+/** Interpolation and a window take some of the likeness; another image has none. */
+const LIKE = 0.94;
+
+/** Study Instance UIDs by their files. */
+const studies = {};
+
+const value = (row, tag) => row[tag]?.Value?.[0];
+const json = async url => (await fetch(url, { headers: { Accept: 'application/dicom+json' } })).json();
+
+async function store() {
+  assert.deepEqual(await json(`${dicomweb}/studies`), [], 'the archive is not empty');
+  for (const file of [...Object.values(IMAGES).map(image => image.file), ...OTHERS]) {
+    const body = readFileSync(path.join(fixtures, file));
+    const answer = await fetch(`${dicomweb}/studies`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/dicom' },
+      body,
+    });
+    assert.ok(answer.ok, `${file}: ${answer.status}`);
+    const stored = (await answer.json())['00081199'].Value[0];
+    const [, study] = /studies\/([\d.]+)\/series/.exec(value(stored, '00081190'));
+    studies[file] = study;
+  }
+}
+
+/** Waits until `look` returns something true. */
+async function until(what, look, seconds = 60) {
+  const end = Date.now() + seconds * 1000;
+  let seen;
+  while (Date.now() < end) {
+    seen = await look();
+    if (seen) return seen;
+    await new Promise(resolve => setTimeout(resolve, 250));
+  }
+  throw new Error(`${what} did not come within ${seconds} s`);
+}
+
+/** The rows of the study list as they are seen. */
+const rows = page =>
+  page.evaluate(() =>
+    [...document.querySelectorAll('[data-cy="study-list-results"] tr, [data-cy="studies-list"] tr, tbody tr')]
+      .map(row => row.innerText.replace(/\s+/g, ' ').trim())
+      .filter(Boolean)
+  );
+
+/** How many studies the list says there are. */
+const count = page =>
+  page.evaluate(() => {
+    const found = /(\d+)\s*Studies/.exec(document.body.innerText.replace(/\s+/g, ' '));
+    return found ? Number(found[1]) : null;
+  });
+
+/** Each field of the list: what is typed, and the query that finds the same. */
+async function filters(page, all) {
+  const texts = page.locator('input[type="text"].mt-2');
+  const fields = [
+    ['patient name in Japanese', () => texts.nth(0).fill('山田'), 'PatientName=*山田*'],
+    ['patient name', () => texts.nth(0).fill('compressed'), 'PatientName=*compressed*'],
+    ['patient name in Cyrillic', () => texts.nth(0).fill('Люкceмбypг'), 'PatientName=*Люкceмбypг*'],
+    ['MRN', () => texts.nth(1).fill('4MR'), 'PatientID=*4MR*'],
+    ['description', () => texts.nth(2).fill('Bone'), 'StudyDescription=*Bone*'],
+    ['accession number', () => texts.nth(3).fill('FUJI'), 'AccessionNumber=*FUJI*'],
+    [
+      'study date',
+      async () => {
+        await page.locator('#studyDate-start').fill('2004-01-01');
+        await page.keyboard.press('Enter');
+        await page.locator('#studyDate-end').fill('2004-06-30');
+        await page.keyboard.press('Enter');
+      },
+      'StudyDate=20040101-20040630',
+    ],
+    [
+      'modality',
+      async () => {
+        await page.locator('#input-modalities').fill('ECG');
+        await page.keyboard.press('Enter');
+      },
+      'ModalitiesInStudy=ECG',
+    ],
+  ];
+  for (const [name, type, query] of fields) {
+    const expected = (await json(`${dicomweb}/studies?${encodeURI(query)}`)).length;
+    assert.ok(expected > 0 && expected < all, `${name}: a filter that proves nothing (${expected} of ${all})`);
+    await page.goto(page.url().split('?')[0], { waitUntil: 'domcontentloaded' });
+    await until('the study list', async () => (await count(page)) === all);
+    const asked = page.waitForResponse(response => {
+      const url = new URL(response.url());
+      return url.pathname === '/dicomweb/studies' && /=[^&]*(\*|ECG|2004)/.test(url.search) && response.ok();
+    });
+    await type();
+    await asked;
+    await until(`${expected} studies by ${name}`, async () => (await count(page)) === expected);
+    await page.screenshot({ path: path.join(pictures, `filter-${name.replaceAll(' ', '-')}.png`) });
+    console.log(`filter by ${name}: ${expected} of ${all}`);
+  }
+}
+
+/** Away with what lies over the images. */
+async function dismiss(page) {
+  for (const text of ['Skip all', 'Confirm and hide']) {
+    const button = page.getByText(text, { exact: true });
+    if (await button.isVisible().catch(() => false)) await button.click().catch(() => {});
+  }
+}
+
+/**
+ * The grey values of the image as it is painted, at the centre of each pixel:
+ * once for each of some guesses how far it was enlarged to fit.
+ */
+const painted = (page, rows, columns) =>
+  page.evaluate(
+    ([rows, columns]) => {
+      const canvas = document.querySelector('.cornerstone-canvas');
+      if (!canvas) return [];
+      const { width, height } = canvas;
+      const data = canvas.getContext('2d').getImageData(0, 0, width, height).data;
+      return [0.97, 0.98, 0.99, 1, 1.01, 1.02, 1.03].map(factor => {
+        const scale = Math.min(width / columns, height / rows) * factor;
+        const found = [];
+        for (let row = 0; row < rows; row++) {
+          for (let column = 0; column < columns; column++) {
+            const x = Math.floor(width / 2 + (column + 0.5 - columns / 2) * scale);
+            const y = Math.floor(height / 2 + (row + 0.5 - rows / 2) * scale);
+            found.push(data[4 * (y * width + x)] ?? 0);
+          }
+        }
+        return found;
+      });
+    },
+    [rows, columns]
+  );
+
+function correlation(a, b) {
+  const mean = list => list.reduce((sum, item) => sum + item, 0) / list.length;
+  const [ma, mb] = [mean(a), mean(b)];
+  let [ab, aa, bb] = [0, 0, 0];
+  for (let index = 0; index < a.length; index++) {
+    ab += (a[index] - ma) * (b[index] - mb);
+    aa += (a[index] - ma) ** 2;
+    bb += (b[index] - mb) ** 2;
+  }
+  return aa && bb ? ab / Math.sqrt(aa * bb) : 0;
+}
+
+/** The native frame of the file, clipped to where a window leaves greys. */
+function frame({ file, rows, columns, frames }, number, shown) {
+  const bytes = readFileSync(path.join(fixtures, file));
+  const size = rows * columns * 2;
+  const start = bytes.length - size * (frames - number + 1) - trailing(file);
+  const pixels = Array.from({ length: rows * columns }, (_, index) => bytes.readInt16LE(start + index * 2));
+  const kept = pixels.map((_, index) => index).filter(index => shown[index] > 0 && shown[index] < 255);
+  return [kept.map(index => pixels[index]), kept.map(index => shown[index])];
+}
+
+/** Which frame of the file is shown, and how like it is. */
+function likest(image, guesses) {
+  let best = [0, 0];
+  for (const shown of guesses) {
+    for (let number = 1; number <= image.frames; number++) {
+      const [pixels, greys] = frame(image, number, shown);
+      const likeness = greys.length > 500 ? correlation(pixels, greys) : 0;
+      if (likeness > best[1]) best = [number, likeness];
+    }
+  }
+  return best;
+}
+
+/** Bytes after the pixels: the NEMA files end with an element of padding. */
+const trailing = file => (file === 'emri_small.dcm' ? 0 : 138);
+
+/** Opens a study, looks at it, and checks that nothing it asked for was refused. */
+async function open(page, viewer, name, file, look) {
+  const answers = [];
+  const note = response => {
+    if (response.url().startsWith(dicomweb)) answers.push([response.status(), response.url().slice(dicomweb.length)]);
+  };
+  page.on('response', note);
+  await page.goto(`${viewer}/viewer?StudyInstanceUIDs=${studies[file]}`, { waitUntil: 'domcontentloaded' });
+  const said = await look();
+  await page.screenshot({ path: path.join(pictures, `${name}.png`) });
+  page.off('response', note);
+  const failed = answers.filter(([status]) => status >= 400);
+  assert.deepEqual(failed, [], `${name}: refused requests`);
+  assert.ok(answers.some(([, url]) => url.includes('/frames/')), `${name}: no frame was fetched`);
+  console.log(`${name}: ${answers.length} requests, ${said}`);
+}
+
+/** The frames are painted as they are in the file, also after turning the wheel. */
+async function compared(page, name, image) {
+  const seen = [];
+  const other = () =>
+    until(`${seen.length ? 'another' : 'a'} frame of the ${name}`, async () => {
+      await dismiss(page);
+      const [number, likeness] = likest(image, await painted(page, image.rows, image.columns));
+      return likeness > LIKE && !seen.some(([before]) => before === number) && [number, likeness.toFixed(3)];
+    });
+  seen.push(await other());
+  for (let turn = 1; turn < Math.min(image.frames, 4); turn++) {
+    await page.locator('.cornerstone-canvas').first().hover();
+    await page.mouse.wheel(0, 100);
+    seen.push(await other());
+  }
+  return `painted as in the file: ${seen.map(([number, likeness]) => `frame ${number} (${likeness})`).join(', ')}`;
+}
+
+/** Something with many shades is painted. */
+async function shaded(page, name) {
+  const shades = await until(`the ${name}`, async () => {
+    await dismiss(page);
+    const [, , , shown] = await painted(page, 64, 64);
+    const different = new Set(shown).size;
+    return different > 40 && different;
+  });
+  return `painted in ${shades} shades`;
+}
+
+await store();
+const viewer = await serve(path.resolve(dist), dicomweb, Number(port));
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--ignore-gpu-blocklist'],
+});
+try {
+  const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+  await page.goto(viewer.url, { waitUntil: 'domcontentloaded' });
+  const all = (await json(`${dicomweb}/studies`)).length;
+  await until('the study list', async () => (await count(page)) === all);
+  const list = await until('the rows', async () => (await rows(page)).join('\n').includes('CompressedSamples') && rows(page));
+  await dismiss(page);
+  await page.screenshot({ path: path.join(pictures, 'list.png') });
+  console.log(`study list: ${all} studies, ${list.length} rows`);
+  await filters(page, all);
+  for (const [name, image] of Object.entries(IMAGES)) {
+    await open(page, viewer.url, name, image.file, () => compared(page, name, image));
+  }
+  for (const [name, file] of Object.entries(DECODED)) {
+    await open(page, viewer.url, name, file, () => shaded(page, name));
+  }
+  console.log('OHIF: no difference');
+} finally {
+  await browser.close();
+  viewer.stop();
+}
