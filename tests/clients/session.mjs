@@ -65,7 +65,16 @@ const buffer = name => file(name).buffer;
 const same = (left, right, what) => assert.ok(Buffer.compare(Buffer.from(left), Buffer.from(right)) === 0, what);
 const value = (row, tag) => row[tag]?.Value?.[0];
 
-const client = new DICOMwebClient({ url, verbose: false });
+/** A client that remembers which of its public methods were called. */
+const called = new Set();
+const recorded = options =>
+  new Proxy(new DICOMwebClient({ url, verbose: false, ...options }), {
+    get(client, name) {
+      if (typeof client[name] === 'function') called.add(name);
+      return client[name];
+    },
+  });
+const client = recorded();
 assert.deepEqual(await client.searchForStudies(), [], 'the archive is not empty');
 
 // Store: several files in one request, as a viewer's upload does.
@@ -140,9 +149,38 @@ for (const BulkDataURI of uris) {
   const [bytes] = await client.retrieveBulkData({ BulkDataURI });
   assert.ok(bytes.byteLength > 0 && Buffer.from(file('waveform_ecg.dcm')).includes(Buffer.from(bytes)), BulkDataURI);
 }
-const single = new DICOMwebClient({ url, verbose: false, singlepart: true });
+const single = recorded({ singlepart: true });
 const [whole] = await single.retrieveBulkData({ BulkDataURI: uris[0] });
 same(whole, (await client.retrieveBulkData({ BulkDataURI: uris[0] }))[0], 'a single part');
+
+// The URI service by the address that the client makes up: as stored, for
+// transferSyntax=* says so.
+const address = client.buildInstanceWadoURIUrl({
+  studyInstanceUID: ct.studyInstanceUID,
+  seriesInstanceUID: ct.seriesInstanceUID,
+  sopInstanceUID: ct.sopInstanceUID,
+  contentType: 'application/dicom',
+  transferSyntax: '*',
+});
+const byUri = await fetch(address.replace(/^[^?]*/, `${url}/wado`));
+assert.equal(byUri.status, 200, address);
+same(await byUri.arrayBuffer(), file('CT_small.dcm'), 'the CT by the URI service');
+
+// Images are not rendered yet: a refusal in a form that the client understands.
+const one = { ...enhanced, frameNumbers: [1] };
+for (const [name, options] of [
+  ['retrieveInstanceRendered', enhanced],
+  ['retrieveInstanceFramesRendered', one],
+  ['retrieveInstanceThumbnail', enhanced],
+  ['retrieveInstanceFramesThumbnail', one],
+]) {
+  await assert.rejects(client[name](options), error => [404, 406].includes(error.status), name);
+}
+
+for (const [set, get] of [['setVerbose', 'getVerbose'], ['setDebug', 'getDebug']]) {
+  client[set](false);
+  assert.equal(client[get](), false);
+}
 
 // The client has no deletion.
 for (const { studyInstanceUID } of Object.values(places)) {
@@ -151,4 +189,7 @@ for (const { studyInstanceUID } of Object.values(places)) {
 }
 await assert.rejects(client.retrieveInstance(ct), error => error.status === 410);
 assert.deepEqual(await client.searchForStudies(), []);
+const left = Object.getOwnPropertyNames(DICOMwebClient.prototype)
+  .filter(name => name !== 'constructor' && !name.startsWith('_') && !called.has(name));
+assert.deepEqual(left, [], 'methods of the client that were not called');
 console.log(`dicomweb-client (JavaScript): ${names.length} fixtures, no difference`);

@@ -28,6 +28,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+import methods
+
 warnings.filterwarnings("ignore")
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
@@ -130,7 +132,7 @@ class Report:
 class Session:
     def __init__(self, base_url):
         self.base_url = base_url.rstrip("/")
-        self.client = DICOMwebClient(self.base_url)
+        self.client = methods.Recorder(DICOMwebClient(self.base_url))
         self.client.set_http_retry_params(retry=False)
         self.report = Report()
 
@@ -385,6 +387,10 @@ class Session:
             self.read_back(fixture)
         for fixture in whole:
             report.check(fixture.name, "again", lambda f=fixture: self.store(f))
+        enhanced = next(fixture for fixture in whole if fixture.name == "emri_small.dcm")
+        report.check("the client", "streams", lambda: methods.streamed(self.client, enhanced.uids, enhanced.frames))
+        report.check("the client", "names", lambda: methods.names(self.client))
+        report.check("the client", "refused", lambda: methods.refused(self.client, enhanced.uids))
 
         for path in sorted(FIXTURES.glob("variants/*.dcm")):
             self.variant(Fixture(path))
@@ -392,6 +398,7 @@ class Session:
         for path in sorted(FIXTURES.glob("odd/*.dcm")):
             self.odd(Fixture(path))
         report.check("the archive", "emptied", self.is_empty)
+        report.check("the client", "methods", lambda: ", ".join(self.client.left_out()))
         report.print()
         return 1 if report.problems else 0
 

@@ -11,7 +11,7 @@ use crate::{
 
 const PATH: &str = "/studies/1.2/series/1.2.1/instances/1.2.1.1";
 
-fn one(sample: Sample) -> Hilum {
+fn one(sample: &Sample) -> Hilum {
     let hilum = Hilum::start();
     assert!(hilum.store(&[&sample.file()]).status().is_success());
     hilum
@@ -24,7 +24,7 @@ fn sample() -> Sample {
 /// Who speaks HTTP/1.0 knows no chunks: the answer ends with the connection.
 #[test]
 fn gen_01_an_old_client_gets_a_whole_answer() {
-    let hilum = one(sample().pixels(8, 8, 2));
+    let hilum = one(&sample().pixels(8, 8, 2));
     for path in ["/studies", "/studies/1.2/metadata", "/studies/1.2", &format!("{PATH}/frames/1")] {
         let answer = hilum.raw(format!("GET /dicomweb{path} HTTP/1.0\r\nHost: a\r\n\r\n").as_bytes());
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{path}: {answer}"));
@@ -40,7 +40,7 @@ fn gen_01_an_old_client_gets_a_whole_answer() {
 
 #[test]
 fn gen_04_names_of_parameters_have_their_case() {
-    let hilum = one(sample().text(0x0010_0020, "LO", "A"));
+    let hilum = one(&sample().text(0x0010_0020, "LO", "A"));
     for (query, found) in [
         ("", 1),
         ("?", 1),
@@ -57,7 +57,7 @@ fn gen_04_names_of_parameters_have_their_case() {
         assert_eq!(response.status(), 200, "{query}");
         let is_said =
             header(&response, "warning").contains(query.trim_start_matches('?').split('=').next().unwrap());
-        assert!(is_said || !query.contains("=") || query.starts_with("?PatientID"), "{query}");
+        assert!(is_said || !query.contains('=') || query.starts_with("?PatientID"), "{query}");
         let sets: Value = crate::library::json_of(response);
         assert_eq!(sets.as_array().map(Vec::len), Some(found), "{query}");
     }
@@ -66,7 +66,7 @@ fn gen_04_names_of_parameters_have_their_case() {
 /// The character set is of the encoding: asked for, it is no filter.
 #[test]
 fn qry_33_the_character_set_is_no_key() {
-    let hilum = one(sample().text(0x0008_0005, "CS", "ISO_IR 100").text(0x0010_0010, "PN", "A"));
+    let hilum = one(&sample().text(0x0008_0005, "CS", "ISO_IR 100").text(0x0010_0010, "PN", "A"));
     for path in ["/studies", "/series", "/instances"] {
         let path = format!("{path}?SpecificCharacterSet=ISO_IR%20192&PatientName=A");
         assert_eq!(hilum.json(&path).as_array().map(Vec::len), Some(1), "{path}");
@@ -75,7 +75,7 @@ fn qry_33_the_character_set_is_no_key() {
 
 #[test]
 fn jsn_21_dates_and_times_stay_as_dicom_writes_them() {
-    let hilum = one(sample()
+    let hilum = one(&sample()
         .text(0x0008_0020, "DA", "20240131")
         .text(0x0008_0030, "TM", "101500.123")
         .text(0x0008_002A, "DT", "20240131101500.5+0100")
@@ -98,7 +98,7 @@ fn jsn_21_dates_and_times_stay_as_dicom_writes_them() {
 /// UIDs with the padding of other makers, dates and times of ACR-NEMA.
 #[test]
 fn enc_6_padding_and_legacy_dates_do_not_hide_an_instance() {
-    let hilum = one(sample()
+    let hilum = one(&sample()
         .bytes(0x0020_000D, "UI", b"1.2 ".to_vec())
         .bytes(0x0020_000E, "UI", b"1.2.1\0\0\0".to_vec())
         .text(0x0008_0020, "DA", "2024.01.31")
@@ -121,7 +121,7 @@ fn enc_6_padding_and_legacy_dates_do_not_hide_an_instance() {
 
 #[test]
 fn mpr_6_no_multipart_answer_is_empty() {
-    let hilum = one(sample());
+    let hilum = one(&sample());
     for path in ["/studies/1.2/bulkdata", "/studies/1.2/series/1.2.1/bulkdata", &format!("{PATH}/bulkdata")] {
         problem(hilum.get(path).send().unwrap(), 404, "not-found");
     }
@@ -177,7 +177,7 @@ fn neg_12_legacy_names_of_media_types() {
 
 #[test]
 fn neg_14_a_transfer_syntax_of_json_says_nothing() {
-    let hilum = one(sample());
+    let hilum = one(&sample());
     for accept in [
         "application/dicom+json; transfer-syntax=1.2.840.10008.1.2.4.50",
         "application/dicom+json; transfer-syntax=*",

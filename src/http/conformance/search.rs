@@ -32,9 +32,9 @@ pub(super) fn search(page: &mut Page, resources: &[Resource], config: &Config) {
         }
     ));
     page.text(
-        "Unasked the order of studies is Study Date and Study Time, the newest first, then Study Instance UID; that \
-         of series and instances follows that of their studies, then their numbers and UIDs. Every order ends with \
-         the UIDs, so pages neither lose nor repeat a result while nothing changes.",
+        "Unasked the order is Study Date and Study Time, the newest first and those without a date last, then Series \
+         Number, then Instance Number; what is alike in all of these comes in the order in which it was first stored. \
+         Pages neither lose nor repeat a result while nothing changes.",
     );
     matching(page);
     page.heading(4, "Attributes");
