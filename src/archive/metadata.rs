@@ -1,5 +1,6 @@
-//! Metadata: the DICOM JSON that ingest wrote, given back instance by instance
-//! with the absolute URLs put in. No pack is touched and nothing is parsed.
+//! Metadata: the DICOM JSON that ingest wrote, given instance by instance to
+//! whoever makes the body of an answer of it. No pack is touched, and where the
+//! whole of it is wanted as JSON, nothing is parsed.
 
 use std::{ops::ControlFlow, sync::Arc};
 
@@ -8,15 +9,29 @@ use bytes::Bytes;
 use super::{Archive, ArchiveError, Core, Scope, retrieve::missing};
 use crate::{
     auth::Permit,
-    dicom::{InstancePath, InstanceUid, SeriesPath, json},
+    dicom::{InstancePath, InstanceUid, SeriesPath},
 };
 
-/// Bytes of JSON handed on at once.
+/// Bytes handed on at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// The metadata of a study, a series or an instance: one JSON array.
+/// Makes a body of the metadata of one instance after another.
+pub trait Assembly: Send {
+    /// Appends an instance: its absolute URL, and the JSON that ingest wrote,
+    /// see [`crate::dicom::json::fill`].
+    ///
+    /// # Errors
+    /// When the JSON is not what ingest writes.
+    fn put(&mut self, url: &str, json: &[u8], out: &mut Vec<u8>) -> Result<(), ArchiveError>;
+
+    /// Appends what comes after the last instance.
+    fn end(&mut self, out: &mut Vec<u8>);
+}
+
+/// The metadata of a study, a series or an instance, on their way into a body.
 pub struct Metadata {
     core: Arc<Core>,
+    assembly: Box<dyn Assembly>,
     base_url: String,
     /// Series that are still to come, the next one last.
     series: Vec<SeriesPath>,
@@ -24,14 +39,14 @@ pub struct Metadata {
     after: Option<InstanceUid>,
     /// The only instance wanted.
     single: Option<InstancePath>,
-    begun: bool,
     done: bool,
     /// Changes whenever anything in the scope does.
     pub version: u64,
 }
 
 impl Archive {
-    /// The metadata of everything in `scope`, to be read chunk by chunk.
+    /// The metadata of everything in `scope`, made into a body by `assembly`, to
+    /// be read chunk by chunk.
     ///
     /// # Errors
     /// `NotFound` or `Gone` when there is nothing.
@@ -40,12 +55,13 @@ impl Archive {
         _permit: &Permit,
         scope: Scope,
         base_url: String,
+        assembly: Box<dyn Assembly>,
     ) -> Result<Metadata, ArchiveError> {
         let core = Arc::clone(&self.core);
-        self.pool.run(move || open(core, &scope, base_url)).await
+        self.pool.run(move || open(core, &scope, base_url, assembly)).await
     }
 
-    /// The next chunk of an array of metadata, and the rest of it.
+    /// The next chunk of a body of metadata, and the rest of it.
     ///
     /// # Errors
     /// When the catalog fails.
@@ -57,7 +73,12 @@ impl Archive {
     }
 }
 
-fn open(core: Arc<Core>, scope: &Scope, base_url: String) -> Result<Metadata, ArchiveError> {
+fn open(
+    core: Arc<Core>,
+    scope: &Scope,
+    base_url: String,
+    assembly: Box<dyn Assembly>,
+) -> Result<Metadata, ArchiveError> {
     let snapshot = core.catalog.read()?;
     let found = match scope {
         Scope::Study(study) => snapshot.study(study)?.map(|row| row.seq),
@@ -74,7 +95,7 @@ fn open(core: Arc<Core>, scope: &Scope, base_url: String) -> Result<Metadata, Ar
     };
     series.reverse();
     drop(snapshot);
-    Ok(Metadata { core, base_url, series, after: None, single, begun: false, done: false, version })
+    Ok(Metadata { core, assembly, base_url, series, after: None, single, done: false, version })
 }
 
 impl Metadata {
@@ -84,7 +105,7 @@ impl Metadata {
         self.done
     }
 
-    /// The next bytes of the array; `None` at the end.
+    /// The next bytes of the body; `None` at the end.
     fn next(&mut self) -> Result<Option<Bytes>, ArchiveError> {
         if self.done {
             return Ok(None);
@@ -94,16 +115,22 @@ impl Metadata {
         let snapshot = self.core.catalog.read()?;
         if let Some(path) = self.single.take() {
             let json = snapshot.metadata_of(&path)?.ok_or(ArchiveError::Gone("instance"))?;
-            self.put(&mut out, &path.series_path(), &path.instance, &json);
+            self.put(&mut out, &path.series_path(), &path.instance, &json)?;
         }
         while let Some(series) = self.series.last().cloned() {
             let after = self.after.clone();
             let mut last = None;
+            let mut outcome = Ok(());
             let whole = snapshot.metadata(&series, after.as_ref(), &mut |instance, json| {
-                self.put(&mut out, &series, instance, json);
+                outcome = self.put(&mut out, &series, instance, json);
                 last = Some(instance.clone());
-                if out.len() >= CHUNK_BYTES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if outcome.is_err() || out.len() >= CHUNK_BYTES {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             })?;
+            outcome?;
             if !whole {
                 self.after = last;
                 return Ok(Some(out.into()));
@@ -112,15 +139,19 @@ impl Metadata {
             self.series.pop();
         }
         self.done = true;
-        out.extend_from_slice(if self.begun { b"]" } else { b"[]" });
+        self.assembly.end(&mut out);
         Ok(Some(out.into()))
     }
 
-    fn put(&mut self, out: &mut Vec<u8>, series: &SeriesPath, instance: &InstanceUid, stored: &[u8]) {
-        out.push(if self.begun { b',' } else { b'[' });
-        self.begun = true;
+    fn put(
+        &mut self,
+        out: &mut Vec<u8>,
+        series: &SeriesPath,
+        instance: &InstanceUid,
+        stored: &[u8],
+    ) -> Result<(), ArchiveError> {
         let url = instance_url(&self.base_url, series, instance);
-        json::fill(stored, &url, out);
+        self.assembly.put(&url, stored, out)
     }
 }
 

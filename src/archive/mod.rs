@@ -15,6 +15,7 @@ mod indexer;
 mod instances;
 mod metadata;
 mod overlay;
+mod patients;
 mod pieces;
 mod pool;
 mod recover;
@@ -55,7 +56,7 @@ use pool::Pool;
 use reserve::Reservations;
 
 pub use error::ArchiveError;
-pub use metadata::Metadata;
+pub use metadata::{Assembly, Metadata};
 pub use pieces::Pieces;
 pub use recover::Recovered;
 pub use retrieve::{BulkValue, FileForm, Scope, View};

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     auth::Permit,
     dicom::{
-        DataSet, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR,
+        DataSet, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR, json,
         query::{self, Level, Projection, Query, Test},
     },
     storage::{
@@ -54,8 +54,8 @@ pub struct Found {
 }
 
 /// One match: the attributes of its levels.
-struct Match {
-    study: Arc<DataSet>,
+pub(super) struct Match {
+    pub(super) study: Arc<DataSet>,
     series: Option<Arc<DataSet>>,
     instance: Option<DataSet>,
 }
@@ -86,11 +86,11 @@ impl Archive {
 /// What orders the instances of a series.
 type InstanceOrder = (i64, InstanceUid);
 
-struct Search<'a> {
-    core: &'a Core,
-    query: &'a Query,
-    root: &'a Root,
-    base_url: &'a str,
+pub(super) struct Search<'a> {
+    pub(super) core: &'a Core,
+    pub(super) query: &'a Query,
+    pub(super) root: &'a Root,
+    pub(super) base_url: &'a str,
 }
 
 /// A study or series that may match.
@@ -109,14 +109,25 @@ enum Source {
 }
 
 /// Takes matches in order and keeps those of the page.
-struct Page {
+pub(super) struct Page<'p> {
     offset: usize,
     limit: usize,
     seen: usize,
     kept: Vec<Match>,
+    /// Gets every match, in place of the page.
+    sink: Option<&'p mut dyn FnMut(&Match)>,
 }
 
-impl Page {
+impl<'p> Page<'p> {
+    fn new(offset: usize, limit: usize) -> Self {
+        Self { offset, limit, seen: 0, kept: Vec::new(), sink: None }
+    }
+
+    /// Takes all there are, keeps none.
+    pub(super) fn into(sink: &'p mut dyn FnMut(&Match)) -> Self {
+        Self { sink: Some(sink), ..Self::new(0, usize::MAX) }
+    }
+
     fn is_full(&self) -> bool {
         self.kept.len() >= self.limit
     }
@@ -127,7 +138,9 @@ impl Page {
     }
 
     fn take(&mut self, found: Match) {
-        if self.seen >= self.offset && !self.is_full() {
+        if let Some(sink) = &mut self.sink {
+            sink(&found);
+        } else if self.seen >= self.offset && !self.is_full() {
             self.kept.push(found);
         }
         self.seen += 1;
@@ -137,15 +150,19 @@ impl Page {
 impl Search<'_> {
     fn run(&self, results_max: usize) -> Result<Found, ArchiveError> {
         let limit = self.query.limit.unwrap_or(usize::MAX).min(results_max);
-        let mut page = Page { offset: self.query.offset, limit, seen: 0, kept: Vec::new() };
-        let named = self.named_studies()?;
-        let total = match &named {
-            Some(studies) => self.in_named(studies, &mut page)?,
-            None => self.through_index(&mut page)?,
-        };
+        let mut page = Page::new(self.query.offset, limit);
+        let total = self.find(&mut page)?;
         let projection = Projection::new(self.query);
         let results = page.kept.into_iter().map(|found| self.describe(&projection, found)).collect();
         Ok(Found { results, total })
+    }
+
+    /// Gives the page what matches; the number of matches.
+    pub(super) fn find(&self, page: &mut Page<'_>) -> Result<u64, ArchiveError> {
+        match self.named_studies()? {
+            Some(studies) => self.in_named(&studies, page),
+            None => self.through_index(page),
+        }
     }
 
     /// The studies that the request names by UID, itself or through its
@@ -193,7 +210,7 @@ impl Search<'_> {
     }
 
     /// Searches in named studies, read from the catalog.
-    fn in_named(&self, studies: &[StudyUid], page: &mut Page) -> Result<u64, ArchiveError> {
+    fn in_named(&self, studies: &[StudyUid], page: &mut Page<'_>) -> Result<u64, ArchiveError> {
         let snapshot = self.core.catalog.read()?;
         let mut candidates = Vec::new();
         let mut views = BTreeMap::new();
@@ -229,7 +246,7 @@ impl Search<'_> {
     }
 
     /// Takes a study or series if it matches.
-    fn try_one(&self, study: &Arc<DataSet>, series: Option<&Arc<DataSet>>, page: &mut Page) {
+    fn try_one(&self, study: &Arc<DataSet>, series: Option<&Arc<DataSet>>, page: &mut Page<'_>) {
         if query::matches(self.query, study, series.map(Arc::as_ref), None) {
             page.take(Match { study: Arc::clone(study), series: series.cloned(), instance: None });
         }
@@ -242,7 +259,7 @@ impl Search<'_> {
         study: &Arc<DataSet>,
         path: &SeriesPath,
         series: &Arc<DataSet>,
-        page: &mut Page,
+        page: &mut Page<'_>,
     ) -> Result<(), ArchiveError> {
         let upper = self.query.keys.iter().filter(|key| key.level != Level::Instance);
         for key in upper {
@@ -281,7 +298,7 @@ impl Search<'_> {
     }
 
     /// Searches everything, by index and overlay.
-    fn through_index(&self, page: &mut Page) -> Result<u64, ArchiveError> {
+    fn through_index(&self, page: &mut Page<'_>) -> Result<u64, ArchiveError> {
         let Moment { studies: marked, snapshot, index } =
             self.core.overlay.moment(&self.core.catalog, &self.core.index)?;
         // Of series as many as of instances at most: each has one at least.
@@ -353,7 +370,7 @@ impl Search<'_> {
         &self,
         snapshot: &Snapshot,
         candidate: &Candidate,
-        page: &mut Page,
+        page: &mut Page<'_>,
     ) -> Result<(), ArchiveError> {
         let (study, series) = match &candidate.source {
             Source::Row { study, series } => {
@@ -403,6 +420,9 @@ impl Search<'_> {
                 url.push_str(name);
                 url.push_str(uid);
             }
+        }
+        if instance.is_some() {
+            json::link(&mut said, &url);
         }
         said.put_text(RETRIEVE_URL, VR::UR, &url);
         said

@@ -45,10 +45,15 @@ pub fn warning(base_url: &str, text: &str) -> String {
     format!("299 {base_url} \"{text}\"")
 }
 
-/// A JSON body that is in memory, compressed if the client likes that.
-pub fn json(request: &HttpRequest, mut response: HttpResponseBuilder, body: Vec<u8>) -> HttpResponse {
+/// A text that is in memory, compressed if the client likes that.
+pub fn text(
+    request: &HttpRequest,
+    mut response: HttpResponseBuilder,
+    content_type: &str,
+    body: Vec<u8>,
+) -> HttpResponse {
     let coding = encoding::choose(values(request, &header::ACCEPT_ENCODING), Some(body.len() as u64));
-    response.content_type(DICOM_JSON).insert_header((header::VARY, "Accept, Accept-Encoding, Origin"));
+    response.content_type(content_type).insert_header((header::VARY, "Accept, Accept-Encoding, Origin"));
     let body = Bytes::from(body);
     match (encoding::compress(coding, body.clone()), coding.name()) {
         (Ok(compressed), Some(name)) => {
@@ -277,7 +282,7 @@ impl Outflow {
     }
 }
 
-/// Sends an array of metadata, compressed if the client likes that.
+/// Sends metadata, compressed if the client likes that.
 ///
 /// # Errors
 /// When the first chunk cannot be read.
@@ -285,15 +290,17 @@ pub async fn metadata(
     state: &actix_web::web::Data<State>,
     request: &HttpRequest,
     metadata: Metadata,
+    content_type: String,
     base_url: &str,
 ) -> Result<HttpResponse, Problem> {
     let mut response = HttpResponse::Ok();
     let mut identity = blake3::Hasher::new();
     identity.update(&metadata.version.to_le_bytes());
-    identity.update(request.path().as_bytes());
+    identity.update(request.uri().to_string().as_bytes());
+    identity.update(content_type.as_bytes());
     let etag = ETag::weak(&short(&identity, base_url));
     response
-        .content_type(DICOM_JSON)
+        .content_type(content_type.as_str())
         .insert_header((header::ETAG, etag.to_string()))
         .insert_header((header::CACHE_CONTROL, "private, no-cache"))
         .insert_header((header::VARY, "Accept, Accept-Encoding, Origin"));
@@ -303,7 +310,7 @@ pub async fn metadata(
     let (first, rest) = state.archive.read_metadata(metadata).await?;
     let first = first.unwrap_or_default();
     if rest.is_done() {
-        return Ok(json(request, response, first.to_vec()));
+        return Ok(text(request, response, &content_type, first.to_vec()));
     }
     let state = state.clone();
     let chunks = Box::pin(stream::unfold((Some(first), Some(rest)), move |(ready, rest)| {

@@ -11,6 +11,7 @@ mod described;
 pub mod encoding;
 mod health;
 pub mod media;
+mod metadata;
 mod middleware;
 pub mod multipart;
 pub mod negotiate;

@@ -35,7 +35,9 @@ use super::{capabilities, conformance, delete, health, qido, stow, versions, wad
     paths(
         stow::studies, stow::study,
         qido::studies, qido::series, qido::instances,
-        qido::series_of_study, qido::instances_of_study, qido::instances_of_series,
+        qido::series_of_study, qido::instances_of_study, qido::instances_of_series, qido::patients,
+        qido::count_studies, qido::count_series, qido::count_instances, qido::count_series_of_study,
+        qido::count_instances_of_study, qido::count_instances_of_series, qido::count_patients,
         wado::study, wado::series, wado::instance,
         wado::study_metadata, wado::series_metadata, wado::instance_metadata,
         wado::frames, wado::bulkdata,
@@ -47,7 +49,9 @@ use super::{capabilities, conformance, delete, health, qido, stow, versions, wad
         capabilities::describe, conformance::document,
         health::healthz, health::readyz, health::metrics,
     ),
-    components(schemas(ProblemBody, DicomDataSet, DicomAttribute, health::Health, versions::InstanceVersion)),
+    components(schemas(
+        ProblemBody, DicomDataSet, DicomAttribute, health::Health, versions::InstanceVersion, qido::Count
+    )),
     modifiers(&DistinctIds)
 )]
 pub struct Document;
@@ -261,6 +265,8 @@ enum Body {
     DataSet,
     /// An array of them.
     DataSets,
+    /// How many there are.
+    Count,
     /// Bytes of this media type.
     Bytes(&'static str),
 }
@@ -270,6 +276,7 @@ impl Body {
         match self {
             Self::Problem => "application/problem+json",
             Self::DataSet | Self::DataSets => "application/dicom+json",
+            Self::Count => "application/json",
             Self::Bytes(media_type) => media_type,
         }
     }
@@ -279,6 +286,7 @@ impl Body {
         match self {
             Self::Problem => RefOr::Ref(Ref::from_schema_name("ProblemBody")),
             Self::DataSet => data_set(),
+            Self::Count => RefOr::Ref(Ref::from_schema_name("Count")),
             Self::DataSets => RefOr::T(ArrayBuilder::new().items(data_set()).build().into()),
             Self::Bytes(_) => {
                 let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
@@ -294,6 +302,8 @@ type Row = (&'static str, &'static str, &'static [Body]);
 const PROBLEM: &[Body] = &[Body::Problem];
 const FILES: &[Body] =
     &[Body::Bytes("multipart/related; type=\"application/dicom\""), Body::Bytes("application/dicom")];
+const DATA_SETS: &[Body] =
+    &[Body::DataSets, Body::Bytes("multipart/related; type=\"application/dicom+xml\"")];
 const VALUES: &[Body] = &[
     Body::Bytes("multipart/related; type=\"application/octet-stream\""),
     Body::Bytes("application/octet-stream"),
@@ -354,8 +364,13 @@ macro_rules! responses {
 responses! {
     /// What a search answers.
     SearchResponses: [
-        ("200", "The results; Warning says when there are more, X-Total-Count how many in all", &[Body::DataSets]),
-        ("204", "No result, when the server is configured so", &[]),
+        ("200", "The results; Warning says when there are more, X-Total-Count how many in all", DATA_SETS),
+        ("204", "No result, when the server is configured so or XML is asked for", &[]),
+        BAD_REQUEST, NOT_ACCEPTABLE, INTERNAL, BUSY,
+    ];
+    /// What a count answers.
+    CountResponses: [
+        ("200", "The number of results of such a search", &[Body::Count]),
         BAD_REQUEST, NOT_ACCEPTABLE, INTERNAL, BUSY,
     ];
     /// What a store answers: the Store Instances Response Module (Annex I).
@@ -377,7 +392,7 @@ responses! {
     ];
     /// What the retrieval of metadata answers.
     MetadataResponses: [
-        ("200", "One data set for each instance", &[Body::DataSets]),
+        ("200", "One data set for each instance", DATA_SETS),
         NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, INTERNAL, BUSY,
     ];
     /// What the retrieval of frames and bulk data answers.

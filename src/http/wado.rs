@@ -15,8 +15,9 @@ use self::{
 };
 use super::{
     Problem, State,
-    body::{self, Part, Representation},
-    negotiate::{Accept, Content, DataSetMedia, Form, How, Items, Stored},
+    body::{Part, Representation},
+    metadata::metadata,
+    negotiate::{Accept, Content, Form, How, Items, Stored},
     params,
 };
 use crate::archive::{ArchiveError, FileForm, Frames, InstanceRow, Scope, View};
@@ -87,13 +88,6 @@ fn series_scope(request: &HttpRequest) -> Result<Scope, Problem> {
 
 fn instance_scope(request: &HttpRequest) -> Result<Scope, Problem> {
     params::instance(request).map(Scope::Instance)
-}
-
-async fn metadata(state: &Data<State>, request: &HttpRequest, scope: Scope) -> Result<HttpResponse, Problem> {
-    Accept::of(request, state.config.strict.accept)?.data_set(&[DataSetMedia::Json])?;
-    let base_url = state.base_url(request)?;
-    let metadata = state.archive.metadata(&state.permit(request), scope, base_url.clone()).await?;
-    body::metadata(state, request, metadata, &base_url).await
 }
 
 /// Whole files, in the representation that suits each.

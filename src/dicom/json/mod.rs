@@ -15,7 +15,7 @@ mod write;
 pub use super::form::Limits;
 pub use error::{JsonError, Reason};
 pub use read::{read, read_all};
-pub use write::{fill, write};
+pub use write::{fill, link, write};
 
 #[cfg(test)]
 pub(in crate::dicom) mod tests;

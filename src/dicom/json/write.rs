@@ -52,6 +52,30 @@ pub fn fill(json: &[u8], instance_url: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
+/// Does for a data set that was read from JSON of [`write()`] what [`fill`] does
+/// for its text.
+pub fn link(set: &mut DataSet, instance_url: &str) {
+    for (_, element) in set.iter_mut() {
+        match &mut element.value {
+            Value::Bulk(bulk) => {
+                if let Some(path) = bulk.path.strip_prefix(char::from(URL_MARK)) {
+                    bulk.path = format!("{instance_url}{path}");
+                }
+            }
+            Value::Items(items) => items.iter_mut().for_each(|item| link(item, instance_url)),
+            Value::Empty
+            | Value::Text(_)
+            | Value::Names(_)
+            | Value::Signed(_)
+            | Value::Unsigned(_)
+            | Value::Float(_)
+            | Value::Double(_)
+            | Value::Tags(_)
+            | Value::Inline(_) => {}
+        }
+    }
+}
+
 fn attribute(tag: Tag, element: &Element, out: &mut Vec<u8>) {
     out.push(b'"');
     hex(u32::from(tag.group()) << 16 | u32::from(tag.element()), out);

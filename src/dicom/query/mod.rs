@@ -12,6 +12,7 @@ mod parse;
 mod pattern;
 mod project;
 mod range;
+mod selection;
 mod values;
 mod wanted;
 
@@ -23,6 +24,7 @@ pub use moment::{normal_date, normal_datetime, normal_time};
 pub use names::{name_tokens, normal_name};
 pub use parse::{Options, parse};
 pub use project::{Projection, project};
+pub use selection::Selection;
 
 /// The level of the information model an attribute belongs to, from the root
 /// down. Patient attributes are searched on the Study level (Study Root).

@@ -19,7 +19,7 @@ const WARNINGS_MAX: usize = 10;
 const ORDER_MAX: usize = 8;
 
 /// Parameters that are others' business.
-const OTHERS: [&str; 3] = ["accept", "charset", "access_token"];
+const OTHERS: [&str; 4] = ["accept", "charset", "access_token", "excludeprivate"];
 
 #[derive(Debug, Clone, Copy)]
 pub struct Options {

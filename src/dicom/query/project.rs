@@ -26,7 +26,7 @@ struct Want {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Wants(BTreeMap<Tag, Want>);
+pub(super) struct Wants(BTreeMap<Tag, Want>);
 
 /// What a query returns of each level, worked out once for all its results.
 #[derive(Debug, Clone)]
@@ -146,7 +146,7 @@ impl Wants {
         }
     }
 
-    fn include(&mut self, path: &[Tag], creators: &[(Tag, String)]) {
+    pub(super) fn include(&mut self, path: &[Tag], creators: &[(Tag, String)]) {
         let Some((first, rest)) = path.split_first() else { return };
         let mut creator = None;
         if attributes::is_private(*first) && !attributes::is_private_creator(*first) {
@@ -166,7 +166,7 @@ impl Wants {
     }
 
     /// Puts what is wanted of a data set into the result.
-    fn take(&self, set: &DataSet, zone: Option<i16>, out: &mut DataSet) {
+    pub(super) fn take(&self, set: &DataSet, zone: Option<i16>, out: &mut DataSet) {
         for (tag, want) in &self.0 {
             let stored = stored_tag(*tag, want.creator.as_deref(), set);
             let found = stored.and_then(|tag| Some((tag, set.get(tag)?)));

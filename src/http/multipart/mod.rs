@@ -10,4 +10,4 @@ mod write;
 
 pub use read::{Event, Limits, MultipartError, PartHeaders, Reader, boundary_of};
 pub use stream::{Parts, PartsError};
-pub use write::{Layout, PartHead, Slice, boundary, content_type};
+pub use write::{Layout, PartHead, Slice, boundary, content_type, head, tail};

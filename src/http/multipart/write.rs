@@ -95,8 +95,7 @@ impl Layout {
     /// The bytes that go after the last part's data.
     #[must_use]
     pub fn tail(&self) -> Bytes {
-        let line_end = if self.parts.is_empty() { "" } else { "\r\n" };
-        Bytes::from(format!("{line_end}--{}--\r\n", self.boundary))
+        tail(&self.boundary, self.parts.is_empty())
     }
 
     /// Bytes of the whole body: its `Content-Length`.
@@ -140,7 +139,10 @@ fn bytes_within(bytes: &Bytes, start: u64, range: &Range<u64>) -> Option<Slice> 
     Some(Slice::Bytes(bytes.slice(from..to)))
 }
 
-fn head(boundary: &str, first: bool, part: &PartHead<'_>) -> Bytes {
+/// The bytes that go before a part's data, for one who sends parts as they are
+/// made and cannot know the length of the whole.
+#[must_use]
+pub fn head(boundary: &str, first: bool, part: &PartHead<'_>) -> Bytes {
     let line_end = if first { "" } else { "\r\n" };
     let mut text = format!("{line_end}--{boundary}\r\nContent-Type: {}\r\n", clean(part.content_type));
     let length = format!("Content-Length: {}\r\n\r\n", part.length);
@@ -154,6 +156,13 @@ fn head(boundary: &str, first: bool, part: &PartHead<'_>) -> Bytes {
     }
     text.push_str(&length);
     Bytes::from(text)
+}
+
+/// The bytes that go after the last part's data, or make up a body of none.
+#[must_use]
+pub fn tail(boundary: &str, empty: bool) -> Bytes {
+    let line_end = if empty { "" } else { "\r\n" };
+    Bytes::from(format!("{line_end}--{boundary}--\r\n"))
 }
 
 /// A header value must not end its line; what is not printable ASCII is

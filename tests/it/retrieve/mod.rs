@@ -7,6 +7,7 @@ mod frames;
 mod golden;
 mod instances;
 mod metadata;
+mod metadata_xml;
 mod negotiation;
 mod oracle;
 mod own_media;

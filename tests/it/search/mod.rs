@@ -2,9 +2,12 @@
 
 mod anything;
 mod dialects;
+mod fields;
 mod matching;
 mod paging;
+mod patients;
 mod property;
+mod representations;
 mod resources;
 
 use serde_json::Value;
