@@ -39,6 +39,7 @@ pub struct Config {
     pub delete_enabled: bool,
     pub store: Store,
     pub limits: Limits,
+    pub commitment: Commitment,
     pub search: Search,
     pub strict: Strict,
     pub catalog: Catalog,
@@ -90,6 +91,15 @@ pub struct Limits {
     pub queue_max: usize,
     pub results_max: usize,
     pub request_frames_max: usize,
+}
+
+/// What is promised of stored instances, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Commitment {
+    pub references_max: usize,
+    pub result_days: u64,
+    pub transactions_max: usize,
 }
 
 /// How searches answer.
@@ -294,10 +304,12 @@ impl Config {
             });
         }
         let limits = &self.limits;
-        let above_zero: [(&'static str, bool); 15] = [
+        let above_zero: [(&'static str, bool); 17] = [
             ("store.pack_bytes_max", self.store.pack_bytes_max > 0),
             ("store.streams_max", self.store.streams_max > 0),
             ("store.small_bytes_max", self.store.small_bytes_max > 0),
+            ("commitment.references_max", self.commitment.references_max > 0),
+            ("commitment.transactions_max", self.commitment.transactions_max > 0),
             ("limits.part_bytes_max", limits.part_bytes_max > 0),
             ("limits.request_bytes_max", limits.request_bytes_max > 0),
             ("limits.request_parts_max", limits.request_parts_max > 0),

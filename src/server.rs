@@ -11,7 +11,7 @@ use crate::{
     config::{Config, Duplicates},
     dicom::part10,
     http::{self, State},
-    storage::{catalog, index, packs},
+    storage::{catalog, commitments, index, packs},
 };
 
 /// How long the end of a server waits for its workers to let go, and how often
@@ -40,6 +40,7 @@ impl Server {
         let metrics = metrics_recorder();
         keep_up(metrics.clone());
         let archive = Archive::open(&config.data, &archive_options(config))?;
+        archive.work_in_background()?;
         let listener = std::net::TcpListener::bind(config.listen)?;
         let address = listener.local_addr()?;
         let state = web::Data::new(State::new(Arc::clone(&archive), config.clone(), metrics)?);
@@ -130,6 +131,10 @@ pub fn archive_options(config: &Config) -> archive::Options {
             Duplicates::Keep => archive::Duplicates::Keep,
         },
         versions_max: config.store.versions_max,
+        commitments: commitments::Options {
+            transactions_max: config.commitment.transactions_max,
+            keep: Duration::from_secs(config.commitment.result_days.saturating_mul(24 * 60 * 60)),
+        },
         small_bytes_max: size(config.store.small_bytes_max),
         upload_memory_bytes_max: config.limits.upload_memory_bytes_max,
         queue_max: config.limits.queue_max,

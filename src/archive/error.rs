@@ -3,7 +3,10 @@
 
 use crate::{
     dicom::part10::ReadError,
-    storage::{catalog::CatalogError, index::IndexError, packs::PackError, uploads::UploadError},
+    storage::{
+        catalog::CatalogError, commitments::CommitmentError, index::IndexError, packs::PackError,
+        uploads::UploadError,
+    },
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +23,12 @@ pub enum ArchiveError {
     /// Too much is under way; later it will work.
     #[error("the archive is busy")]
     Busy,
+    /// It was here for a time, and that is over.
+    #[error("the {0} has expired")]
+    Expired(&'static str),
+    /// What is to be begun was begun before under the same name.
+    #[error("this {0} is in use")]
+    Taken(&'static str),
     /// A search would have to look at more than it may.
     #[error("{0}")]
     TooBroad(String),
@@ -41,6 +50,8 @@ pub enum ArchiveError {
     Catalog(CatalogError),
     #[error("index: {0}")]
     Index(IndexError),
+    #[error("storage commitments: {0}")]
+    Commitments(CommitmentError),
     #[error("uploads: {0}")]
     Uploads(UploadError),
     #[error("{0}")]
@@ -78,6 +89,19 @@ impl From<UploadError> for ArchiveError {
     }
 }
 
+impl From<CommitmentError> for ArchiveError {
+    fn from(error: CommitmentError) -> Self {
+        match error {
+            CommitmentError::InUse => Self::Taken("Transaction UID"),
+            CommitmentError::TooMany => Self::Busy,
+            CommitmentError::Io { ref source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Self::Full
+            }
+            other @ CommitmentError::Io { .. } => Self::Commitments(other),
+        }
+    }
+}
+
 impl From<CatalogError> for ArchiveError {
     fn from(error: CatalogError) -> Self {
         if error.is_full() { Self::Full } else { Self::Catalog(error) }
@@ -104,12 +128,15 @@ impl ArchiveError {
             | Self::NotRepresentable(_)
             | Self::Busy
             | Self::TooBroad(_)
+            | Self::Expired(_)
+            | Self::Taken(_)
             | Self::Full
             | Self::Stopping
             | Self::Catalog(_)
             | Self::Index(_)
             | Self::Io(_)
             | Self::Uploads(_)
+            | Self::Commitments(_)
             | Self::Again(_) => false,
         }
     }
@@ -124,6 +151,8 @@ impl ArchiveError {
             Self::NotFound(what) => Self::NotFound(what),
             Self::Gone(what) => Self::Gone(what),
             Self::NotRepresentable(why) => Self::NotRepresentable(why.clone()),
+            Self::Expired(what) => Self::Expired(what),
+            Self::Taken(what) => Self::Taken(what),
             Self::TooBroad(why) => Self::TooBroad(why.clone()),
             Self::Damaged(_)
             | Self::Unreadable(_)
@@ -131,6 +160,7 @@ impl ArchiveError {
             | Self::Catalog(_)
             | Self::Index(_)
             | Self::Uploads(_)
+            | Self::Commitments(_)
             | Self::Io(_)
             | Self::Again(_) => Self::Again(self.to_string()),
         }

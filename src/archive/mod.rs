@@ -8,6 +8,7 @@
 //!    indexer; the callers are async and never block.
 
 mod clock;
+mod commitment;
 mod committer;
 mod delete;
 mod error;
@@ -33,7 +34,7 @@ mod versions;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::sync::Semaphore;
@@ -43,18 +44,21 @@ use crate::{
     dicom::{DataSet, StudyUid, attributes, json, part10},
     storage::{
         catalog::{self, Catalog, CatalogError, Change, Durability, Outcome, Target},
+        commitments::{self, Commitments},
         index::{self, Index, Opened},
         packs::{self, Packs},
         uploads::Uploads,
     },
 };
 use clock::Clock;
+use commitment::Checker;
 use committer::Committer;
 use indexer::Indexer;
 use overlay::Overlay;
 use pool::Pool;
 use reserve::Reservations;
 
+pub use commitment::Commitment;
 pub use error::ArchiveError;
 pub use metadata::{Assembly, Metadata};
 pub use pieces::Pieces;
@@ -83,6 +87,7 @@ pub struct Options {
     pub duplicates: Duplicates,
     /// Versions of one instance beside itself.
     pub versions_max: usize,
+    pub commitments: commitments::Options,
     /// A file up to this size is kept in memory until it is written with others.
     pub small_bytes_max: usize,
     /// Memory for files that are arriving.
@@ -102,6 +107,8 @@ pub(crate) struct Core {
     pub(crate) index: Index,
     /// What is on its way in and not yet an instance.
     pub(crate) uploads: Uploads,
+    commitments: Commitments,
+    commitment_signal: commitment::Signal,
     overlay: Overlay,
     clock: Clock,
     limits: part10::Limits,
@@ -116,6 +123,8 @@ pub struct Archive {
     committer: Committer,
     /// Dropped after the committer, so that it indexes the last commit.
     _indexer: Indexer,
+    /// Runs only in a server.
+    checker: Mutex<Option<Checker>>,
     core: Arc<Core>,
     pool: Pool,
     /// Memory for arriving files, in KiB.
@@ -199,6 +208,8 @@ impl Archive {
             catalog,
             index,
             uploads: Uploads::open(&Layout::uploads(data))?,
+            commitments: Commitments::open(&Layout::commitments(data), options.commitments)?,
+            commitment_signal: commitment::Signal::default(),
             overlay: Overlay::new(seq),
             clock: Clock::default(),
             limits: options.parse,
@@ -213,6 +224,7 @@ impl Archive {
         let archive = Arc::new(Self {
             committer,
             _indexer: indexer,
+            checker: Mutex::default(),
             core,
             pool: Pool::new(options.pool_running_max, options.pool_waiting_max),
             memory: Arc::new(Semaphore::new(
@@ -222,6 +234,19 @@ impl Archive {
             small_bytes_max: options.small_bytes_max,
         });
         Ok((archive, recovered))
+    }
+
+    /// Begins, or goes on with, what is done while nobody waits for it: the
+    /// storage commitments that were asked for and have no result yet.
+    ///
+    /// # Errors
+    /// When there can be no more threads.
+    pub fn work_in_background(&self) -> Result<(), ArchiveError> {
+        let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
+        if checker.is_none() {
+            *checker = Some(Checker::start(Arc::clone(&self.core)).map_err(ArchiveError::Io)?);
+        }
+        Ok(())
     }
 
     /// A secret of this archive, the same at every start.
@@ -292,6 +317,10 @@ impl Layout {
 
     pub(crate) fn index(data: &Path) -> PathBuf {
         data.join("index")
+    }
+
+    pub(crate) fn commitments(data: &Path) -> PathBuf {
+        data.join("commitments")
     }
 
     pub(crate) fn uploads(data: &Path) -> PathBuf {

@@ -33,6 +33,7 @@ fn options() -> Options {
         parse: part10::Limits::default(),
         duplicates: Duplicates::Reject,
         versions_max: 10,
+        commitments: commitments::Options { transactions_max: 10, keep: std::time::Duration::ZERO },
         small_bytes_max: 1 << 20,
         upload_memory_bytes_max: 64 << 20,
         queue_max: 16,

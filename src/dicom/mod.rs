@@ -3,6 +3,7 @@
 //! input, a nesting depth, a number of elements) and never panics.
 
 pub mod attributes;
+pub mod commitment;
 pub mod dataset;
 pub mod encode;
 pub mod fold;

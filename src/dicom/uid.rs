@@ -87,6 +87,10 @@ uid_type!(
     /// SOP Instance UID (0008,0018).
     InstanceUid
 );
+uid_type!(
+    /// Transaction UID (0008,1195).
+    TransactionUid
+);
 
 /// A series by its full path: the same Series UID may occur in two studies.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -5,6 +5,7 @@
 pub mod base_url;
 mod body;
 mod capabilities;
+mod commitment;
 pub mod conformance;
 mod delete;
 mod described;

@@ -14,7 +14,7 @@ use utoipa::{
     },
 };
 
-use super::{capabilities, conformance, delete, health, qido, stow, versions, wado};
+use super::{capabilities, commitment, conformance, delete, health, qido, stow, versions, wado};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,6 +28,7 @@ use super::{capabilities, conformance, delete, health, qido, stow, versions, wad
         (name = "Search", description = "QIDO-RS, PS3.18 section 10.6"),
         (name = "Retrieve", description = "WADO-RS, PS3.18 section 10.4"),
         (name = "Delete", description = "Deletion of studies, series and instances"),
+        (name = "Storage commitment", description = "PS3.18 section 13"),
         (name = "Versions", description = "What an instance was before it was replaced, and what was kept beside it"),
         (name = "Capabilities", description = "PS3.18 section 8.9"),
         (name = "Operation", description = "Health, readiness and metrics")
@@ -45,6 +46,7 @@ use super::{capabilities, conformance, delete, health, qido, stow, versions, wad
         wado::study_pixel_data, wado::series_pixel_data, wado::instance_pixel_data,
         wado::instance_rendered,
         delete::study, delete::series, delete::instance,
+        commitment::request, commitment::result,
         versions::list, versions::retrieve,
         capabilities::describe, conformance::document,
         health::healthz, health::readyz, health::metrics,
@@ -168,6 +170,15 @@ pub struct InstancePath {
     /// SOP Instance UID
     #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322")]
     instance: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "described, and read from the path by name")]
+pub struct TransactionPath {
+    /// Transaction UID, made by the client
+    #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "2.25.329800735698586629295641978511506172918")]
+    transaction: String,
 }
 
 #[derive(IntoParams)]
@@ -326,6 +337,11 @@ const OWN_MEDIA: &[Body] = &[
     Body::Bytes("model/obj"),
     Body::Bytes("model/mtl"),
 ];
+const COMMITMENT: &[Body] = &[
+    Body::DataSet,
+    Body::Bytes("application/dicom+xml"),
+    Body::Bytes("multipart/related; type=\"application/dicom+xml\""),
+];
 const BAD_REQUEST: Row = ("400", "A parameter, a UID or the body cannot be understood", PROBLEM);
 const NOT_FOUND: Row = ("404", "Never seen here", PROBLEM);
 const GONE: Row = ("410", "Deleted", PROBLEM);
@@ -412,6 +428,25 @@ responses! {
         ("200", "The video or the document", OWN_MEDIA),
         ("206", "A range of it", OWN_MEDIA),
         NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, RANGE, INTERNAL, BUSY,
+    ];
+    /// What a request for storage commitment answers.
+    CommitmentRequestResponses: [
+        ("200", "The result, which may have failures", COMMITMENT),
+        ("202", "It is being checked; ask for the result after Retry-After seconds", &[]),
+        BAD_REQUEST, NOT_ACCEPTABLE,
+        ("409", "The Transaction UID was used before", PROBLEM),
+        ("413", "It names more instances than the configured limit", PROBLEM),
+        ("415", "The body is of a type that is no data set", PROBLEM),
+        INTERNAL, BUSY,
+        ("507", "The disk is full", PROBLEM),
+    ];
+    /// What is known of a storage commitment.
+    CommitmentResponses: [
+        ("200", "The result, which may have failures", COMMITMENT),
+        ("202", "It is being checked; ask again after Retry-After seconds", &[]),
+        BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE,
+        ("410", "The result has expired", PROBLEM),
+        INTERNAL, BUSY,
     ];
     /// What the retrieval of a version answers.
     VersionResponses: [

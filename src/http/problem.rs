@@ -209,6 +209,13 @@ impl From<ArchiveError> for Problem {
                 "The search is too broad",
                 format!("{why}; add a key such as StudyDate or PatientID"),
             ),
+            ArchiveError::Expired(what) => {
+                Self::new(StatusCode::GONE, "expired", "Expired", format!("the {what} has expired"))
+            }
+            ArchiveError::Taken(what) => {
+                let detail = format!("this {what} was used before; each request needs one of its own");
+                Self::new(StatusCode::CONFLICT, "in-use", "Already in use", detail)
+            }
             ArchiveError::Busy => Self::busy(),
             ArchiveError::Full => Self::disk_full(),
             ArchiveError::Stopping => {
@@ -227,6 +234,7 @@ impl From<ArchiveError> for Problem {
             | ArchiveError::Catalog(_)
             | ArchiveError::Index(_)
             | ArchiveError::Uploads(_)
+            | ArchiveError::Commitments(_)
             | ArchiveError::Io(_)
             | ArchiveError::Again(_)) => Self::internal(
                 "internal",

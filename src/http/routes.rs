@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    Problem, capabilities, conformance, delete, health,
+    Problem, capabilities, commitment, conformance, delete, health,
     openapi::{self, Document},
     qido, stow, versions, wado,
 };
@@ -73,6 +73,8 @@ pub fn routes(app: &mut ServiceConfig) {
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/bulkdata/{bulkdata}").route(read().to(wado::bulkdata)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/frames/{frames}").route(read().to(wado::frames)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/rendered").route(read().to(wado::instance_rendered)).default_service(others(READ)))
+    // 13 Storage Commitment
+    .service(resource("/dicomweb/commitment-requests/{transaction}").route(read().to(commitment::result)).route(web::post().to(commitment::request)).default_service(others(READ_STORE)))
     // Versions (not in PS3.18)
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/versions").route(read().to(versions::list)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/versions/{version}").route(read().to(versions::retrieve)).default_service(others(READ)))

@@ -294,12 +294,15 @@ impl Receiver<'_> {
             | ArchiveError::Gone(_)
             | ArchiveError::NotRepresentable(_)
             | ArchiveError::TooBroad(_)
+            | ArchiveError::Expired(_)
+            | ArchiveError::Taken(_)
             | ArchiveError::Damaged(_)
             | ArchiveError::Unreadable(_)
             | ArchiveError::Packs(_)
             | ArchiveError::Catalog(_)
             | ArchiveError::Index(_)
             | ArchiveError::Uploads(_)
+            | ArchiveError::Commitments(_)
             | ArchiveError::Io(_)
             | ArchiveError::Again(_) => reasons::PROCESSING_FAILURE,
         };

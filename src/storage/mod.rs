@@ -2,9 +2,11 @@
 //! is the only place that combines them.
 
 pub mod catalog;
+pub mod commitments;
 pub mod index;
 pub mod packs;
 pub mod place;
 pub mod uploads;
+mod whole_file;
 
 pub use place::{CHUNK_BYTES, Chunks, Digest, PackId, Place, Role, Stamp};

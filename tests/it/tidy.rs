@@ -30,6 +30,8 @@ const RESERVED: [(&str, &[&str], &str); 6] = [
             "src/storage/index/",
             "src/storage/catalog/",
             "src/storage/uploads/",
+            "src/storage/commitments/",
+            "src/storage/whole_file.rs",
             "src/config.rs",
             "src/cli/",
             "src/main.rs",
@@ -42,7 +44,7 @@ const RESERVED: [(&str, &[&str], &str); 6] = [
 ];
 
 /// Which modules a floor must not name.
-const FLOORS: [(&str, &[&str]); 9] = [
+const FLOORS: [(&str, &[&str]); 10] = [
     ("src/dicom/", &["storage", "archive", "http", "server", "config", "cli", "auth", "audit", "telemetry"]),
     (
         "src/storage/packs/",
@@ -94,6 +96,18 @@ const FLOORS: [(&str, &[&str]); 9] = [
             "server",
             "config",
             "cli",
+        ],
+    ),
+    (
+        "src/storage/commitments/",
+        &[
+            "storage::packs",
+            "storage::catalog",
+            "storage::index",
+            "storage::uploads",
+            "archive",
+            "http",
+            "server",
         ],
     ),
     ("src/storage/place.rs", &["archive", "http", "server", "config", "cli"]),
