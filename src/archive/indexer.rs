@@ -13,6 +13,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -252,7 +253,10 @@ fn readable(put: Result<(), ArchiveError>, series_id: u64) -> Result<(), Archive
 
 fn put_all_instances(core: &Core, snapshot: &Snapshot, row: &SeriesRow) -> Result<(), ArchiveError> {
     let mut blocks = Blocks::of(core, snapshot, row)?;
-    each_instance(snapshot, &row.path, true, &mut |_, set| blocks.add(set))?;
+    each_instance(snapshot, &row.path, true, &mut |_, set| {
+        blocks.add(set)?;
+        Ok(ControlFlow::Continue(()))
+    })?;
     blocks.finish()
 }
 

@@ -17,7 +17,8 @@ const AVAILABILITY: Tag = Tag(0x0008, 0x0056);
 const PAGE: usize = 512;
 
 /// Gives the instances of a series in ascending order of their UIDs, with the
-/// attributes of their summaries or, if `whole`, with all they have.
+/// attributes of their summaries or, if `whole`, with all they have, until
+/// `take` breaks.
 ///
 /// # Errors
 /// When the catalog cannot be read, and what `take` says.
@@ -25,7 +26,7 @@ pub(super) fn each_instance(
     snapshot: &Snapshot,
     series: &SeriesPath,
     whole: bool,
-    take: &mut dyn FnMut(InstanceRow, DataSet) -> Result<(), ArchiveError>,
+    take: &mut dyn FnMut(InstanceRow, DataSet) -> Result<ControlFlow<()>, ArchiveError>,
 ) -> Result<(), ArchiveError> {
     let mut after: Option<InstanceUid> = None;
     loop {
@@ -40,7 +41,9 @@ pub(super) fn each_instance(
                 None => row.summary()?,
             };
             let set = with_computed(set, &row);
-            take(row, set)?;
+            if take(row, set)?.is_break() {
+                return Ok(());
+            }
         }
         after = Some(last);
     }

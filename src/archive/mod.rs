@@ -12,6 +12,7 @@ mod commitment;
 mod committer;
 mod delete;
 mod error;
+mod full_text;
 mod indexer;
 mod instances;
 mod metadata;

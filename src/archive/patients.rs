@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     Archive, ArchiveError, Core, Found, Root,
+    full_text::Asked,
     search::{Match, Page, Search},
 };
 use crate::{
@@ -127,7 +128,8 @@ fn find(core: &Core, query: &Query, results_max: usize) -> Result<Found, Archive
 
 fn each_study(core: &Core, query: &Query, take: &mut dyn FnMut(&Arc<DataSet>)) -> Result<(), ArchiveError> {
     let mut sink = |found: &Match| take(&found.study);
-    let search = Search { core, query, root: &Root::default(), base_url: "" };
+    let asked = Asked::of(core, query)?;
+    let search = Search { core, query, asked, root: &Root::default(), base_url: "" };
     search.find(&mut Page::into(&mut sink)).map(drop)
 }
 

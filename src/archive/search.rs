@@ -8,11 +8,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
     sync::Arc,
 };
 
 use super::{
     Archive, ArchiveError, Core,
+    full_text::{Asked, Best},
     instances::each_instance,
     overlay::{Moment, StudyView},
 };
@@ -23,7 +25,7 @@ use crate::{
         query::{self, Level, Projection, Query, Test},
     },
     storage::{
-        catalog::Snapshot,
+        catalog::{SeriesRow, Snapshot},
         index::{Hit, SortKey, order_of},
     },
 };
@@ -77,7 +79,9 @@ impl Archive {
         let core = Arc::clone(&self.core);
         self.pool
             .run(move || {
-                Search { core: &core, query: &query, root: &root, base_url: &base_url }.run(results_max)
+                let asked = Asked::of(&core, &query)?;
+                let search = Search { core: &core, query: &query, asked, root: &root, base_url: &base_url };
+                search.run(results_max)
             })
             .await
     }
@@ -89,6 +93,8 @@ type InstanceOrder = (i64, InstanceUid);
 pub(super) struct Search<'a> {
     pub(super) core: &'a Core,
     pub(super) query: &'a Query,
+    /// The words it asks for.
+    pub(super) asked: Option<Asked<'a>>,
     pub(super) root: &'a Root,
     pub(super) base_url: &'a str,
 }
@@ -153,8 +159,9 @@ impl Search<'_> {
         let mut page = Page::new(self.query.offset, limit);
         let total = self.find(&mut page)?;
         let projection = Projection::new(self.query);
-        let results = page.kept.into_iter().map(|found| self.describe(&projection, found)).collect();
-        Ok(Found { results, total })
+        let results: Result<_, _> =
+            page.kept.into_iter().map(|found| self.describe(&projection, found)).collect();
+        Ok(Found { results: results?, total })
     }
 
     /// Gives the page what matches; the number of matches.
@@ -219,7 +226,15 @@ impl Search<'_> {
             let study_id = row.id;
             let study = Arc::new(row.computed());
             if self.query.target == Level::Study {
-                candidates.push((order_of(self.query, &study, None, study_id, None), study_id, None));
+                let series = match self.asked {
+                    Some(_) => snapshot.series_of(uid)?.into_iter().map(SeriesRow::computed).collect(),
+                    None => Vec::new(),
+                };
+                let Some(rank) = self.rank(&snapshot, &study, &series.iter().collect::<Vec<_>>())? else {
+                    continue;
+                };
+                let order = order_of(self.query, &study, None, study_id, None).ranked(self.query, rank);
+                candidates.push((order, study_id, None));
             } else {
                 for series in snapshot.series_of(uid)? {
                     if self.root.series.as_ref().is_some_and(|wanted| *wanted != series.path.series) {
@@ -227,8 +242,9 @@ impl Search<'_> {
                     }
                     let (path, series_id) = (series.path.clone(), series.id);
                     let set = Arc::new(series.computed());
+                    let Some(rank) = self.rank(&snapshot, &study, &[&set])? else { continue };
                     let order = order_of(self.query, &study, Some(&set), study_id, Some(series_id));
-                    candidates.push((order, study_id, Some((path, set))));
+                    candidates.push((order.ranked(self.query, rank), study_id, Some((path, set))));
                 }
             }
             views.insert(study_id, study);
@@ -245,7 +261,27 @@ impl Search<'_> {
         Ok(page.seen as u64)
     }
 
-    /// Takes a study or series if it matches.
+    /// The rank of a study with its series, or of a series of it, matched
+    /// directly; none if not all words are found in it or in its instances.
+    fn rank(
+        &self,
+        snapshot: &Snapshot,
+        study: &DataSet,
+        series: &[&DataSet],
+    ) -> Result<Option<f32>, ArchiveError> {
+        let Some(asked) = &self.asked else { return Ok(Some(0.0)) };
+        let mut hearing = asked.text.listen();
+        Asked::hear_row(&mut hearing, study);
+        for set in series {
+            Asked::hear_row(&mut hearing, set);
+        }
+        for path in series.iter().filter_map(|set| series_path(study, set)) {
+            Asked::hear_series(snapshot, &path, &mut hearing)?;
+        }
+        Ok(asked.score(&hearing))
+    }
+
+    /// Takes a study or series if it matches. Its words were looked for before.
     fn try_one(&self, study: &Arc<DataSet>, series: Option<&Arc<DataSet>>, page: &mut Page<'_>) {
         if query::matches(self.query, study, series.map(Arc::as_ref), None) {
             page.take(Match { study: Arc::clone(study), series: series.cloned(), instance: None });
@@ -270,8 +306,18 @@ impl Search<'_> {
         }
         let mut instances = self.instances_of(snapshot, path)?;
         instances.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let heard_above = self.asked.as_ref().map(|asked| {
+            let mut hearing = asked.text.listen();
+            Asked::hear_row(&mut hearing, study);
+            Asked::hear_row(&mut hearing, series);
+            hearing
+        });
         for (_, instance) in instances {
-            if query::matches(self.query, study, Some(series), Some(&instance)) {
+            let has_words = heard_above.clone().is_none_or(|mut hearing| {
+                Asked::hear_instance(&mut hearing, &instance);
+                hearing.is_complete()
+            });
+            if has_words && query::matches(self.query, study, Some(series), Some(&instance)) {
                 page.take(Match {
                     study: Arc::clone(study),
                     series: Some(Arc::clone(series)),
@@ -292,7 +338,7 @@ impl Search<'_> {
         each_instance(snapshot, path, self.query.wants_whole_instances(), &mut |row, set| {
             let number = set.first_int(INSTANCE_NUMBER).unwrap_or(i64::MAX);
             found.push(((number, row.path.instance), set));
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(found)
     }
@@ -309,7 +355,7 @@ impl Search<'_> {
             hits.rows.into_iter().map(|hit| self.candidate_of(hit)).collect();
         let mut overlaid = 0;
         for (id, view) in &marked {
-            overlaid += self.overlaid(*id, view, &mut candidates);
+            overlaid += self.overlaid(&snapshot, *id, view, &mut candidates)?;
         }
         candidates.sort_by(|a, b| a.order.cmp(&b.order));
         for candidate in &candidates {
@@ -336,26 +382,38 @@ impl Search<'_> {
 
     /// Adds what matches of an overlaid study; the number of results if no key
     /// is left to be tried on instances.
-    fn overlaid(&self, id: u64, view: &Arc<Option<StudyView>>, candidates: &mut Vec<Candidate>) -> u64 {
-        let Some(study) = view.as_ref() else { return 0 };
+    fn overlaid(
+        &self,
+        snapshot: &Snapshot,
+        id: u64,
+        view: &Arc<Option<StudyView>>,
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<u64, ArchiveError> {
+        let Some(study) = view.as_ref() else { return Ok(0) };
         let before = candidates.len();
         if self.query.target == Level::Study {
-            if query::matches(self.query, &study.set, None, None) {
-                let order = order_of(self.query, &study.set, None, id, None);
+            let series: Vec<&DataSet> = study.series.iter().map(|series| &series.set).collect();
+            if query::matches(self.query, &study.set, None, None)
+                && let Some(rank) = self.rank(snapshot, &study.set, &series)?
+            {
+                let order = order_of(self.query, &study.set, None, id, None).ranked(self.query, rank);
                 let source = Source::View { study: Arc::clone(view), series: None };
                 candidates.push(Candidate { order, results: 1, source });
             }
         } else {
             for (position, series) in study.series.iter().enumerate() {
-                if query::matches(self.query, &study.set, Some(&series.set), None) {
+                if query::matches(self.query, &study.set, Some(&series.set), None)
+                    && let Some(rank) = self.rank(snapshot, &study.set, &[&series.set])?
+                {
                     let order = order_of(self.query, &study.set, Some(&series.set), id, Some(series.id));
+                    let order = order.ranked(self.query, rank);
                     let source = Source::View { study: Arc::clone(view), series: Some(position) };
                     let results = self.results_of(series.instances);
                     candidates.push(Candidate { order, results, source });
                 }
             }
         }
-        candidates.iter().skip(before).map(|candidate| candidate.results as u64).sum()
+        Ok(candidates.iter().skip(before).map(|candidate| candidate.results as u64).sum())
     }
 
     /// Results that a series makes if it matches, and its instances with it.
@@ -406,7 +464,7 @@ impl Search<'_> {
     }
 
     /// What is said of a match.
-    fn describe(&self, projection: &Projection, found: Match) -> DataSet {
+    fn describe(&self, projection: &Projection, found: Match) -> Result<DataSet, ArchiveError> {
         let Match { study, series, instance } = found;
         let mut said = projection.apply(&study, series.as_deref(), instance.as_ref());
         let mut url = self.base_url.to_owned();
@@ -425,7 +483,44 @@ impl Search<'_> {
             json::link(&mut said, &url);
         }
         said.put_text(RETRIEVE_URL, VR::UR, &url);
-        said
+        if let Some(text) = self.query.text.as_ref().filter(|text| text.snippet) {
+            let mut best = Best::new(text);
+            best.look_into(&study, Level::Study);
+            if let Some(series) = &series {
+                best.look_into(series, Level::Series);
+            }
+            match (&instance, &series) {
+                (Some(instance), _) => best.look_into(instance, Level::Instance),
+                (None, series) => self.look_below(&study, series.as_deref(), &mut best)?,
+            }
+            best.tell(&mut said);
+        }
+        Ok(said)
+    }
+
+    /// Looks for a snippet in the series of a study or in one series, and in
+    /// their instances.
+    fn look_below(
+        &self,
+        study: &DataSet,
+        series: Option<&DataSet>,
+        best: &mut Best<'_>,
+    ) -> Result<(), ArchiveError> {
+        let snapshot = self.core.catalog.read()?;
+        if let Some(path) = series.and_then(|series| series_path(study, series)) {
+            return best.look_into_series(&snapshot, &path);
+        }
+        let Some(uid) = study.first_text(STUDY_UID).and_then(|uid| StudyUid::parse(uid).ok()) else {
+            return Ok(());
+        };
+        let all = snapshot.series_of(&uid)?;
+        for series in &all {
+            best.look_into(&series.attributes, Level::Series);
+        }
+        for series in &all {
+            best.look_into_series(&snapshot, &series.path)?;
+        }
+        Ok(())
     }
 }
 

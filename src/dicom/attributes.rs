@@ -112,6 +112,12 @@ pub fn in_summary(tag: Tag) -> bool {
     of_every_level(tag) || matches!(row(tag), Some((Level::Instance, _)))
 }
 
+/// Is an attribute matched on instances?
+#[must_use]
+pub fn is_of_instance(tag: Tag) -> bool {
+    of_every_level(tag) || level(tag) == Level::Instance
+}
+
 #[must_use]
 pub fn is_private(tag: Tag) -> bool {
     tag.group() % 2 == 1

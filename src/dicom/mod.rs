@@ -12,6 +12,7 @@ pub mod frames;
 pub mod json;
 pub mod part10;
 pub mod plan;
+pub mod prose;
 pub mod query;
 pub mod reasons;
 pub mod source;

@@ -258,9 +258,15 @@ pub struct SearchParams {
     modalities_in_study: Option<String>,
     /// Attributes to return beside the default ones, or `all`
     includefield: Option<String>,
-    /// Match names by the beginnings of their parts
+    /// Match names by the beginnings of their parts, by their sound and with a letter or two wrong
     fuzzymatching: Option<bool>,
-    /// Attributes to order by, `-` before one for descending
+    /// Full text: words that are all found in a result, its levels above and below, whichever attribute says them
+    q: Option<String>,
+    /// With `q`: look into private attributes too
+    qprivate: Option<bool>,
+    /// With `q`: tell with each result where it was found, in private attributes of the creator `HILUM`
+    snippet: Option<bool>,
+    /// Attributes to order by, `-` before one for descending; with `q` the default is the rank
     orderby: Option<String>,
     /// Results at most
     limit: Option<u32>,

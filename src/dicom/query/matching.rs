@@ -196,7 +196,8 @@ impl Query {
         // A sequence may have been too large for the summary.
         let by_key = |key: &Key| key.level == Level::Instance && (outside(key.tag) || key.vr == VR::SQ);
         self.target == Level::Instance
-            && (self.keys.iter().any(by_key)
+            && (self.text.is_some()
+                || self.keys.iter().any(by_key)
                 || self.include.fields.iter().any(|path| path.first().is_some_and(|tag| outside(*tag))))
     }
 }

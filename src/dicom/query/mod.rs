@@ -4,7 +4,9 @@
 //! is the one predicate that decides what matches. The index only narrows the
 //! candidates down by the same tests.
 
+mod closeness;
 mod error;
+mod full_text;
 mod matching;
 mod moment;
 mod names;
@@ -18,7 +20,9 @@ mod wanted;
 
 use dicom_core::{Tag, VR};
 
+pub use closeness::{edits_allowed, is_fuzzy_match, sound};
 pub use error::{QueryError, Reason};
+pub use full_text::{Closeness, FullText, Hearing, Word};
 pub use matching::{each_text, is_empty, matches, matches_key};
 pub use moment::{normal_date, normal_datetime, normal_time};
 pub use names::{name_tokens, normal_name};
@@ -85,6 +89,9 @@ pub struct Query {
     /// All of them must match. A tag may occur more than once.
     pub keys: Vec<Key>,
     pub include: Include,
+    /// Words to be found in any text of a result (`q=`). Whoever asks
+    /// [`matches()`] has to ask [`FullText::hear`] too.
+    pub text: Option<FullText>,
     /// `fuzzymatching=true` was asked for; the [`NameTest`]s show it already.
     pub fuzzy: bool,
     /// The order of the results, most significant first, before the default
@@ -108,6 +115,7 @@ impl Query {
             target: resource.target(),
             keys: Vec::new(),
             include: Include::default(),
+            text: None,
             fuzzy: false,
             order: Vec::new(),
             offset: 0,
@@ -219,8 +227,9 @@ pub struct NameTest {
     /// Alphabetic, ideographic, phonetic.
     pub by_group: [Option<Pattern>; 3],
     /// With fuzzy matching: folded tokens, each of which must begin a token of
-    /// the name, whichever group it is in (`joh do` finds `John^Doe`). Where
-    /// there are any they decide alone, and the patterns are none.
+    /// the name, be written nearly like one or sound like one, whichever group it
+    /// is in (`joh do` finds `John^Doe`, see [`is_fuzzy_match`]). Where there are
+    /// any they decide alone, and the patterns are none.
     pub tokens: Vec<String>,
 }
 

@@ -2,7 +2,7 @@
 //! like to us): every component group is folded, spaces around its components
 //! and empty components at its end do not count.
 
-use super::{NameTest, Pattern};
+use super::{NameTest, Pattern, closeness::is_fuzzy_match};
 use crate::dicom::dataset::PersonName;
 use crate::dicom::fold::fold;
 
@@ -54,10 +54,7 @@ impl NameTest {
         }
         if !self.tokens.is_empty() {
             return self.tokens.iter().all(|wanted| {
-                groups
-                    .iter()
-                    .flat_map(|group| name_tokens(group))
-                    .any(|token| token.starts_with(wanted.as_str()))
+                groups.iter().flat_map(|group| name_tokens(group)).any(|token| is_fuzzy_match(wanted, token))
             });
         }
         let of_group = |pattern: &Pattern, group: &String| !group.is_empty() && pattern.matches(group);
@@ -130,8 +127,14 @@ mod tests {
             ("ohn", false),
             ("*ohn*", true),
             ("doe smith", false),
+            ("jhon", true),
+            ("jon", false),
         ] {
             assert_eq!(NameTest::parse(key, true).matches(&doe), expected, "{key}");
+        }
+        let muller = name("Müller^Jörg", "", "");
+        for key in ["Mueller", "MULLER", "Miller jorg", "Muler", "joerg mull"] {
+            assert!(NameTest::parse(key, true).matches(&muller), "{key}");
         }
     }
 }

@@ -9,11 +9,15 @@ use dicom_core::{Tag, VR};
 use super::error::{QueryError, Reason, printable};
 use super::values::{self, Flags, Tests, decode};
 use super::wanted::{Entry, Wanted};
-use super::{Include, Key, Level, Order, Query, Resource, Test, moment, range};
+use super::{FullText, Include, Key, Level, Order, Query, Resource, Test, moment, range};
 use crate::dicom::attributes::{self, PATH_DEPTH_MAX};
 
 /// Warnings in one answer.
 const WARNINGS_MAX: usize = 10;
+
+/// Bytes and words of a `q`.
+const TEXT_BYTES_MAX: usize = 1024;
+const WORDS_MAX: usize = 32;
 
 /// Attributes to order by.
 const ORDER_MAX: usize = 8;
@@ -55,6 +59,8 @@ pub fn parse(resource: Resource, raw_query: &str, options: &Options) -> Result<Q
         options,
         query: Query::new(resource),
         flags: Flags { values_max: options.values_max, ..Flags::default() },
+        private_text: false,
+        snippet: false,
         creators: BTreeMap::new(),
         keys: 0,
         ranges: Vec::new(),
@@ -69,7 +75,14 @@ pub fn parse(resource: Resource, raw_query: &str, options: &Options) -> Result<Q
         match name.as_str() {
             "includefield" => include.push(value),
             "orderby" => order.push(value),
-            "limit" | "offset" | "fuzzymatching" | "emptyvaluematching" | "multiplevaluematching" => {
+            "limit"
+            | "offset"
+            | "fuzzymatching"
+            | "emptyvaluematching"
+            | "multiplevaluematching"
+            | "q"
+            | "qprivate"
+            | "snippet" => {
                 if given.contains(&name) {
                     return Err(QueryError::at(&name, Reason::Twice));
                 }
@@ -82,6 +95,10 @@ pub fn parse(resource: Resource, raw_query: &str, options: &Options) -> Result<Q
                 Some(_) | None => parser.unknown(other)?,
             },
         }
+    }
+    if let Some(text) = &mut parser.query.text {
+        text.private = parser.private_text;
+        text.snippet = parser.snippet;
     }
     parser.attributes(wanted)?;
     parser.include(&include).map_err(|reason| QueryError::at("includefield", reason))?;
@@ -98,6 +115,9 @@ struct Parser<'a> {
     options: &'a Options,
     query: Query,
     flags: Flags,
+    /// `qprivate` and `snippet`, which may stand before `q`.
+    private_text: bool,
+    snippet: bool,
     /// Private creators, by the tag the client numbers them with.
     creators: BTreeMap<Tag, String>,
     keys: usize,
@@ -128,6 +148,17 @@ impl Parser<'_> {
                 self.query.fuzzy = self.flags.fuzzy;
             }
             "emptyvaluematching" => self.flags.empty = flag()?,
+            "q" => {
+                if value.len() > TEXT_BYTES_MAX {
+                    return Err(Reason::TooLong(TEXT_BYTES_MAX));
+                }
+                self.query.text = FullText::parse(&value);
+                if self.query.text.as_ref().is_some_and(|text| text.words.len() > WORDS_MAX) {
+                    return Err(Reason::TooMany(WORDS_MAX));
+                }
+            }
+            "qprivate" => self.private_text = flag()?,
+            "snippet" => self.snippet = flag()?,
             _ => self.flags.multiple = flag()?,
         }
         Ok(())

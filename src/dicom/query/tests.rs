@@ -229,11 +229,11 @@ fn keys_of_the_wrong_level() {
     let series = query(Resource::StudySeries, "PatientID=&InstanceNumber=");
     assert_eq!(series.include.fields, [vec![attributes::PATIENT_ID]]);
     assert!(series.keys.is_empty() && series.warnings.is_empty());
-    let unknown = query(Resource::Studies, "q=x&accept=a%2Fb&Jos%C3%A9=1");
+    let unknown = query(Resource::Studies, "color=x&accept=a%2Fb&Jos%C3%A9=1");
     assert_eq!(
         unknown.warnings,
         [
-            "The parameter q is not known. It has been ignored.",
+            "The parameter color is not known. It has been ignored.",
             "The parameter (unprintable) is no attribute that this archive knows. It has been ignored."
         ]
     );

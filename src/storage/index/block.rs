@@ -14,11 +14,15 @@ use tantivy::TantivyDocument;
 
 use super::schema::Fields;
 use super::terms::{self, Terms};
-use crate::dicom::attributes::{self, Level};
+use super::text::Texts;
+use crate::dicom::InstanceUid;
+use crate::dicom::attributes;
 use crate::dicom::dataset::DataSet;
 
 /// Terms of a block that is closed to further instances.
 const TERMS_FULL: usize = 100_000;
+/// Bytes of text of such a block.
+const TEXT_FULL: usize = 4 << 20;
 /// Terms from which on an instance adds only which attributes it has.
 const TERMS_MAX: usize = 200_000;
 
@@ -27,6 +31,7 @@ pub struct Block {
     study_id: u64,
     series_id: u64,
     terms: Terms,
+    texts: Texts,
     /// The instance taken in last: what the next one has in common with it is
     /// there already.
     last: DataSet,
@@ -39,7 +44,7 @@ impl Block {
         let mut terms = Terms::without_grams();
         terms.add(terms::A_BLOCK.to_owned());
         terms.add(terms::of_blocks(series_id));
-        Self { study_id, series_id, terms, last: DataSet::new() }
+        Self { study_id, series_id, terms, texts: Texts::default(), last: DataSet::new() }
     }
 
     /// Takes in the attributes of an instance, those of its study and series
@@ -56,6 +61,9 @@ impl Block {
             }
         }
         self.terms.add_pairs(&instance, tells_of_instance);
+        let mut texts = std::mem::take(&mut self.texts);
+        texts.add_set(&instance, |tag| tells_of_instance(tag) && !self.is_known(&instance, tag));
+        self.texts = texts;
         self.last = instance;
     }
 
@@ -69,7 +77,7 @@ impl Block {
     /// Whether further instances should go into another block.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.terms.len() >= TERMS_FULL
+        self.terms.len() >= TERMS_FULL || self.texts.bytes() >= TEXT_FULL
     }
 
     pub(super) fn into_document(self, fields: &Fields) -> TantivyDocument {
@@ -77,6 +85,7 @@ impl Block {
         doc.add_u64(fields.study, self.study_id);
         doc.add_u64(fields.series, self.series_id);
         self.terms.pour(&mut doc, fields);
+        self.texts.pour(&mut doc, fields);
         doc
     }
 }
@@ -84,6 +93,29 @@ impl Block {
 /// Whether an attribute is matched on instances. Their own UIDs are not: the
 /// catalog finds them.
 fn tells_of_instance(tag: Tag) -> bool {
-    let of_instance = attributes::of_every_level(tag) || attributes::level(tag) == Level::Instance;
-    of_instance && tag != attributes::SOP_INSTANCE_UID && !attributes::is_private_creator(tag)
+    attributes::is_of_instance(tag)
+        && tag != attributes::SOP_INSTANCE_UID
+        && !attributes::is_private_creator(tag)
+}
+
+/// The text of an encapsulated document: a document of the index of its own,
+/// that goes with the blocks of its series.
+pub struct DocumentText<'a> {
+    pub study_id: u64,
+    pub series_id: u64,
+    pub instance: &'a InstanceUid,
+    pub text: &'a str,
+}
+
+impl DocumentText<'_> {
+    pub(super) fn into_document(self, fields: &Fields) -> TantivyDocument {
+        let mut doc = TantivyDocument::with_capacity(self.text.len() + 256);
+        doc.add_u64(fields.study, self.study_id);
+        doc.add_u64(fields.series, self.series_id);
+        doc.add_text(fields.terms, terms::of_blocks(self.series_id));
+        doc.add_text(fields.terms, terms::of_document(self.series_id, self.instance));
+        doc.add_text(fields.text, self.text);
+        doc.add_text(fields.document, self.text);
+        doc
+    }
 }

@@ -4,6 +4,7 @@
 //! the search is no longer exact and the caller checks every candidate with
 //! [`crate::dicom::query::matches`]. The terms are those of `terms.rs`.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use dicom_core::{Tag, VR};
@@ -19,8 +20,11 @@ use super::grams::{self, Need};
 use super::ladder::{self, Cover, Rungs, Stretch};
 use super::schema::Fields;
 use super::terms;
+use super::text::near;
 use crate::dicom::attributes;
-use crate::dicom::query::{Key, Level, NameTest, Part, Pattern, Query, Range, Test};
+use crate::dicom::query::{
+    Key, Level, NameTest, Part, Pattern, Query, Range, Test, edits_allowed, is_fuzzy_match, sound,
+};
 
 /// Characters at the start of a pattern that make a walk over all values that
 /// begin so worth while.
@@ -182,16 +186,14 @@ impl<'a> Clauses<'a> {
     }
 
     fn unanswered(&mut self, path: &str) -> Asked {
-        self.exact = false;
-        Asked::All(vec![self.term(&terms::present(path))])
+        Asked::All(vec![self.unread(path)])
     }
 
     fn name(&mut self, path: &str, name: &NameTest) -> Asked {
         if !name.tokens.is_empty() {
             // One name must have all of them, not two names together.
             self.exact &= name.tokens.len() == 1;
-            let words = name.tokens.iter().map(|token| terms::word(path, token));
-            return Asked::All(words.map(|word| begins(self.fields.terms, &word)).collect());
+            return Asked::All(name.tokens.iter().map(|token| self.fuzzy(path, token)).collect());
         }
         let mut questions: Vec<Box<dyn Question>> = Vec::new();
         for pattern in name.by_group.iter().flatten() {
@@ -201,6 +203,47 @@ impl<'a> Clauses<'a> {
         }
         questions.extend(name.any_group.iter().map(|pattern| self.pattern(path, pattern)));
         if questions.is_empty() { self.unanswered(path) } else { Asked::All(questions) }
+    }
+
+    /// A word of a name that begins so, sounds so, or is written nearly so.
+    fn fuzzy(&mut self, path: &str, token: &str) -> Box<dyn Question> {
+        let mut questions = vec![begins(self.fields.terms, &terms::word(path, token))];
+        if let Some(code) = sound(token) {
+            questions.push(self.term(&terms::sounds(path, &code)));
+        }
+        let edits = edits_allowed(token);
+        if edits > 0 {
+            match self.near(path, token, edits) {
+                Ok(near) => questions.push(self.one_of(near.into_iter())),
+                // Only a superset then: every name.
+                Err(_) => questions.push(self.unread(path)),
+            }
+        }
+        any(questions)
+    }
+
+    /// The terms of words that differ in so many letters.
+    fn near(&self, path: &str, token: &str, edits: u8) -> tantivy::Result<BTreeSet<String>> {
+        let mut found = BTreeSet::new();
+        let beginning = terms::word(path, "");
+        let automaton = near(Term::from_field_text(self.fields.terms, &terms::word(path, token)), edits)?;
+        for segment in self.searcher.segment_readers() {
+            let inverted = segment.inverted_index(self.fields.terms)?;
+            let mut stream = inverted.terms().search(&automaton).into_stream()?;
+            while stream.advance() {
+                let Ok(term) = std::str::from_utf8(stream.key()) else { continue };
+                // The letters that differ may be of the path.
+                if term.strip_prefix(&beginning).is_some_and(|other| is_fuzzy_match(token, other)) {
+                    found.insert(term.to_owned());
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn unread(&mut self, path: &str) -> Box<dyn Question> {
+        self.exact = false;
+        self.term(&terms::present(path))
     }
 
     /// An item in which all keys match: at least, items in which each does.

@@ -20,6 +20,7 @@ mod schema;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod text;
 mod view;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +33,7 @@ use tantivy::directory::MmapDirectory;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError, Term};
 
-pub use block::Block;
+pub use block::{Block, DocumentText};
 pub use order::{COLUMNS, Column, Kind, SortKey, order_of, sortable};
 pub use view::View;
 
@@ -41,9 +42,10 @@ use crate::dicom::dataset::DataSet;
 use crate::dicom::query::{Level, Query};
 use schema::Fields;
 use terms::Terms;
+use text::Texts;
 
 /// The version of what is in the index. An index of another one is built anew.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// What the payload of a commit begins with.
 const PAYLOAD: &str = "hilum-index";
 
@@ -277,7 +279,18 @@ impl Index {
         })
     }
 
-    /// Forgets all blocks of a series. Seen after the next commit.
+    /// Takes in the text of an encapsulated document. Seen after the next commit.
+    ///
+    /// # Errors
+    /// If the index failed: all since [`Self::committed_seq`] is lost.
+    pub fn put_document(&self, document: DocumentText<'_>) -> Result<(), IndexError> {
+        self.write(|writer| {
+            writer.add_document(document.into_document(&self.fields))?;
+            Ok(())
+        })
+    }
+
+    /// Forgets all blocks of a series, and the texts of its documents. Seen after the next commit.
     ///
     /// # Errors
     /// If the index failed: all since [`Self::committed_seq`] is lost.
@@ -334,6 +347,7 @@ impl Index {
         terms.add(terms::of_study(study.uid));
         terms.add_set(study.set);
         terms.pour(&mut doc, &self.fields);
+        self.add_texts(&mut doc, study.set);
         doc
     }
 
@@ -353,7 +367,14 @@ impl Index {
             terms.add(terms::text(&sop_class, uid));
         }
         terms.pour(&mut doc, &self.fields);
+        self.add_texts(&mut doc, series.set);
         doc
+    }
+
+    fn add_texts(&self, doc: &mut TantivyDocument, set: &DataSet) {
+        let mut texts = Texts::default();
+        texts.add_set(set, |_| true);
+        texts.pour(doc, &self.fields);
     }
 
     fn add_columns(&self, doc: &mut TantivyDocument, level: Level, set: &DataSet) {

@@ -174,9 +174,34 @@ pub(super) fn rank(number: Option<u64>, descending: bool) -> u64 {
     }
 }
 
+/// Whether a search is ordered by how well its words are found: where it asks
+/// for words, and for no order.
+pub(super) fn is_by_rank(query: &Query) -> bool {
+    query.text.is_some() && query.order.is_empty()
+}
+
+/// A rank as it is compared: the highest first.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank is positive and small")]
+pub(super) fn of_rank(score: f32) -> u64 {
+    u64::MAX - (f64::from(score.max(0.0)) * 65536.0) as u64
+}
+
 /// A place in the order of results. Keys of one query compare; others mean nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SortKey(Box<[u8]>);
+
+impl SortKey {
+    /// The key of a result with this rank: in a search ordered by rank that
+    /// comes before all else.
+    #[must_use]
+    pub fn ranked(self, query: &Query, score: f32) -> Self {
+        if !is_by_rank(query) {
+            return self;
+        }
+        let bytes = of_rank(score).to_be_bytes().into_iter().chain(self.0);
+        Self(bytes.collect())
+    }
+}
 
 impl Ord for SortKey {
     fn cmp(&self, other: &Self) -> Ordering {
@@ -218,7 +243,8 @@ impl SortKeyWriter {
 }
 
 /// The place of a study, or of a series of it, in the order of a search: the
-/// same that [`super::View::search`] gives once the index holds it.
+/// same that [`super::View::search`] gives once the index holds it, but for the
+/// rank, see [`SortKey::ranked`].
 #[must_use]
 pub fn order_of(
     query: &Query,

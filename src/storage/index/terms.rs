@@ -11,6 +11,7 @@
 //! | `P?` | there is a value that is not empty |
 //! | `P=text` | a value, as it is; of PN a component group, folded. Not of dates and numbers |
 //! | `P~text` | a word of a PN, folded |
+//! | `P%code` | how a word of a PN sounds |
 //! | `P#number` | a value of a numeric VR, `P#f` one of single precision |
 //! | `P@0digits` | a date or time, by rungs, see `ladder.rs` |
 //! | `P!` | there is more than could be indexed: always a candidate |
@@ -27,12 +28,12 @@ use tantivy::TantivyDocument;
 use super::grams::{END, SEPARATOR, START};
 use super::ladder::{self, Rungs};
 use super::schema::Fields;
-use crate::dicom::StudyUid;
 use crate::dicom::attributes::{self, PATH_DEPTH_MAX};
 use crate::dicom::dataset::{DataSet, Element, PersonName, Value};
 use crate::dicom::query::{
-    each_text, is_empty, name_tokens, normal_date, normal_datetime, normal_name, normal_time,
+    each_text, is_empty, name_tokens, normal_date, normal_datetime, normal_name, normal_time, sound,
 };
+use crate::dicom::{InstanceUid, StudyUid};
 
 /// Every document of a study has this term.
 pub(super) const A_STUDY: &str = "study";
@@ -50,6 +51,11 @@ pub(super) fn of_study(study: &StudyUid) -> String {
 /// The term that all blocks of a series have in common.
 pub(super) fn of_blocks(series_id: u64) -> String {
     format!("block {series_id:x}")
+}
+
+/// The term of the text of one encapsulated document.
+pub(super) fn of_document(series_id: u64, instance: &InstanceUid) -> String {
+    format!("document {series_id:x} {instance}")
 }
 
 /// Characters of a value that is indexed; LO and each group of a PN have 64.
@@ -100,6 +106,10 @@ pub(super) fn overflow(path: &str) -> String {
 
 pub(super) fn text(path: &str, value: &str) -> String {
     format!("{path}{SEPARATOR}{value}")
+}
+
+pub(super) fn sounds(path: &str, code: &str) -> String {
+    format!("{path}%{code}")
 }
 
 pub(super) fn word(path: &str, value: &str) -> String {
@@ -334,6 +344,9 @@ impl Terms {
         self.add(term);
         for token in name_tokens(&normal) {
             self.add(word(path, token));
+            if let Some(code) = sound(token) {
+                self.add(sounds(path, &code));
+            }
         }
     }
 

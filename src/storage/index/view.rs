@@ -4,15 +4,17 @@
 use std::collections::{BinaryHeap, HashMap};
 
 use tantivy::columnar::{Column as FastColumn, StrColumn};
-use tantivy::query::{BooleanQuery, EnableScoring, Query as Question, TermSetQuery};
-use tantivy::schema::Field;
-use tantivy::{DocId, Searcher, SegmentReader, Term};
+use tantivy::query::{BooleanQuery, EnableScoring, Query as Question, TermQuery, TermSetQuery};
+use tantivy::schema::{Field, IndexRecordOption, Value};
+use tantivy::{DocAddress, DocId, Searcher, SegmentReader, TantivyDocument, Term};
 
 use super::clause::{self, Compiled};
-use super::order::{PARTS_MAX, Plan, SortKeyWriter, rank};
+use super::order::{PARTS_MAX, Plan, SortKeyWriter, is_by_rank, of_rank, rank};
 use super::schema::{Fields, INSTANCES, SERIES, STUDY};
-use super::{Hit, Hits, IndexError};
-use crate::dicom::query::{Level, Query};
+use super::text::{self, Ranks};
+use super::{Hit, Hits, IndexError, terms};
+use crate::dicom::InstanceUid;
+use crate::dicom::query::{FullText, Level, Query};
 
 /// Studies or series up to which hits are found by their ids instead of looking
 /// at all documents.
@@ -45,6 +47,15 @@ impl View {
         let Compiled { mut own, studies, blocks, exact } =
             clause::compile(query, &self.fields, &self.searcher)?;
         let mut hits = Hits { rows: Vec::new(), total: 0, instances: 0, exact };
+        let ranks = match &query.text {
+            Some(asked) => Some(text::ranks(&self.searcher, &self.fields, asked, query.target, skip)?),
+            None => None,
+        };
+        if let Some(ranks) = &ranks {
+            own = self.with_rarest(own, ranks);
+            // Which instance of a series has a word is not known.
+            hits.exact &= query.target != Level::Instance;
+        }
         let mut within = Within::default();
         if let Some(studies) = studies {
             let ids = self.ids(STUDY, studies.as_ref(), skip)?;
@@ -55,7 +66,8 @@ impl View {
             own = within.restrict(own, self.fields.series, ids, |within| &mut within.series);
         }
         let plan = Plan::of(query);
-        let keep = if exact { need } else { self.candidates_max };
+        let by_rank = is_by_rank(query);
+        let keep = if hits.exact { need } else { self.candidates_max };
         let weight = own.weight(EnableScoring::disabled_from_searcher(&self.searcher))?;
         for segment in self.searcher.segment_readers() {
             let mut columns = Columns::open(segment, &plan)?;
@@ -66,23 +78,78 @@ impl View {
                     if skip(study) || !within.holds(study, || columns.series.first(doc)) {
                         continue;
                     }
+                    let score = match &ranks {
+                        Some(ranks) => {
+                            let Some(score) = ranks.of(study, columns.series.first(doc)) else { continue };
+                            of_rank(score)
+                        }
+                        None => 0,
+                    };
                     hits.total += 1;
                     if query.target == Level::Instance {
                         hits.instances += columns.instances.first(doc).unwrap_or_default();
                     }
-                    top.offer(&columns, study, doc);
+                    top.offer(&columns, if by_rank { score } else { 0 }, study, doc);
                 }
             })?;
-            if !exact && hits.total > self.candidates_max as u64 {
+            if !hits.exact && hits.total > self.candidates_max as u64 {
                 return Err(IndexError::TooBroad { candidates_max: self.candidates_max });
             }
             for found in top.heap {
-                hits.rows.push(columns.hit(&found)?);
+                hits.rows.push(columns.hit(&found, by_rank)?);
             }
             hits.rows.sort_unstable_by(|a, b| a.order.cmp(&b.order));
             hits.rows.truncate(keep);
         }
         Ok(hits)
+    }
+
+    /// Where a word of the search is rare, only what has it is looked at.
+    fn with_rarest(&self, own: Box<dyn Question>, ranks: &Ranks) -> Box<dyn Question> {
+        let (studies, series) = ranks.rarest();
+        if studies.len() + series.len() > IDS_FEW {
+            return own;
+        }
+        let of = |field, ids: Vec<u64>| -> Box<dyn Question> {
+            Box::new(TermSetQuery::new(ids.into_iter().map(|id| Term::from_field_u64(field, id))))
+        };
+        let having = vec![of(self.fields.study, studies), of(self.fields.series, series)];
+        Box::new(BooleanQuery::intersection(vec![own, Box::new(BooleanQuery::union(having))]))
+    }
+
+    /// How much each word of a search adds to the rank of what is not in the
+    /// index yet.
+    ///
+    /// # Errors
+    /// The index does not read.
+    pub fn rarity(&self, asked: &FullText) -> Result<Vec<f32>, IndexError> {
+        Ok(text::rarity(&self.searcher, &self.fields, asked)?)
+    }
+
+    /// The text of an encapsulated document.
+    ///
+    /// # Errors
+    /// The index does not read.
+    pub fn document_text(
+        &self,
+        series_id: u64,
+        instance: &InstanceUid,
+    ) -> Result<Option<String>, IndexError> {
+        let term = Term::from_field_text(self.fields.terms, &terms::of_document(series_id, instance));
+        let question = TermQuery::new(term, IndexRecordOption::Basic);
+        let weight = question.weight(EnableScoring::disabled_from_searcher(&self.searcher))?;
+        for (number, segment) in (0..).zip(self.searcher.segment_readers()) {
+            let mut found = None;
+            weight.for_each_no_score(segment, &mut |docs| {
+                found = docs.iter().copied().find(|doc| !segment.is_deleted(*doc)).or(found);
+            })?;
+            if let Some(doc) = found {
+                let doc: TantivyDocument = self.searcher.doc(DocAddress::new(number, doc))?;
+                let text = doc.get_first(self.fields.document).and_then(|value| value.as_str());
+                return Ok(text.map(str::to_owned));
+            }
+        }
+        Ok(None)
     }
 
     /// The ids of studies or series, by the name of their column, in the
@@ -145,6 +212,8 @@ impl Within {
 /// What stands in the order of one segment; texts as their ordinals in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Found {
+    /// Of how well words are found, where that is the order.
+    score: u64,
     ranks: [u64; PARTS_MAX],
     study: u64,
     series: u64,
@@ -159,17 +228,17 @@ struct Top {
 }
 
 impl Top {
-    fn offer(&mut self, columns: &Columns, study: u64, doc: DocId) {
+    fn offer(&mut self, columns: &Columns, score: u64, study: u64, doc: DocId) {
         if self.heap.len() < self.keep {
-            self.heap.push(columns.found(study, doc));
+            self.heap.push(columns.found(score, study, doc));
             return;
         }
         let Some(mut last) = self.heap.peek_mut() else { return };
         // Most are beaten by the first part already.
-        if columns.rank(0, doc) > last.ranks[0] {
+        if (score, columns.rank(0, doc)) > (last.score, last.ranks[0]) {
             return;
         }
-        let found = columns.found(study, doc);
+        let found = columns.found(score, study, doc);
         if found < *last {
             *last = found;
         }
@@ -228,17 +297,20 @@ impl<'a> Columns<'a> {
         rank(value, descending)
     }
 
-    fn found(&self, study: u64, doc: DocId) -> Found {
+    fn found(&self, score: u64, study: u64, doc: DocId) -> Found {
         let mut ranks = [0; PARTS_MAX];
         for (part, rank) in ranks.iter_mut().enumerate().take(self.parts.len()) {
             *rank = self.rank(part, doc);
         }
-        Found { ranks, study, series: self.series.first(doc).unwrap_or_default(), doc }
+        Found { score, ranks, study, series: self.series.first(doc).unwrap_or_default(), doc }
     }
 
     /// A hit with an order that holds beyond the segment.
-    fn hit(&mut self, found: &Found) -> tantivy::Result<Hit> {
+    fn hit(&mut self, found: &Found, by_rank: bool) -> tantivy::Result<Hit> {
         let mut key = SortKeyWriter::default();
+        if by_rank {
+            key.rank(found.score);
+        }
         for ((part, wanted), rank) in self.parts.iter().zip(&self.plan.parts).zip(found.ranks) {
             match part {
                 FastPart::Text(column) => {

@@ -3,6 +3,7 @@
 mod anything;
 mod dialects;
 mod fields;
+mod full_text;
 mod matching;
 mod paging;
 mod patients;
