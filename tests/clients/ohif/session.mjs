@@ -47,6 +47,8 @@ const OTHERS = [
 /** Images that the viewer decodes itself, or in colour: painted at all is enough. */
 const DECODED = { 'JPEG 2000': 'RG3_J2KI.dcm', 'JPEG Lossless': 'JPEG-LL.dcm', colour: 'examples_rgb_color.dcm' };
 
+const UPLOADED = 'JPGExtended.dcm';
+
 /** Interpolation and a window take some of the likeness; another image has none. */
 const LIKE = 0.94;
 
@@ -264,6 +266,22 @@ async function shaded(page, name) {
   return `painted in ${shades} shades`;
 }
 
+/** A file chosen in the viewer's own dialog is stored, and in the list. */
+async function upload(page, all) {
+  await page.goto(page.url().split('?')[0], { waitUntil: 'domcontentloaded' });
+  await until('the study list', async () => (await count(page)) === all);
+  await dismiss(page);
+  await page.getByText('Upload', { exact: true }).click();
+  const stored = page.waitForResponse(answer => answer.request().method() === 'POST' && answer.url().startsWith(dicomweb));
+  await page.locator('input[type="file"]').first().setInputFiles(path.join(fixtures, UPLOADED));
+  const answer = await stored;
+  assert.equal(answer.status(), 200, await answer.text());
+  await page.screenshot({ path: path.join(pictures, 'upload.png') });
+  await page.goto(page.url().split('?')[0], { waitUntil: 'domcontentloaded' });
+  await until('the uploaded study', async () => (await count(page)) === all + 1);
+  console.log(`upload: ${UPLOADED} is stored and listed`);
+}
+
 await store();
 const viewer = await serve(path.resolve(dist), dicomweb, Number(port));
 const browser = await chromium.launch({
@@ -286,6 +304,8 @@ try {
   for (const [name, file] of Object.entries(DECODED)) {
     await open(page, viewer.url, name, file, () => shaded(page, name));
   }
+  await page.goto(viewer.url, { waitUntil: 'domcontentloaded' });
+  await upload(page, all);
   console.log('OHIF: no difference');
 } finally {
   await browser.close();
