@@ -47,7 +47,7 @@ const OTHERS = [
 /** Images that the viewer decodes itself, or in colour: painted at all is enough. */
 const DECODED = { 'JPEG 2000': 'RG3_J2KI.dcm', 'JPEG Lossless': 'JPEG-LL.dcm', colour: 'examples_rgb_color.dcm' };
 
-const UPLOADED = 'JPGExtended.dcm';
+const UPLOADED = 'examples_palette.dcm';
 
 /** Interpolation and a window take some of the likeness; another image has none. */
 const LIKE = 0.94;
