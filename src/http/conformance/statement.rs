@@ -8,7 +8,7 @@ use super::{
     tables::{limits, media_types, parameters, reasons, statuses, transactions, transfer_syntaxes},
     unsupported::UNSUPPORTED,
 };
-use crate::config::{Config, DEFAULTS};
+use crate::config::{Config, DEFAULTS, Duplicates};
 
 pub(super) const TITLE: &str = "Hilum: DICOM Conformance Statement";
 
@@ -85,7 +85,8 @@ fn model(page: &mut Page) {
         "The bytes of an instance stay as they came; nothing is coerced unless the configuration says so.",
         "What a store acknowledged, the next search and retrieval show.",
         "A deleted study, series or instance answers 410 from then on; one that was never there answers 404.",
-        "A SOP Instance UID that comes again with the same bytes is a success and stored once.",
+        "A SOP Instance UID that comes again with the same bytes is a success and stored once; what happens to other \
+         bytes is configured (`store.duplicates`).",
     ]);
 }
 
@@ -155,6 +156,15 @@ fn store(page: &mut Page, resources: &[Resource], config: &Config) {
         "Files are taken without a preamble or meta information, in any transfer syntax, and with faults that do not \
          keep their attributes from being read; a warning names what departs from the standard.",
         "Conformance to the IOD is not checked beyond the four UIDs.",
+        match config.store.duplicates {
+            Duplicates::Reject => "A SOP Instance UID that is stored with other bytes is refused (0111H).",
+            Duplicates::Replace => {
+                "A SOP Instance UID that is stored with other bytes takes their place; these stay as a version."
+            }
+            Duplicates::Keep => {
+                "A SOP Instance UID that is stored with other bytes is kept as a version beside these, with a warning."
+            }
+        },
     ]);
     page.heading(4, "Failure and warning reasons");
     page.table(&["Code", "Decimal", "Kind", "Meaning"], reasons());
@@ -193,6 +203,36 @@ fn negotiation(page: &mut Page) {
         "Without a transfer-syntax parameter Explicit VR Little Endian is meant, with `*` what is stored.",
         "Who accepts `*/*` gets the default of the resource: DICOM files or bytes as multipart, DICOM JSON.",
     ]);
+    page.heading(4, "Header fields");
+    page.table(
+        &["Field", "In", "Use"],
+        [
+            (
+                "Accept, Accept-Charset",
+                "requests",
+                "as above; JSON, XML and text are UTF-8 whatever is asked for",
+            ),
+            ("Accept-Encoding", "requests", "`gzip` and `zstd` for JSON, XML and text"),
+            ("If-None-Match", "requests", "with the entity tag of a retrieval: 304"),
+            (
+                "Range, If-Range",
+                "requests",
+                "one range of bytes of a retrieval: 206, or 416 if it lies outside",
+            ),
+            ("Content-Type, Content-Length, Transfer-Encoding", "requests", "of a body, in either framing"),
+            ("Expect", "requests", "`100-continue`"),
+            ("Forwarded, X-Forwarded-*", "requests", "from trusted proxies: the address of the server"),
+            ("X-Request-Id", "both", "the id of a request in the log, given by the client or made up"),
+            ("Content-Location", "responses", "the resource that a body or a part is"),
+            ("Location", "responses", "what was created"),
+            ("ETag, Vary", "responses", "of every retrieval"),
+            ("Warning", "responses", "`299`, what the client should know: more results, ignored parameters"),
+            ("X-Total-Count", "responses", "of a search: all matches"),
+            ("Retry-After", "responses", "with 202 and 503, in seconds"),
+            ("Allow", "responses", "with 405, and of `OPTIONS`"),
+        ]
+        .map(|row: (&str, &str, &str)| vec![row.0.to_owned(), row.1.to_owned(), row.2.to_owned()]),
+    );
 }
 
 fn unsupported(page: &mut Page) {

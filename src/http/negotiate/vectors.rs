@@ -43,7 +43,7 @@ fn part(form: Form, name: &str, transfer_syntax: &str, how: How) -> Option<(Form
 use Form::{Multipart, Single};
 
 #[test]
-fn v01_a_missing_accept_is_everything_or_with_strict_nothing() {
+fn neg_01_15_v01_a_missing_accept_is_everything_or_nothing() {
     assert_eq!(Accept::read([], [], true).err(), Some(NegotiateError::NotAcceptable));
     let lenient = Accept::read([], [], false).expect("lenient");
     assert_eq!(
@@ -53,7 +53,7 @@ fn v01_a_missing_accept_is_everything_or_with_strict_nothing() {
 }
 
 #[test]
-fn v02_to_v10_frames() {
+fn neg_15_v02_to_v10_frames() {
     let octets = "application/octet-stream";
     let decoded = part(Multipart, octets, EXPLICIT_LITTLE, How::Decoded);
     let jp2 = part(Multipart, "image/jp2", J2K, How::Stored);
@@ -137,7 +137,7 @@ fn v02_to_v10_frames() {
 }
 
 #[test]
-fn v11_to_v15_instances() {
+fn neg_15_v11_to_v15_instances() {
     let dicom = "application/dicom";
     let cases = [
         ("application/dicom", J2K, Items::One, part(Single, dicom, EXPLICIT_LITTLE, How::Decoded)),
@@ -246,7 +246,7 @@ fn what_cannot_be_decoded() {
 }
 
 #[test]
-fn v16_to_v19_metadata() {
+fn neg_14_15_v16_to_v19_metadata() {
     use DataSetMedia::{Json, XmlParts};
     let cases = [
         ("application/json", Some(Json)),
@@ -280,7 +280,7 @@ fn v16_to_v19_metadata() {
 }
 
 #[test]
-fn v20_to_v25_rendered() {
+fn neg_04_15_v20_to_v25_rendered() {
     use Rendered::{Gif, Html, Jpeg, PlainText, Png, Xml};
     let image = [Jpeg, Png, Gif];
     let best = |accept: Result<Accept, NegotiateError>, offers: &[Rendered], items| {
@@ -318,7 +318,7 @@ fn v20_to_v25_rendered() {
 }
 
 #[test]
-fn v27_documents() {
+fn neg_15_v27_documents() {
     let pdf = Stored {
         transfer_syntax: EXPLICIT_LITTLE,
         content: Content::Document("application/pdf"),
@@ -344,7 +344,7 @@ fn v27_documents() {
 }
 
 #[test]
-fn v28_uri_service() {
+fn neg_15_v28_uri_service() {
     use Rendered::{Jpeg, Png};
     let offers = [Jpeg, Png];
     let uri = |header, kind| with_param(header, kind).and_then(|accept| accept.uri_service(&offers));
@@ -406,7 +406,7 @@ mod properties {
 
     proptest! {
         #[test]
-        fn what_the_standard_bars_never_leaves(
+        fn gen_07_what_the_standard_bars_never_leaves(
             members in prop::collection::vec(member(), 0..5),
             own in prop::sample::select(TABLE.iter().map(|row| row.uid).chain(["1.3.6.1.4.1.5962.300.2"]).collect::<Vec<_>>()),
             one in any::<bool>(),

@@ -106,7 +106,7 @@ fn ret_03_neg_03_instances_in_either_form() {
 }
 
 #[test]
-fn neg_01_the_accept_parameter_wins() {
+fn neg_01_ret_13_the_accept_parameter_wins() {
     let hilum = server();
     let ask = |accept: &str, param: &str| {
         let path = format!("{PATH}/frames/1?accept={param}");
