@@ -91,6 +91,9 @@ pub struct Limits {
     pub queue_max: usize,
     pub results_max: usize,
     pub request_frames_max: usize,
+    pub zip_instances_max: usize,
+    #[serde(with = "bytes")]
+    pub zip_list_bytes_max: u64,
 }
 
 /// What is promised of stored instances, and for how long.
@@ -320,6 +323,9 @@ impl Config {
             ("limits.queue_max", limits.queue_max > 0),
             ("limits.results_max", limits.results_max > 0),
             ("limits.request_frames_max", limits.request_frames_max > 0),
+            // Names on a medium number the instances with six digits.
+            ("limits.zip_instances_max", (1..=999_999).contains(&limits.zip_instances_max)),
+            ("limits.zip_list_bytes_max", limits.zip_list_bytes_max > 0),
             ("limits.upload_memory_bytes_max", limits.upload_memory_bytes_max >= self.store.small_bytes_max),
             ("index.writer_bytes", self.index.writer_bytes >= 15 << 20),
         ];
@@ -328,6 +334,7 @@ impl Config {
                 let why = match key {
                     "limits.upload_memory_bytes_max" => "must be at least store.small_bytes_max",
                     "index.writer_bytes" => "must be at least 15 MiB",
+                    "limits.zip_instances_max" => "must be 1 to 999,999",
                     _ => "must be above 0: there is always a limit; name a high one to have none in practice",
                 };
                 return Err(ConfigError::Refused { key, why: why.to_owned() });

@@ -3,7 +3,11 @@
 //! list; a reader takes it piece by piece, so that a study of any size needs
 //! the memory of one read.
 
-use std::{collections::VecDeque, ops::Range, sync::Arc};
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::{Bytes, BytesMut};
 
@@ -36,6 +40,34 @@ enum Origin {
     /// A file that is converted again when its turn comes, so that the answer
     /// for a long series does not hold the conversion of all of it.
     Later(Arc<(InstanceRow, FileForm)>),
+    /// The CRC-32 of such a file.
+    Checksum(Arc<Checksum>),
+}
+
+/// The CRC-32 of a file that is converted when its turn comes: computed when it
+/// is first sent, for a zip file says it twice.
+pub struct Checksum {
+    row: InstanceRow,
+    form: FileForm,
+    crc: OnceLock<u32>,
+}
+
+impl Checksum {
+    pub(super) fn new(row: InstanceRow, form: FileForm) -> Self {
+        Self { row, form, crc: OnceLock::new() }
+    }
+
+    fn bytes(&self, core: &Core) -> Result<[u8; 4], ArchiveError> {
+        if let Some(crc) = self.crc.get() {
+            return Ok(crc.to_le_bytes());
+        }
+        let mut hasher = crc32fast::Hasher::new();
+        let mut file = core.file(&self.row, self.form)?;
+        while let Some(bytes) = file.next(core)? {
+            hasher.update(&bytes);
+        }
+        Ok(self.crc.get_or_init(|| hasher.finalize()).to_le_bytes())
+    }
 }
 
 #[derive(Clone)]
@@ -60,7 +92,7 @@ impl Piece {
             Origin::Memory(bytes) => {
                 Some(bytes.slice(in_memory(self.range.start)..in_memory(self.range.end)))
             }
-            Origin::Stored(_) | Origin::Inflated(_) | Origin::Later(_) => None,
+            Origin::Stored(_) | Origin::Inflated(_) | Origin::Later(_) | Origin::Checksum(_) => None,
         }
     }
 }
@@ -113,6 +145,11 @@ impl Pieces {
             swap: 1,
             phase: 0,
         });
+    }
+
+    /// Four bytes, little endian.
+    pub fn push_checksum(&mut self, checksum: &Arc<Checksum>) {
+        self.push(Piece { origin: Origin::Checksum(Arc::clone(checksum)), range: 0..4, swap: 1, phase: 0 });
     }
 
     pub fn append(&mut self, other: Pieces) {
@@ -239,6 +276,10 @@ fn read(core: &Core, piece: &Piece, range: Range<u64>) -> Result<Bytes, ArchiveE
             let mut bytes = vec![0; in_memory(range.end - range.start)];
             inflated.read_exact_at(&mut bytes, range.start).map_err(ArchiveError::Io)?;
             Ok(bytes.into())
+        }
+        Origin::Checksum(checksum) => {
+            let bytes = checksum.bytes(core)?;
+            Ok(Bytes::copy_from_slice(&bytes[in_memory(range.start)..in_memory(range.end)]))
         }
         Origin::Later(_) => Ok(Bytes::new()),
     }

@@ -7,18 +7,21 @@ use std::{ops::Range, sync::Arc};
 
 use super::{
     Archive, ArchiveError, Core,
-    pieces::{Pieces, StoredFile},
+    pieces::{Checksum, Pieces, StoredFile},
 };
 use crate::{
     auth::Permit,
     dicom::{
-        FrameSpan, InstancePath, SeriesPath, StudyUid, Tag, attributes, json,
+        DataSet, FrameSpan, InstancePath, InstanceUid, SeriesPath, StudyUid, Tag, attributes, json,
         part10::{self, Inflated},
         source::Source,
         transcode::{self, Segment},
         transfer_syntax,
     },
-    storage::catalog::{Form, Frames, InstanceRow, Snapshot, Target},
+    storage::{
+        CHUNK_BYTES,
+        catalog::{Form, Frames, InstanceRow, Snapshot, Target},
+    },
 };
 
 /// Rows read at once.
@@ -74,6 +77,12 @@ pub struct BulkValue {
     /// Bytes of the document, which lacks the padding of the value; of anything
     /// else, of the value.
     pub document_bytes: u64,
+}
+
+/// The CRC-32 of a file in one of its forms.
+pub enum Crc {
+    Known(u32),
+    Later(Arc<Checksum>),
 }
 
 /// The archive at one moment, for one visit to the pool: a request looks its
@@ -150,6 +159,42 @@ impl View<'_> {
     /// When a storage fails.
     pub fn file(&self, row: &InstanceRow, form: FileForm) -> Result<Pieces, ArchiveError> {
         self.core.file_later(&self.snapshot, row, form)
+    }
+
+    /// The CRC-32 of a file in one of its forms. Of one that goes out as it is
+    /// stored it follows from the checksums of its chunks, without a read.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub fn crc(&self, row: &InstanceRow, form: FileForm) -> Result<Crc, ArchiveError> {
+        if form != FileForm::AsStored || row.form != Form::Complete {
+            return Ok(Crc::Later(Arc::new(Checksum::new(row.clone(), form))));
+        }
+        let mut whole = crc32fast::Hasher::new();
+        let mut left = row.place.length;
+        for chunk in self.snapshot.chunks(row)?.0 {
+            let length = left.min(CHUNK_BYTES);
+            whole.combine(&crc32fast::Hasher::new_with_initial_len(chunk, length));
+            left -= length;
+        }
+        Ok(Crc::Known(whole.finalize()))
+    }
+
+    /// The metadata of an instance as a data set. Values left in the file stay
+    /// there.
+    ///
+    /// # Errors
+    /// When the catalog fails or what it holds is damaged.
+    pub fn data_set(&self, row: &InstanceRow) -> Result<DataSet, ArchiveError> {
+        data_set(&self.snapshot, row)
+    }
+
+    /// Where a SOP Instance UID is, of whatever study.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub fn locate(&self, instance: &InstanceUid) -> Result<Option<InstancePath>, ArchiveError> {
+        Ok(self.snapshot.locate(instance)?)
     }
 
     /// The bytes of frames, `numbers` counting from 1: uncompressed ones in
@@ -312,9 +357,7 @@ impl Core {
         if path != ENCAPSULATED_DOCUMENT {
             return Ok(BulkValue { pieces, media_type: None, document_bytes: whole });
         }
-        let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-        let set = json::read(&metadata, json::Limits::default())
-            .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
+        let set = data_set(snapshot, row)?;
         let media_type = set.first_text(MIME_TYPE_OF_DOCUMENT).map(str::to_owned);
         let stated = set.first_int(ENCAPSULATED_DOCUMENT_LENGTH).and_then(|bytes| u64::try_from(bytes).ok());
         let document_bytes = match stated {
@@ -335,6 +378,11 @@ impl Core {
     }
 }
 
+fn data_set(snapshot: &Snapshot, row: &InstanceRow) -> Result<DataSet, ArchiveError> {
+    let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
+    json::read(&metadata, json::Limits::default()).map_err(|error| ArchiveError::Damaged(error.to_string()))
+}
+
 /// Documents of which a zero at the end is padding. A binary one, such as STL,
 /// may well end so.
 fn never_ends_with_zero(media_type: &str) -> bool {
@@ -347,9 +395,7 @@ fn never_ends_with_zero(media_type: &str) -> bool {
 /// Bytes of the words of which a big endian value consists. Only the
 /// metadata tell it; Big Endian is retired and rare.
 fn word_bytes(snapshot: &Snapshot, row: &InstanceRow, path: &str) -> Result<u8, ArchiveError> {
-    let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-    let set = json::read(&metadata, json::Limits::default())
-        .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
+    let set = data_set(snapshot, row)?;
     let tag = path.rsplit('.').next().and_then(attributes::by_name).unwrap_or(PIXEL_DATA_TAG);
     let vr = set.get(tag).map_or_else(|| attributes::vr(tag), |element| element.vr);
     Ok(transcode::word_bytes(tag, vr, set.first_int(BITS_ALLOCATED)))

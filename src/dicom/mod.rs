@@ -5,6 +5,7 @@
 pub mod attributes;
 pub mod commitment;
 pub mod dataset;
+pub mod dicomdir;
 pub mod encode;
 pub mod fold;
 mod form;

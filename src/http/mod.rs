@@ -26,6 +26,7 @@ mod state;
 mod stow;
 mod versions;
 mod wado;
+mod zip;
 
 pub use middleware::{cors, observe};
 pub use problem::Problem;

@@ -14,7 +14,7 @@ use utoipa::{
     },
 };
 
-use super::{capabilities, commitment, conformance, delete, health, qido, stow, versions, wado};
+use super::{capabilities, commitment, conformance, delete, health, qido, stow, versions, wado, zip};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -45,6 +45,7 @@ use super::{capabilities, commitment, conformance, delete, health, qido, stow, v
         wado::study_bulkdata, wado::series_bulkdata, wado::instance_bulkdata,
         wado::study_pixel_data, wado::series_pixel_data, wado::instance_pixel_data,
         wado::instance_rendered,
+        zip::list::get, zip::list::post,
         delete::study, delete::series, delete::instance,
         commitment::request, commitment::result,
         versions::list, versions::retrieve,
@@ -235,6 +236,54 @@ pub struct BulkPath {
     bulkdata: String,
 }
 
+/// The media type by a parameter, for links (PS3.18 section 8.3.3.1).
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "described, and read from the query by name")]
+pub struct AcceptParam {
+    /// Media types that the header allows, without wildcards; they go before those of the header
+    #[param(example = "multipart/related;type=application/octet-stream")]
+    accept: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "described, and read from the query by name")]
+pub struct FileParams {
+    /// Media types that the header allows, without wildcards; they go before those of the header
+    #[param(example = "application/zip")]
+    accept: Option<String>,
+    /// With `application/zip`: as a medium with a DICOMDIR
+    dicomdir: Option<bool>,
+}
+
+/// What a zip file is to hold: what the UIDs name together, as in a search, and
+/// each `resource`.
+#[derive(IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "described, and read from the query by name")]
+pub struct ZipParams {
+    /// Studies, separated by commas
+    #[serde(rename = "StudyInstanceUID")]
+    #[param(rename = "StudyInstanceUID")]
+    study: Option<String>,
+    /// Series of these studies
+    #[serde(rename = "SeriesInstanceUID")]
+    #[param(rename = "SeriesInstanceUID")]
+    series: Option<String>,
+    /// Instances, of these studies and series or wherever they are
+    #[serde(rename = "SOPInstanceUID")]
+    #[param(rename = "SOPInstanceUID")]
+    instance: Option<String>,
+    /// Studies, series and instances by their paths or their Retrieve URLs; may be repeated
+    #[param(example = "studies/1.2.3/series/1.2.3.4")]
+    resource: Option<String>,
+    /// As a medium with a DICOMDIR
+    dicomdir: Option<bool>,
+    /// `application/zip`, with a transfer-syntax if need be
+    accept: Option<String>,
+}
+
 /// Beside these, any attribute is a match key: its keyword or its tag in eight
 /// hex digits, such as `PatientName=DOE*` or `00080020=20240101-20241231`.
 #[derive(IntoParams)]
@@ -317,8 +366,12 @@ impl Body {
 type Row = (&'static str, &'static str, &'static [Body]);
 
 const PROBLEM: &[Body] = &[Body::Problem];
-const FILES: &[Body] =
-    &[Body::Bytes("multipart/related; type=\"application/dicom\""), Body::Bytes("application/dicom")];
+const FILES: &[Body] = &[
+    Body::Bytes("multipart/related; type=\"application/dicom\""),
+    Body::Bytes("application/dicom"),
+    Body::Bytes("application/zip"),
+];
+const ZIP: &[Body] = &[Body::Bytes("application/zip")];
 const DATA_SETS: &[Body] =
     &[Body::DataSets, Body::Bytes("multipart/related; type=\"application/dicom+xml\"")];
 const VALUES: &[Body] = &[
@@ -462,6 +515,14 @@ responses! {
     ];
     /// What a resource answers that is not there or cannot be given.
     ProblemResponses: [BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, INTERNAL, BUSY];
+    /// What a zip file of a list answers.
+    ZipResponses: [
+        ("200", "The zip file", ZIP),
+        ("206", "A range, or what of the list is there and can be given", ZIP),
+        NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE,
+        ("413", "The list or the zip file is larger than the configured limit", PROBLEM),
+        RANGE, INTERNAL, BUSY,
+    ];
     /// What a deletion answers.
     DeleteResponses: [
         ("204", "Deleted", &[]),

@@ -63,11 +63,19 @@ pub fn part<'r>(request: &'r HttpRequest, name: &str) -> &'r str {
     request.match_info().get(name).unwrap_or_default()
 }
 
+/// The parameters of the query, decoded.
+pub fn query(request: &HttpRequest) -> Vec<(String, String)> {
+    pairs(request.query_string())
+}
+
+/// The parameters of a query or of a form, decoded.
+pub fn pairs(text: &str) -> Vec<(String, String)> {
+    actix_web::web::Query::<Vec<(String, String)>>::from_query(text)
+        .map(actix_web::web::Query::into_inner)
+        .unwrap_or_default()
+}
+
 /// The values of a parameter of the query, decoded.
 pub fn query_values(request: &HttpRequest, name: &str) -> Vec<String> {
-    actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string())
-        .map(|pairs| {
-            pairs.into_inner().into_iter().filter(|(key, _)| key == name).map(|(_, value)| value).collect()
-        })
-        .unwrap_or_default()
+    query(request).into_iter().filter(|(key, _)| key == name).map(|(_, value)| value).collect()
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{multipart::MultipartError, negotiate::NegotiateError};
 use crate::{
     archive::ArchiveError,
-    dicom::{query::QueryError, uid::UidError},
+    dicom::{encode::EncodeError, query::QueryError, uid::UidError},
 };
 
 /// Seconds after which a busy server may be asked again.
@@ -243,6 +243,17 @@ impl From<ArchiveError> for Problem {
                 chain(&error),
             ),
         }
+    }
+}
+
+impl From<EncodeError> for Problem {
+    fn from(error: EncodeError) -> Self {
+        Self::internal(
+            "internal",
+            "Internal error",
+            "the server failed; its log says more under this request id",
+            error,
+        )
     }
 }
 

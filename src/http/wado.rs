@@ -1,7 +1,7 @@
 //! Retrieve (WADO-RS): PS3.18 section 10.4. Rows become parts; which
 //! representation of each is sent follows from `Accept`, part by part.
 
-mod answer;
+pub(super) mod answer;
 mod own_media;
 mod values;
 
@@ -18,17 +18,17 @@ use super::{
     body::{Part, Representation},
     metadata::metadata,
     negotiate::{Accept, Content, Form, How, Items, Stored},
-    params,
+    params, zip,
 };
 use crate::archive::{ArchiveError, FileForm, Frames, InstanceRow, Scope, View};
 
 pub(super) const PIXEL_DATA: &str = "7FE00010";
 
 macro_rules! retrieve_routes {
-    ($($name:ident, $function:ident, $scope:expr, $path:literal, $id:literal, $summary:literal, $params:ty, $responses:ty;)*) => {$(
+    ($($name:ident, $function:ident, $scope:expr, $path:literal, $id:literal, $summary:literal, $($params:ty),+ => $responses:ty;)*) => {$(
         #[utoipa::path(
             get, path = $path, tag = "Retrieve", operation_id = $id, summary = $summary,
-            params($params), responses($responses)
+            params($($params),+), responses($responses)
         )]
         pub async fn $name(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
             let scope = $scope(&request)?;
@@ -39,43 +39,43 @@ macro_rules! retrieve_routes {
 
 retrieve_routes! {
     study, files, study_scope, "/dicomweb/studies/{study}", "retrieveStudy",
-        "Retrieve all instances of a study", super::openapi::StudyPath, super::openapi::FileResponses;
+        "Retrieve all instances of a study", super::openapi::StudyPath, super::openapi::FileParams => super::openapi::FileResponses;
     series, files, series_scope, "/dicomweb/studies/{study}/series/{series}", "retrieveSeries",
-        "Retrieve all instances of a series", super::openapi::SeriesPath, super::openapi::FileResponses;
+        "Retrieve all instances of a series", super::openapi::SeriesPath, super::openapi::FileParams => super::openapi::FileResponses;
     instance, files, instance_scope, "/dicomweb/studies/{study}/series/{series}/instances/{instance}", "retrieveInstance",
-        "Retrieve an instance", super::openapi::InstancePath, super::openapi::FileResponses;
+        "Retrieve an instance", super::openapi::InstancePath, super::openapi::FileParams => super::openapi::FileResponses;
     study_metadata, metadata, study_scope, "/dicomweb/studies/{study}/metadata", "retrieveStudyMetadata",
-        "Retrieve the metadata of a study", super::openapi::StudyPath, super::openapi::MetadataResponses;
+        "Retrieve the metadata of a study", super::openapi::StudyPath, super::openapi::AcceptParam => super::openapi::MetadataResponses;
     series_metadata, metadata, series_scope, "/dicomweb/studies/{study}/series/{series}/metadata", "retrieveSeriesMetadata",
-        "Retrieve the metadata of a series", super::openapi::SeriesPath, super::openapi::MetadataResponses;
+        "Retrieve the metadata of a series", super::openapi::SeriesPath, super::openapi::AcceptParam => super::openapi::MetadataResponses;
     instance_metadata, metadata, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/metadata", "retrieveInstanceMetadata",
-        "Retrieve the metadata of an instance", super::openapi::InstancePath, super::openapi::MetadataResponses;
+        "Retrieve the metadata of an instance", super::openapi::InstancePath, super::openapi::AcceptParam => super::openapi::MetadataResponses;
     study_bulkdata, all_bulkdata, study_scope, "/dicomweb/studies/{study}/bulkdata", "retrieveStudyBulkdata",
-        "Retrieve all bulk data of a study", super::openapi::StudyPath, super::openapi::BulkResponses;
+        "Retrieve all bulk data of a study", super::openapi::StudyPath, super::openapi::AcceptParam => super::openapi::BulkResponses;
     series_bulkdata, all_bulkdata, series_scope, "/dicomweb/studies/{study}/series/{series}/bulkdata", "retrieveSeriesBulkdata",
-        "Retrieve all bulk data of a series", super::openapi::SeriesPath, super::openapi::BulkResponses;
+        "Retrieve all bulk data of a series", super::openapi::SeriesPath, super::openapi::AcceptParam => super::openapi::BulkResponses;
     instance_bulkdata, all_bulkdata, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/bulkdata", "retrieveInstanceBulkdata",
-        "Retrieve all bulk data of an instance", super::openapi::InstancePath, super::openapi::BulkResponses;
+        "Retrieve all bulk data of an instance", super::openapi::InstancePath, super::openapi::AcceptParam => super::openapi::BulkResponses;
     study_pixel_data, all_pixel_data, study_scope, "/dicomweb/studies/{study}/pixeldata", "retrieveStudyPixelData",
-        "Retrieve the pixel data of a study", super::openapi::StudyPath, super::openapi::PixelResponses;
+        "Retrieve the pixel data of a study", super::openapi::StudyPath, super::openapi::AcceptParam => super::openapi::PixelResponses;
     series_pixel_data, all_pixel_data, series_scope, "/dicomweb/studies/{study}/series/{series}/pixeldata",
         "retrieveSeriesPixelData", "Retrieve the pixel data of a series",
-        super::openapi::SeriesPath, super::openapi::PixelResponses;
+        super::openapi::SeriesPath, super::openapi::AcceptParam => super::openapi::PixelResponses;
     instance_pixel_data, all_pixel_data, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/pixeldata", "retrieveInstancePixelData",
-        "Retrieve the pixel data of an instance", super::openapi::InstancePath, super::openapi::PixelResponses;
+        "Retrieve the pixel data of an instance", super::openapi::InstancePath, super::openapi::AcceptParam => super::openapi::PixelResponses;
     instance_rendered, own_media, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/rendered", "retrieveRenderedInstance",
         "Present a video or an encapsulated document as its own media type",
-        super::openapi::InstancePath, super::openapi::OwnMediaResponses;
+        super::openapi::InstancePath, super::openapi::AcceptParam => super::openapi::OwnMediaResponses;
     frames, some_frames, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", "retrieveFrames",
-        "Retrieve frames of an instance", super::openapi::FramesPath, super::openapi::BulkResponses;
+        "Retrieve frames of an instance", super::openapi::FramesPath, super::openapi::AcceptParam => super::openapi::BulkResponses;
     bulkdata, one_bulkdata, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/bulkdata/{bulkdata}", "retrieveBulkdata",
-        "Retrieve one bulk data value by its BulkDataURI", super::openapi::BulkPath, super::openapi::BulkResponses;
+        "Retrieve one bulk data value by its BulkDataURI", super::openapi::BulkPath, super::openapi::AcceptParam => super::openapi::BulkResponses;
 }
 
 fn study_scope(request: &HttpRequest) -> Result<Scope, Problem> {
@@ -92,7 +92,11 @@ fn instance_scope(request: &HttpRequest) -> Result<Scope, Problem> {
 
 /// Whole files, in the representation that suits each.
 async fn files(state: &Data<State>, request: &HttpRequest, scope: Scope) -> Result<HttpResponse, Problem> {
-    let choices = Accept::of(request, state.config.strict.accept)?.instances(items(&scope))?;
+    let accept = Accept::of(request, state.config.strict.accept)?;
+    if let Some(syntax) = accept.zip() {
+        return zip::of_scope(state, request, scope, syntax).await;
+    }
+    let choices = accept.instances(items(&scope))?;
     if !choices.is_dicom() {
         // PS3.18 table 10.4.4-1: bulk data in place of the files.
         return all_bulkdata(state, request, scope).await;

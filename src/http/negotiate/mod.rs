@@ -176,6 +176,25 @@ impl Accept {
         self.ranked(&table).first().map(|(offer, _)| *offer).ok_or(NegotiateError::NotAcceptable)
     }
 
+    /// A zip file, if it is named, of what would else be DICOM parts: the
+    /// transfer syntax that was asked for. One part may well carry a collection
+    /// this way, since the zip file is one item; but never by a wildcard.
+    #[must_use]
+    pub fn zip(&self) -> Option<Asked> {
+        let is_named = |range: &Pattern| range.essence == "application/zip" && range.quality > 0;
+        if !self.param.iter().chain(&self.header).any(is_named) {
+            return None;
+        }
+        let table = [
+            Offer { form: Form::Multipart, names: table::DICOM_NAMES },
+            Offer { form: Form::Single, names: table::DICOM_NAMES },
+            Offer { form: Form::Multipart, names: table::OCTET_STREAM_NAMES },
+            Offer { form: Form::Single, names: &["application/zip"] },
+        ];
+        let (best, range) = *self.ranked(&table).first()?;
+        (best == 3).then(|| range.asked.clone())
+    }
+
     /// Rendered resources. `offers` are the types that can be made of this
     /// target, the default first. Best choice first, never empty.
     ///

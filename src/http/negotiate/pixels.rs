@@ -200,6 +200,14 @@ fn bulk_media() -> impl Iterator<Item = Media> {
 }
 
 impl Choices {
+    /// Whole files in the transfer syntax that was asked for, and no other.
+    #[must_use]
+    pub fn files(transfer_syntax: Asked) -> Self {
+        let name = names(Media::Dicom)[0].to_owned();
+        let choice = Choice { form: Form::Single, media: Media::Dicom, name, transfer_syntax, charset: None };
+        Self { list: vec![choice] }
+    }
+
     fn new(list: Vec<Choice>) -> Result<Self, NegotiateError> {
         if list.is_empty() { Err(NegotiateError::NotAcceptable) } else { Ok(Self { list }) }
     }

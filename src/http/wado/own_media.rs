@@ -64,6 +64,13 @@ impl Presented {
     }
 }
 
+impl Presented {
+    /// To be kept as a file of this name, which is ASCII without quotes.
+    pub fn download(name: &str) -> Self {
+        Self { disposition: format!("attachment; filename=\"{name}\""), policy: None }
+    }
+}
+
 /// An instance as its own media type.
 pub async fn own_media(
     state: &Data<State>,

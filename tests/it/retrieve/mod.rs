@@ -13,3 +13,4 @@ mod oracle;
 mod own_media;
 mod partial;
 mod pixeldata;
+mod zip;
