@@ -307,7 +307,7 @@ impl Config {
             });
         }
         let limits = &self.limits;
-        let above_zero: [(&'static str, bool); 17] = [
+        let above_zero: [(&'static str, bool); 19] = [
             ("store.pack_bytes_max", self.store.pack_bytes_max > 0),
             ("store.streams_max", self.store.streams_max > 0),
             ("store.small_bytes_max", self.store.small_bytes_max > 0),

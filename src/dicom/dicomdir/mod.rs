@@ -88,8 +88,7 @@ impl Directory {
         let number = siblings.len() + 1;
         let mut set = select(kind, file.set);
         for (tag, element) in made_up(kind, number) {
-            let is_there = set.get(tag).is_some_and(|found| found.value != Value::Empty);
-            if !is_there {
+            if !set.get(tag).is_some_and(has_value) {
                 set.put(tag, element);
             }
         }
@@ -203,6 +202,22 @@ impl Directory {
     }
 }
 
+fn has_value(element: &Element) -> bool {
+    match &element.value {
+        Value::Empty => false,
+        Value::Text(values) => values.iter().any(|value| !value.is_empty()),
+        Value::Names(_)
+        | Value::Signed(_)
+        | Value::Unsigned(_)
+        | Value::Float(_)
+        | Value::Double(_)
+        | Value::Tags(_)
+        | Value::Items(_)
+        | Value::Inline(_)
+        | Value::Bulk(_) => true,
+    }
+}
+
 fn put_number(set: &mut DataSet, tag: Tag, vr: VR, value: u64) {
     set.put(tag, Element::new(vr, Value::Unsigned(vec![value])));
 }
@@ -220,6 +235,7 @@ mod tests {
             (tags::SERIES_INSTANCE_UID, VR::UI, series),
             (tags::SOP_INSTANCE_UID, VR::UI, instance),
             (tags::MODALITY, VR::CS, "CT"),
+            (tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192"),
         ];
         for (tag, vr, text) in texts {
             set.put_text(tag, vr, text);
