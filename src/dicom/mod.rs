@@ -4,6 +4,8 @@
 
 pub mod attributes;
 pub mod commitment;
+pub mod bitstream;
+pub mod compose;
 pub mod dataset;
 pub mod dicomdir;
 pub mod encode;
@@ -15,6 +17,7 @@ pub mod part10;
 pub mod plan;
 pub mod prose;
 pub mod query;
+pub mod raster;
 pub mod reasons;
 pub mod source;
 pub mod text;
