@@ -13,6 +13,7 @@ mod committer;
 mod delete;
 mod error;
 mod full_text;
+mod gathering;
 mod indexer;
 mod instances;
 mod metadata;
@@ -61,6 +62,7 @@ use reserve::Reservations;
 
 pub use commitment::Commitment;
 pub use error::ArchiveError;
+pub use gathering::{Composition, Gathering, MetadataSyntax};
 pub use metadata::{Assembly, Metadata};
 pub use pieces::{Checksum, Pieces};
 pub use recover::Recovered;

@@ -249,6 +249,12 @@ impl Drop for Incoming {
 }
 
 impl Pending {
+    /// One whose outcome is known.
+    pub(super) fn known(stored: Stored) -> Self {
+        let Stored { sop_class, sop_instance, outcome } = stored;
+        Self { sop_class, sop_instance, state: PendingState::Known(outcome) }
+    }
+
     /// Waits until the instance is durable and visible, or refused.
     ///
     /// # Errors
@@ -266,7 +272,7 @@ impl Pending {
 }
 
 /// Accounts for `bytes` of memory in steps; false when there is no more.
-fn hold(archive: &Archive, held: &mut Vec<OwnedSemaphorePermit>, bytes: usize) -> bool {
+pub(super) fn hold(archive: &Archive, held: &mut Vec<OwnedSemaphorePermit>, bytes: usize) -> bool {
     const STEP_KIB: u32 = 64;
     const STEP: usize = STEP_KIB as usize * 1024;
     while held.len() * STEP < bytes {

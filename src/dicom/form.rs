@@ -19,7 +19,7 @@ pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub struct Limits {
     /// Items within items.
     pub depth_max: usize,
-    /// Attributes in all, those of items included.
+    /// Attributes and items in all.
     pub elements_max: usize,
 }
 

@@ -3,8 +3,8 @@
 //! input, a nesting depth, a number of elements) and never panics.
 
 pub mod attributes;
-pub mod commitment;
 pub mod bitstream;
+pub mod commitment;
 pub mod compose;
 pub mod dataset;
 pub mod dicomdir;

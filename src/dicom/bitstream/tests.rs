@@ -88,9 +88,9 @@ fn a_stream_of_another_kind_is_refused() {
     assert!(describe(Kind::Jpeg, &frame, Stretch { offset: 0, length: 20 }).is_err());
 }
 
-fn mp4_box(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+fn mp4_box(kind: &[u8], content: &[u8]) -> Vec<u8> {
     let length = u32::try_from(content.len() + 8).expect("small");
-    [&length.to_be_bytes(), kind.as_slice(), content].concat()
+    [&length.to_be_bytes(), kind, content].concat()
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn sto_26_a_video_tells_its_size_and_frames() {
     let stsd = mp4_box(b"stsd", &[&[0, 0, 0, 0, 0, 0, 0, 1], entry.as_slice()].concat());
     let stsz = mp4_box(b"stsz", &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 30]);
     let tables = mp4_box(b"stbl", &[stsd, stsz].concat());
-    let path = [b"minf", b"mdia", b"trak", b"moov"];
+    let path: [&[u8]; 4] = [b"minf", b"mdia", b"trak", b"moov"];
     let moov = path.iter().fold(tables, |inner, kind| mp4_box(kind, &inner));
     let file = [mp4_box(b"ftyp", b"isom"), mp4_box(b"mdat", &[7; 100]), moov].concat();
     let found = describe(Kind::Mpeg4, &file, whole(&file)).expect("a video");

@@ -15,6 +15,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
@@ -100,8 +101,8 @@ pub enum ComposeError {
 }
 
 /// The bulk parts of a request, by their locations.
-pub struct Parts<'a> {
-    list: &'a [Part],
+pub struct Parts {
+    list: Arc<[Part]>,
     locations: Locations,
     /// Parts that some data set named.
     used: Vec<bool>,
@@ -122,26 +123,25 @@ pub fn identity(set: &DataSet) -> (Option<String>, Option<String>) {
     (uid(tags::SOP_CLASS_UID), uid(tags::SOP_INSTANCE_UID))
 }
 
-impl<'a> Parts<'a> {
+impl Parts {
     #[must_use]
-    pub fn new(list: &'a [Part]) -> Self {
+    pub fn new(list: Vec<Part>) -> Self {
         let mut locations = Locations::default();
         for (position, part) in list.iter().enumerate() {
             if let Some(location) = &part.location {
                 locations.add(location, position);
             }
         }
-        Self { list, locations, used: vec![false; list.len()] }
+        Self { used: vec![false; list.len()], list: list.into(), locations }
     }
 
-    /// The parts that a URI names, in the order they came.
-    fn named(&mut self, uri: &str) -> Vec<&'a Part> {
+    /// The parts that a URI names, in the order they came, by their positions.
+    fn named(&mut self, uri: &str) -> Vec<usize> {
         let positions = self.locations.find(uri);
         for position in positions {
             self.used[*position] = true;
         }
-        let list = self.list;
-        positions.iter().filter_map(|position| list.get(*position)).collect()
+        positions.to_vec()
     }
 
     /// How many parts no data set named.
@@ -175,7 +175,10 @@ impl<'a> Parts<'a> {
         self.resolve(&mut set, true, &mut found)?;
         let job = pixels::Job { store, decoded_bytes_max, hint };
         let transfer_syntax = match self.pixel_parts(&set) {
-            Some(parts) => job.from_parts(&mut set, &parts, &mut found)?,
+            Some(positions) => {
+                let parts: Vec<&Part> = positions.iter().map(|position| &self.list[*position]).collect();
+                job.parts(&mut set, &parts, &mut found)?
+            }
             None => job.inline(&mut set, &mut found)?,
         };
         if !encode::can_write(&transfer_syntax) {
@@ -206,15 +209,16 @@ impl<'a> Parts<'a> {
                     }
                 }
                 Value::Bulk(bulk) if !(is_root && tag == tags::PIXEL_DATA) => {
-                    let parts = self.named(&bulk.path);
-                    let [part] = parts.as_slice() else {
-                        return Err(match parts.len() {
+                    let positions = self.named(&bulk.path);
+                    let [position] = positions.as_slice() else {
+                        return Err(match positions.len() {
                             0 => ComposeError::Unresolved { tag },
                             parts => ComposeError::SeveralParts { tag, parts },
                         });
                     };
+                    let part = &self.list[*position];
                     if tag == tags::ENCAPSULATED_DOCUMENT {
-                        document = Some(*part);
+                        document = Some(part.clone());
                     }
                     found.insert(bulk.path.clone(), Content::Value(vec![part.stretch]));
                 }
@@ -231,12 +235,12 @@ impl<'a> Parts<'a> {
             }
         }
         if let Some(part) = document {
-            describe_document(set, part);
+            describe_document(set, &part);
         }
         Ok(())
     }
 
-    fn pixel_parts(&mut self, set: &DataSet) -> Option<Vec<&'a Part>> {
+    fn pixel_parts(&mut self, set: &DataSet) -> Option<Vec<usize>> {
         match &set.get(tags::PIXEL_DATA)?.value {
             Value::Bulk(bulk) => Some(self.named(&bulk.path)),
             Value::Empty

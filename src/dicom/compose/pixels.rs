@@ -35,7 +35,7 @@ type Found = HashMap<String, Content>;
 
 impl Job<'_> {
     /// Pixels from the parts that their URI names; gives the Transfer Syntax.
-    pub(super) fn from_parts(
+    pub(super) fn parts(
         self,
         set: &mut DataSet,
         parts: &[&Part],
@@ -60,7 +60,7 @@ impl Job<'_> {
                 None | Some(EXPLICIT_LITTLE | IMPLICIT_LITTLE) => native(set, stretches, found),
                 Some(uid) if is_encapsulated(uid) => match kind_of(uid) {
                     Some(kind) => self.encapsulated(set, kind, &stretches, named, found),
-                    None => self.as_named(set, uid, stretches, found),
+                    None => named_only(set, uid, stretches, found),
                 },
                 Some(_) => Err(ComposeError::TransferSyntax),
             },
@@ -149,20 +149,6 @@ impl Job<'_> {
         Ok(syntax)
     }
 
-    /// Items of a syntax whose streams say nothing.
-    fn as_named(
-        self,
-        set: &mut DataSet,
-        uid: &str,
-        stretches: Vec<Stretch>,
-        found: &mut Found,
-    ) -> Result<String, ComposeError> {
-        count_frames(set, stretches.len() as u64)?;
-        describe_image(set, None)?;
-        put_found(set, VR::OB, Content::Frames(stretches), found);
-        Ok(uid.to_owned())
-    }
-
     /// Images that are stored decoded.
     fn decoded(
         self,
@@ -195,6 +181,19 @@ impl Job<'_> {
         put_found(set, vr, Content::Value(vec![appended(self.store, start)]), found);
         Ok(EXPLICIT_LITTLE.to_owned())
     }
+}
+
+/// Items of a syntax whose streams say nothing.
+fn named_only(
+    set: &mut DataSet,
+    uid: &str,
+    stretches: Vec<Stretch>,
+    found: &mut Found,
+) -> Result<String, ComposeError> {
+    count_frames(set, stretches.len() as u64)?;
+    describe_image(set, None)?;
+    put_found(set, VR::OB, Content::Frames(stretches), found);
+    Ok(uid.to_owned())
 }
 
 type Decode = fn(&dyn Source, Stretch, u64, raster::Sink<'_>) -> Result<Raster, raster::RasterError>;

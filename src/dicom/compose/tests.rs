@@ -69,7 +69,7 @@ impl Request {
 
     fn compose(self, set: DataSet) -> Result<(Instance, Vec<u8>), ComposeError> {
         let Request { mut store, parts } = self;
-        let mut parts = Parts::new(&parts);
+        let mut parts = Parts::new(parts);
         let composed = parts.compose(set, &mut store, DECODED_MAX)?;
         let mut file = Vec::new();
         composed.plan.reader(&store).read_to_end(&mut file).expect("memory");
@@ -186,10 +186,10 @@ fn sto_24_references_are_found_or_the_instance_fails() {
         &[3, 4],
     );
     let mut store = request.store;
-    let mut parts = Parts::new(&request.parts);
+    let mut parts = Parts::new(request.parts);
     parts.compose(set.clone(), &mut store, DECODED_MAX).expect("composes");
     assert_eq!(parts.unused(), 1);
-    let mut nothing = Parts::new(&[]);
+    let mut nothing = Parts::new(Vec::new());
     let error = nothing.compose(set, &mut store, DECODED_MAX).expect_err("nothing is there");
     assert!(matches!(error, ComposeError::Unresolved { tag: tags::WAVEFORM_DATA }));
     assert!(!error.to_string().contains("host"), "{error}");

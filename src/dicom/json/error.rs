@@ -20,7 +20,7 @@ pub enum Reason {
     Utf8,
     #[error("the nesting is too deep")]
     Depth,
-    #[error("there are too many attributes")]
+    #[error("there are too many attributes or values")]
     Elements,
     #[error("an object, array, string or number stands where another is needed")]
     Shape,

@@ -29,7 +29,7 @@ pub fn read(bytes: &[u8], limits: Limits) -> Result<DataSet, JsonError> {
 /// # Errors
 /// What is wrong and where.
 pub fn read_all(bytes: &[u8], limits: Limits) -> Result<Vec<DataSet>, JsonError> {
-    let mut reader = Reader { lexer: Lexer::new(bytes), limits, elements: 0 };
+    let mut reader = Reader { lexer: Lexer::new(bytes), limits, elements: 0, values: 0 };
     let mut sets = Vec::new();
     if reader.lexer.take(b'[') {
         let mut first = true;
@@ -42,10 +42,14 @@ pub fn read_all(bytes: &[u8], limits: Limits) -> Result<Vec<DataSet>, JsonError>
     if reader.lexer.at_end() { Ok(sets) } else { Err(reader.lexer.error(Reason::Syntax)) }
 }
 
+/// Values in all, for each attribute that there may be.
+const VALUES_PER_ELEMENT: usize = 8;
+
 struct Reader<'a> {
     lexer: Lexer<'a>,
     limits: Limits,
     elements: usize,
+    values: usize,
 }
 
 /// The members of an attribute as they come.
@@ -67,6 +71,7 @@ impl Reader<'_> {
         if self.lexer.kind()? != Kind::Object {
             return Err(self.lexer.error(Reason::Shape));
         }
+        self.count_element()?;
         self.lexer.expect(b'{')?;
         // Into a list first: whoever sends the tags in descending order must not
         // have each one moved for the next.
@@ -79,16 +84,23 @@ impl Reader<'_> {
                 self.lexer.skip()?;
                 continue;
             };
-            self.elements += 1;
-            if self.elements > self.limits.elements_max {
-                return Err(self.lexer.error(Reason::Elements));
-            }
+            self.count_element()?;
             let element = self
                 .attribute(tag, depth)
                 .map_err(|error| JsonError { tag: error.tag.or(Some(tag)), ..error })?;
             elements.push((tag, element));
         }
         Ok(elements.into_iter().collect())
+    }
+
+    /// Counts an attribute or a data set.
+    fn count_element(&mut self) -> Result<(), JsonError> {
+        self.elements += 1;
+        if self.elements > self.limits.elements_max {
+            Err(self.lexer.error(Reason::Elements))
+        } else {
+            Ok(())
+        }
     }
 
     fn attribute(&mut self, tag: Tag, depth: usize) -> Result<Element, JsonError> {
@@ -176,6 +188,11 @@ impl Reader<'_> {
         }
         let mut first = true;
         while self.lexer.element(&mut first)? {
+            // An empty value is two bytes here and a string in memory.
+            self.values += 1;
+            if self.values > self.limits.elements_max.saturating_mul(VALUES_PER_ELEMENT) {
+                return Err(self.lexer.error(Reason::Elements));
+            }
             one(self)?;
         }
         Ok(())

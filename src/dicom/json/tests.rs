@@ -140,9 +140,17 @@ fn nesting_is_bounded() {
         read(unknown.as_bytes(), Limits::default()).expect_err("this does not read").reason,
         Reason::Depth
     );
-    let few = Limits { elements_max: 2, ..Limits::default() };
+    // The data set counts too: an empty item is three bytes.
+    let few = Limits { elements_max: 3, ..Limits::default() };
     assert!(read(br#"{"00080060":{},"00080061":{}}"#, few).is_ok());
     assert!(read(br#"{"00080060":{},"00080061":{},"00080062":{}}"#, few).is_err());
+    assert!(read(br#"{"00081140":{"vr":"SQ","Value":[{}]}}"#, few).is_ok());
+    assert!(read(br#"{"00081140":{"vr":"SQ","Value":[{},{}]}}"#, few).is_err());
+    assert!(read_all(b"[{},{},{},{}]", few).is_err());
+    let values = format!(r#"{{"00080008":{{"vr":"CS","Value":[""{}]}}}}"#, r#","""#.repeat(23));
+    assert!(read(values.as_bytes(), few).is_ok());
+    let values = format!(r#"{{"00080008":{{"vr":"CS","Value":[""{}]}}}}"#, r#","""#.repeat(24));
+    assert!(read(values.as_bytes(), few).is_err());
 }
 
 pub(in crate::dicom) fn any_value() -> impl Strategy<Value = (VR, Value)> {

@@ -15,7 +15,7 @@ mod vectors;
 
 pub use pattern::{Asked, Form};
 pub use pixels::{Choice, Choices, Content, Delivery, How, Stored};
-pub use table::{Media, Rendered, default_transfer_syntax, media_of, names};
+pub use table::{Media, Rendered, compressed, default_transfer_syntax, media_of, names};
 
 use self::pattern::{Offer, Pattern};
 use super::media::parse_accept;

@@ -114,6 +114,12 @@ pub fn names(media: Media) -> &'static [&'static str] {
     }
 }
 
+/// The media type of compressed pixels that has this name, in lower case.
+#[must_use]
+pub fn compressed(name: &str) -> Option<Media> {
+    COMPRESSED.iter().find(|row| row.names.contains(&name)).map(|row| row.media)
+}
+
 /// The Transfer Syntax meant by a media type without a parameter.
 #[must_use]
 pub fn default_transfer_syntax(media: Media) -> &'static str {

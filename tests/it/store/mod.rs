@@ -3,4 +3,5 @@
 mod bodies;
 mod duplicates;
 mod hostile;
+mod metadata;
 mod outcomes;

@@ -1,0 +1,144 @@
+//! The report on a store request: the Store Instances Response Module (PS3.18
+//! Annex I), as JSON or XML, with the status that follows from it (table
+//! 10.5.3-1).
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+};
+
+use super::super::negotiate::DataSetMedia;
+use crate::{
+    archive::{StoreOutcome, Stored},
+    dicom::{DataSet, Element, StudyUid, Tag, VR, Value, json, reasons, xml},
+};
+
+const RETRIEVE_URL: Tag = Tag(0x0008, 0x1190);
+const REFERENCED_SOP_SEQUENCE: Tag = Tag(0x0008, 0x1199);
+const FAILED_SOP_SEQUENCE: Tag = Tag(0x0008, 0x1198);
+const OTHER_FAILURES_SEQUENCE: Tag = Tag(0x0008, 0x119A);
+const REFERENCED_SOP_CLASS: Tag = Tag(0x0008, 0x1150);
+const REFERENCED_SOP_INSTANCE: Tag = Tag(0x0008, 0x1155);
+const WARNING_REASON: Tag = Tag(0x0008, 0x1196);
+const FAILURE_REASON: Tag = Tag(0x0008, 0x1197);
+const FAILED_ATTRIBUTES_SEQUENCE: Tag = Tag(0x0074, 0x1048);
+const ERROR_COMMENT: Tag = Tag(0x0000, 0x0902);
+
+/// The Store Instances Response Module (PS3.18 Annex I) with its status
+/// (table 10.5.3-1).
+pub(super) fn response(
+    stored: &[Stored],
+    base_url: &str,
+    study: Option<&StudyUid>,
+    media: DataSetMedia,
+) -> HttpResponse {
+    let mut referenced = Vec::new();
+    let mut failed = Vec::new();
+    let mut other = Vec::new();
+    let mut studies = std::collections::BTreeSet::new();
+    let mut warned = false;
+    for instance in stored {
+        match &instance.outcome {
+            StoreOutcome::Stored { path, warnings } => {
+                warned |= !warnings.is_empty();
+                studies.insert(path.study.clone());
+                let url = format!(
+                    "{base_url}/studies/{}/series/{}/instances/{}",
+                    path.study, path.series, path.instance
+                );
+                referenced.push(success(instance, &url, warnings));
+            }
+            StoreOutcome::AlreadyThere { path } => {
+                studies.insert(path.study.clone());
+                let url = format!(
+                    "{base_url}/studies/{}/series/{}/instances/{}",
+                    path.study, path.series, path.instance
+                );
+                referenced.push(success(instance, &url, &[]));
+            }
+            StoreOutcome::Failed { reason, why } if instance.sop_instance.is_some() => {
+                failed.push(failure(instance, *reason, why));
+            }
+            StoreOutcome::Failed { reason, why } => other.push(failure(instance, *reason, why)),
+        }
+    }
+    let status = match (referenced.is_empty(), failed.is_empty() && other.is_empty()) {
+        (true, _) => StatusCode::CONFLICT,
+        (false, true) if !warned => StatusCode::OK,
+        (false, _) => StatusCode::ACCEPTED,
+    };
+    let url = match (study, studies.len(), studies.first()) {
+        (Some(study), 1.., _) | (None, 1, Some(study)) => Some(format!("{base_url}/studies/{study}")),
+        _ => None,
+    };
+    let mut module = DataSet::new();
+    match &url {
+        Some(url) => module.put_text(RETRIEVE_URL, VR::UR, url),
+        None => module.put(RETRIEVE_URL, Element::new(VR::UR, Value::Empty)),
+    }
+    for (tag, items) in [
+        (REFERENCED_SOP_SEQUENCE, referenced),
+        (FAILED_SOP_SEQUENCE, failed),
+        (OTHER_FAILURES_SEQUENCE, other),
+    ] {
+        if !items.is_empty() {
+            module.put(tag, Element::new(VR::SQ, Value::Items(items)));
+        }
+    }
+    let mut out = Vec::new();
+    match media {
+        DataSetMedia::Json => json::write(&module, &mut out),
+        DataSetMedia::Xml | DataSetMedia::XmlParts => xml::write(&module, &mut out),
+    }
+    let mut response = HttpResponse::build(status);
+    if let Some(url) = url {
+        response.insert_header((header::LOCATION, url));
+    }
+    response.content_type(media.name()).body(out)
+}
+
+fn success(instance: &Stored, url: &str, warnings: &[String]) -> DataSet {
+    let mut item = reference(instance);
+    item.put_text(RETRIEVE_URL, VR::UR, url);
+    if !warnings.is_empty() {
+        put_reason(&mut item, WARNING_REASON, reasons::DEPARTS_FROM_STANDARD);
+        put_comments(&mut item, warnings.iter().map(String::as_str));
+    }
+    item
+}
+
+fn failure(instance: &Stored, reason: u16, why: &str) -> DataSet {
+    let mut item = reference(instance);
+    put_reason(&mut item, FAILURE_REASON, reason);
+    put_comments(&mut item, std::iter::once(why));
+    item
+}
+
+fn reference(instance: &Stored) -> DataSet {
+    let mut item = DataSet::new();
+    if let Some(class) = &instance.sop_class {
+        item.put_text(REFERENCED_SOP_CLASS, VR::UI, class);
+    }
+    if let Some(uid) = &instance.sop_instance {
+        item.put_text(REFERENCED_SOP_INSTANCE, VR::UI, uid);
+    }
+    item
+}
+
+fn put_reason(item: &mut DataSet, tag: Tag, reason: u16) {
+    item.put(tag, Element::new(VR::US, Value::Unsigned(vec![u64::from(reason)])));
+}
+
+/// The reasons in words: the standard has only numbers. Other servers put
+/// them in the same place.
+fn put_comments<'a>(item: &mut DataSet, comments: impl Iterator<Item = &'a str>) {
+    let items = comments
+        .map(|comment| {
+            let mut item = DataSet::new();
+            // A backslash would separate values.
+            item.put_text(ERROR_COMMENT, VR::LO, &comment.replace('\\', "/"));
+            item
+        })
+        .collect();
+    item.put(FAILED_ATTRIBUTES_SEQUENCE, Element::new(VR::SQ, Value::Items(items)));
+}
