@@ -109,8 +109,16 @@ fn matching(page: &mut Page) {
             (
                 "Fuzzy, of person names",
                 "yes",
-                "`fuzzymatching=true`: every word of the key is found in the name, also where only its beginning \
-                 is given.",
+                "`fuzzymatching=true`: every word of the key is found in the name as the beginning of a word, by its \
+                 sound (Cologne phonetics), or with other letters: one from four letters on, two from eight on.",
+            ),
+            (
+                "Full text (an extension)",
+                "yes",
+                "`q=`: words that are all found in the text of a result, of the levels above it and of all below it, \
+                 whichever attribute says them; the last one also as a beginning, longer ones with other letters as \
+                 above. The best answers come first unless `orderby` says otherwise. `qprivate=true` looks into \
+                 private attributes too, `snippet=true` says where the words were found.",
             ),
         ]
         .map(|row: (&str, &str, &str)| vec![row.0.to_owned(), row.1.to_owned(), row.2.to_owned()]),

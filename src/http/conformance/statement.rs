@@ -27,7 +27,7 @@ pub(super) fn statement(config: &Config) -> Page {
     retrieve(&mut page, &resources);
     search(&mut page, &resources, config);
     store(&mut page, &resources, config);
-    others(&mut page, &resources);
+    others(&mut page, &resources, config);
     negotiation(&mut page);
     unsupported(&mut page);
     network(&mut page);
@@ -173,7 +173,7 @@ fn store(page: &mut Page, resources: &[Resource], config: &Config) {
 }
 
 /// Whatever else there is.
-fn others(page: &mut Page, resources: &[Resource]) {
+fn others(page: &mut Page, resources: &[Resource], config: &Config) {
     page.heading(3, "N.5.3.4 Other services");
     for (name, description) in described::services() {
         let rows = transactions(resources, &name);
@@ -188,6 +188,13 @@ fn others(page: &mut Page, resources: &[Resource]) {
         }
         page.table(&["Status", "Meaning"], statuses(resources, &name));
     }
+    page.heading(4, "Nature of a storage commitment");
+    page.text(format!(
+        "An instance is committed when its stored bytes were read back and have the digest they were stored with. It \
+         stays until somebody with the right to do so deletes it; nothing is deleted by age. A result can be fetched \
+         for {} days, after which it answers 410. One request may name {} instances.",
+        config.commitment.result_days, config.commitment.references_max,
+    ));
 }
 
 fn negotiation(page: &mut Page) {
