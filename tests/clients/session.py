@@ -29,6 +29,7 @@ from pydicom.uid import (
 )
 
 import methods
+import parts
 
 warnings.filterwarnings("ignore")
 
@@ -57,6 +58,22 @@ ODD_BUT_STORED = {
     "ExplVR_LitEndNoMeta.dcm",
     "rtstruct.dcm",
     "SC_rgb_jpeg.dcm",
+}
+
+
+# Each in a syntax that its JSON and its parts can say.
+STORED_AS_JSON = {
+    "693_J2KI.dcm",
+    "CT_small.dcm",
+    "JPEG-LL.dcm",
+    "MR_small.dcm",
+    "SC_rgb_jpeg_dcmtk.dcm",
+    "SC_rgb_rle_2frame.dcm",
+    "emri_small.dcm",
+    "examples_overlay.dcm",
+    "liver.dcm",
+    "reportsi.dcm",
+    "waveform_ecg.dcm",
 }
 
 
@@ -387,6 +404,12 @@ class Session:
             self.read_back(fixture)
         for fixture in whole:
             report.check(fixture.name, "again", lambda f=fixture: self.store(f))
+        for fixture in whole:
+            if fixture.name in STORED_AS_JSON:
+                kind = FRAME_TYPES.get(fixture.syntax)
+                report.check(
+                    fixture.name, "as JSON", lambda f=fixture, k=kind: parts.store_as_json(self.base_url, f, compare, k)
+                )
         enhanced = next(fixture for fixture in whole if fixture.name == "emri_small.dcm")
         report.check("the client", "streams", lambda: methods.streamed(self.client, enhanced.uids, enhanced.frames))
         report.check("the client", "names", lambda: methods.names(self.client))
@@ -410,6 +433,7 @@ class Session:
         report.check(fixture.name, "metadata", lambda: self.metadata(fixture))
         if "PixelData" in fixture.set:
             report.check(fixture.name, "frames", lambda: self.frames(fixture))
+            report.check(fixture.name, "pixels", lambda: parts.pixel_data(self.url(fixture), fixture, native_frames))
 
     def variant(self, fixture):
         """Other bytes under a known UID: refused; stored once that is deleted."""

@@ -276,7 +276,7 @@ fn sto_23_metadata_alone_need_no_multipart() {
 }
 
 #[test]
-fn sto_24_each_reference_and_each_part_has_its_fate() {
+fn sto_24_mpr_4_each_reference_and_each_part_has_its_fate() {
     let hilum = Hilum::start();
     let sets = json!([image("1.2.1.1", "a"), image("1.2.1.2", "missing")]);
     let body = Body::json(&sets)
