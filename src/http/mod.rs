@@ -24,6 +24,7 @@ pub mod range;
 mod routes;
 mod state;
 mod stow;
+mod uri;
 mod versions;
 mod wado;
 mod zip;

@@ -14,7 +14,7 @@ use utoipa::{
     },
 };
 
-use super::{capabilities, commitment, conformance, delete, health, qido, stow, versions, wado, zip};
+use super::{capabilities, commitment, conformance, delete, health, qido, stow, uri, versions, wado, zip};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -46,6 +46,7 @@ use super::{capabilities, commitment, conformance, delete, health, qido, stow, v
         wado::study_pixel_data, wado::series_pixel_data, wado::instance_pixel_data,
         wado::instance_rendered,
         zip::list::get, zip::list::post,
+        uri::service, uri::at_root,
         delete::study, delete::series, delete::instance,
         commitment::request, commitment::result,
         versions::list, versions::retrieve,
@@ -257,6 +258,33 @@ pub struct FileParams {
     dicomdir: Option<bool>,
 }
 
+/// The query of the URI service, PS3.18 section 9.1.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "described, and read from the query by name")]
+pub struct UriParams {
+    /// `WADO`
+    #[param(rename = "requestType", example = "WADO")]
+    request_type: String,
+    /// Study Instance UID
+    #[param(rename = "studyUID", example = "1.3.6.1.4.1.5962.1.2.1.20040119072730.12322")]
+    study: String,
+    /// Series Instance UID
+    #[param(rename = "seriesUID", example = "1.3.6.1.4.1.5962.1.3.1.1.20040119072730.12322")]
+    series: String,
+    /// SOP Instance UID
+    #[param(rename = "objectUID", example = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322")]
+    object: String,
+    /// `application/dicom`, or the type of a video or a document
+    #[param(rename = "contentType", example = "application/dicom")]
+    content_type: Option<String>,
+    /// A Transfer Syntax UID, or `*` for the stored one; Explicit VR Little Endian without it
+    #[param(rename = "transferSyntax", example = "*")]
+    transfer_syntax: Option<String>,
+    /// `yes` is refused: nothing is de-identified
+    anonymize: Option<String>,
+}
+
 /// What a zip file is to hold: what the UIDs name together, as in a search, and
 /// each `resource`.
 #[derive(IntoParams, ToSchema)]
@@ -370,6 +398,12 @@ const FILES: &[Body] = &[
     Body::Bytes("multipart/related; type=\"application/dicom\""),
     Body::Bytes("application/dicom"),
     Body::Bytes("application/zip"),
+];
+const URI_MEDIA: &[Body] = &[
+    Body::Bytes("application/dicom"),
+    Body::Bytes("application/pdf"),
+    Body::Bytes("text/xml"),
+    Body::Bytes("video/mp4"),
 ];
 const ZIP: &[Body] = &[Body::Bytes("application/zip")];
 const DATA_SETS: &[Body] =
@@ -515,6 +549,12 @@ responses! {
     ];
     /// What a resource answers that is not there or cannot be given.
     ProblemResponses: [BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, INTERNAL, BUSY];
+    /// What the URI service answers.
+    UriResponses: [
+        ("200", "The file, or a video or a document as what it is", URI_MEDIA),
+        ("206", "A range of it", URI_MEDIA),
+        NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, RANGE, INTERNAL, BUSY,
+    ];
     /// What a zip file of a list answers.
     ZipResponses: [
         ("200", "The zip file", ZIP),

@@ -12,7 +12,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::{
     Problem, capabilities, commitment, conformance, delete, health,
     openapi::{self, Document},
-    qido, stow, versions, wado, zip,
+    qido, stow, uri, versions, wado, zip,
 };
 
 /// GET, and HEAD as its mirror.
@@ -78,6 +78,9 @@ pub fn routes(app: &mut ServiceConfig) {
     // Versions (not in PS3.18)
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/versions").route(read().to(versions::list)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/versions/{version}").route(read().to(versions::retrieve)).default_service(others(READ)))
+    // 9 URI service
+    .service(resource("/dicomweb/wado").route(read().to(uri::service)).default_service(others(READ)))
+    .service(resource("/wado").route(read().to(uri::at_root)).default_service(others(READ)))
     // Zip files of a list
     .service(resource("/dicomweb/zip").route(read().to(zip::list::get)).route(web::post().to(zip::list::post)).default_service(others(READ_STORE)))
     // Operation

@@ -2,7 +2,7 @@
 //! representation of each is sent follows from `Accept`, part by part.
 
 pub(super) mod answer;
-mod own_media;
+pub(super) mod own_media;
 mod values;
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};

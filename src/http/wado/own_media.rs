@@ -89,7 +89,7 @@ pub async fn own_media(
     represented.await?.send(state, request, &base_url).await
 }
 
-fn represent(
+pub fn represent(
     view: &View<'_>,
     accept: &Accept,
     base_url: &str,

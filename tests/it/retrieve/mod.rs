@@ -13,4 +13,5 @@ mod oracle;
 mod own_media;
 mod partial;
 mod pixeldata;
+mod uri;
 mod zip;

@@ -1,0 +1,221 @@
+//! The URI service (WADO-URI): PS3.18 chapter 9. One instance by its UIDs in a
+//! query, as a DICOM file, or rendered. Rendering is not there yet: videos and
+//! documents come as what they are, and an image is 406.
+//!
+//! Parameter names are case-sensitive; what the chapter does not know is passed
+//! over (section 8.3), what it knows and cannot be understood is 400.
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web::Data};
+
+use super::{
+    Problem, State,
+    body::{self, FirstBytes, Part, Representation},
+    negotiate::{Accept, Asked, Choices, Content, How, NegotiateError, Rendered, Stored, UriMedia},
+    openapi, params,
+    wado::{
+        answer::{identity_of, instance_url, one_row},
+        own_media,
+    },
+};
+use crate::{
+    archive::{FileForm, Scope, View},
+    dicom::{InstancePath, InstanceUid, SeriesUid, StudyUid, uid, uid::UidError},
+};
+
+const DICOM: &str = "application/dicom";
+
+/// Parameters that only a rendered image has (section 9.5.1).
+const OF_IMAGES: [&str; 9] = [
+    "frameNumber",
+    "rows",
+    "columns",
+    "region",
+    "imageQuality",
+    "imageAnnotation",
+    "annotation",
+    "presentationSeriesUID",
+    "presentationUID",
+];
+
+#[utoipa::path(
+    get,
+    path = "/dicomweb/wado",
+    tag = "Retrieve",
+    operation_id = "retrieveByUri",
+    summary = "Retrieve an instance by the URI service (WADO-URI)",
+    params(openapi::UriParams),
+    responses(openapi::UriResponses)
+)]
+pub async fn service(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    answer(&state, &request).await
+}
+
+#[utoipa::path(
+    get,
+    path = "/wado",
+    tag = "Retrieve",
+    operation_id = "retrieveByUriAtRoot",
+    summary = "Retrieve an instance by the URI service, where older clients look for it",
+    params(openapi::UriParams),
+    responses(openapi::UriResponses)
+)]
+pub async fn at_root(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    answer(&state, &request).await
+}
+
+async fn answer(state: &Data<State>, request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    let wanted = Wanted::read(&params::query(request))?;
+    let headers = body::values(request, &header::ACCEPT);
+    let kinds = wanted.content_types.iter().map(String::as_str);
+    let accept = Accept::read(headers, kinds, state.config.strict.accept).map_err(of_content_type)?;
+    // Whatever is rendered: what it is becomes clear from the instance.
+    let media = accept.uri_service(&Rendered::ALL);
+    let base_url = state.base_url(request)?;
+    let first_bytes = FirstBytes::of(request);
+    let permit = state.permit(request);
+    let location = base_url.clone();
+    let represented = state.archive.retrieve(&permit, move |view| {
+        let representation = match media {
+            Ok(UriMedia::Dicom) => file(view, &wanted, &location)?,
+            // A document may have a type that nothing is rendered as.
+            Ok(UriMedia::Rendered(_)) | Err(NegotiateError::NotAcceptable) => {
+                own_media::represent(view, &accept, &location, &Scope::Instance(wanted.path))?
+            }
+            Err(other) => return Err(of_content_type(other)),
+        };
+        Ok::<_, Problem>(representation.loaded(view, first_bytes)?)
+    });
+    represented.await?.send(state, request, &base_url).await
+}
+
+fn of_content_type(error: NegotiateError) -> Problem {
+    match error {
+        NegotiateError::NotAcceptable => error.into(),
+        NegotiateError::Parameter | NegotiateError::ParameterOfType | NegotiateError::Mixed => {
+            let detail = "contentType is application/dicom, or a list of rendered media types without wildcards; it \
+                          takes neither a transfer-syntax nor a charset";
+            Problem::invalid_parameter("contentType", detail)
+        }
+    }
+}
+
+/// What the query says.
+struct Wanted {
+    path: InstancePath,
+    content_types: Vec<String>,
+    transfer_syntax: Asked,
+    /// Parameters that make no sense for a DICOM file.
+    of_images: Option<&'static str>,
+    has_window: bool,
+}
+
+impl Wanted {
+    fn read(pairs: &[(String, String)]) -> Result<Self, Problem> {
+        if single(pairs, "requestType")? != Some("WADO") {
+            let detail =
+                "the URI service takes requestType=WADO, and with it studyUID, seriesUID and objectUID";
+            return Err(Problem::invalid_parameter("requestType", detail));
+        }
+        let path = InstancePath {
+            study: of_path(pairs, "studyUID", StudyUid::parse)?,
+            series: of_path(pairs, "seriesUID", SeriesUid::parse)?,
+            instance: of_path(pairs, "objectUID", InstanceUid::parse)?,
+        };
+        match single(pairs, "anonymize")? {
+            None => {}
+            Some("yes") => {
+                return Err(Problem::not_acceptable(
+                    "this server does not de-identify: leave anonymize out to get the instance as it is",
+                ));
+            }
+            Some(_) => {
+                return Err(Problem::invalid_parameter("anonymize", "anonymize=yes is its only value"));
+            }
+        }
+        let window = [single(pairs, "windowCenter")?, single(pairs, "windowWidth")?];
+        if window.iter().flatten().count() == 1 {
+            let detail = "windowCenter and windowWidth come together";
+            return Err(Problem::invalid_parameter("windowCenter", detail));
+        }
+        let content_types = pairs.iter().filter(|(name, _)| name == "contentType");
+        Ok(Self {
+            path,
+            content_types: content_types.map(|(_, value)| value.clone()).collect(),
+            transfer_syntax: transfer_syntax(pairs)?,
+            of_images: OF_IMAGES.into_iter().find(|known| pairs.iter().any(|(name, _)| name == known)),
+            has_window: window[0].is_some(),
+        })
+    }
+}
+
+/// The value of a parameter that must not come twice.
+fn single<'p>(pairs: &'p [(String, String)], name: &str) -> Result<Option<&'p str>, Problem> {
+    let mut values = pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let first = values.next();
+    if values.any(|other| Some(other) != first) {
+        return Err(Problem::invalid_parameter(name, format!("{name} has two values; give one")));
+    }
+    Ok(first)
+}
+
+fn of_path<T>(
+    pairs: &[(String, String)],
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, UidError>,
+) -> Result<T, Problem> {
+    let text = single(pairs, name)?.ok_or_else(|| {
+        Problem::invalid_parameter(
+            name,
+            format!("{name} is missing; studyUID, seriesUID and objectUID are needed"),
+        )
+    })?;
+    parse(text).map_err(|error| Problem::invalid_uid(name, error))
+}
+
+/// Section 9.4.1.2.2; `*`, which viewers send, is the stored one.
+fn transfer_syntax(pairs: &[(String, String)]) -> Result<Asked, Problem> {
+    match single(pairs, "transferSyntax")? {
+        None => Ok(Asked::Default),
+        Some("*") => Ok(Asked::Any),
+        Some(text) if uid::check(text).is_ok() => Ok(Asked::Uid(text.to_owned())),
+        Some(_) => {
+            let detail = "transferSyntax is one Transfer Syntax UID, or * for the stored one";
+            Err(Problem::invalid_parameter("transferSyntax", detail))
+        }
+    }
+}
+
+/// The instance as a DICOM file (section 9.4).
+fn file(view: &View<'_>, wanted: &Wanted, base_url: &str) -> Result<Representation, Problem> {
+    if wanted.has_window {
+        let detail = "a window is of a rendered image, not of application/dicom";
+        return Err(Problem::invalid_parameter("windowCenter", detail));
+    }
+    if let Some(name) = wanted.of_images {
+        return Err(Problem::not_acceptable(format!(
+            "{name} is of a rendered image, which application/dicom is not: leave one of the two out"
+        )));
+    }
+    let row = one_row(view, &Scope::Instance(wanted.path.clone()))?;
+    let stored = Stored { transfer_syntax: &row.transfer_syntax, content: Content::Pixels, decodable: false };
+    let choices = Choices::files(wanted.transfer_syntax.clone());
+    let Some(delivery) = choices.deliver(&stored) else {
+        return Err(Problem::not_acceptable(format!(
+            "it is stored in {} and can be given as that only: ask for transferSyntax=*",
+            row.transfer_syntax
+        )));
+    };
+    let form = match delivery.how {
+        How::Stored => FileForm::AsStored,
+        How::LittleEndian | How::Decoded => FileForm::ExplicitLittleEndian,
+    };
+    let mut identity = identity_of(&row);
+    identity.update(delivery.content_type().as_bytes());
+    // The media types of this service take no parameters (section 9.1.2.2.1).
+    let part = Part {
+        content_type: DICOM.to_owned(),
+        location: Some(instance_url(base_url, &row)),
+        pieces: view.file(&row, form)?,
+    };
+    Ok(Representation::single(part, &identity))
+}
