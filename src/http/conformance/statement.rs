@@ -152,7 +152,12 @@ fn store(page: &mut Page, resources: &[Resource], config: &Config) {
     ));
     page.list([
         "The answer is the Store Instances Response Module (Annex I), as `application/dicom+json` without a charset \
-         parameter.",
+         parameter, or as `application/dicom+xml`.",
+        "Metadata come as one JSON array or as an XML document a part, before their bulk data, which are parts whose \
+         Content-Location is the BulkDataURI. A URI is a name: nothing is ever fetched. An instance whose reference \
+         has no part fails; a part that nobody refers to is among the other failures.",
+        "Compressed pixels are encapsulated as they come (one part a frame), PNG and GIF are decoded; what the \
+         metadata leave out of the Image Pixel Description is read from the bit stream (Table 10.5.2-1).",
         "Files are taken without a preamble or meta information, in any transfer syntax, and with faults that do not \
          keep their attributes from being read; a warning names what departs from the standard.",
         "Conformance to the IOD is not checked beyond the four UIDs.",
