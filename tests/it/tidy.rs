@@ -46,6 +46,7 @@ const RESERVED: [(&str, &[&str], &str); 6] = [
 /// Which modules a floor must not name.
 const FLOORS: [(&str, &[&str]); 10] = [
     ("src/dicom/", &["storage", "archive", "http", "server", "config", "cli", "auth", "audit", "telemetry"]),
+    ("src/pixels/", &["storage", "archive", "http", "server", "config", "cli", "auth", "audit", "telemetry"]),
     (
         "src/storage/packs/",
         &[
