@@ -40,6 +40,7 @@ pub struct Config {
     pub store: Store,
     pub limits: Limits,
     pub commitment: Commitment,
+    pub pixels: Pixels,
     pub search: Search,
     pub strict: Strict,
     pub catalog: Catalog,
@@ -103,6 +104,21 @@ pub struct Commitment {
     pub references_max: usize,
     pub result_days: u64,
     pub transactions_max: usize,
+}
+
+/// What decoding may cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pixels {
+    pub threads: usize,
+    pub waiting_max: usize,
+    #[serde(with = "bytes")]
+    pub frame_bytes_max: u64,
+    pub frame_time_max_ms: u64,
+    #[serde(with = "bytes")]
+    pub cache_bytes: u64,
+    #[serde(with = "bytes")]
+    pub ahead_bytes_max: u64,
 }
 
 /// How searches answer.

@@ -11,6 +11,7 @@ use crate::{
     config::{Config, Duplicates},
     dicom::part10,
     http::{self, State},
+    pixels,
     storage::{catalog, commitments, index, packs},
 };
 
@@ -140,6 +141,16 @@ pub fn archive_options(config: &Config) -> archive::Options {
         queue_max: config.limits.queue_max,
         pool_running_max: cores() * 4,
         pool_waiting_max: 4096,
+        pixels: archive::PixelOptions {
+            limits: pixels::Limits {
+                frame_bytes_max: config.pixels.frame_bytes_max,
+                frame_time_max: Duration::from_millis(config.pixels.frame_time_max_ms),
+            },
+            running_max: if config.pixels.threads == 0 { cores() } else { config.pixels.threads },
+            waiting_max: config.pixels.waiting_max,
+            cache_bytes: size(config.pixels.cache_bytes),
+            ahead_bytes_max: config.pixels.ahead_bytes_max,
+        },
     }
 }
 

@@ -2,7 +2,8 @@
 //! http floor maps each to one problem.
 
 use crate::{
-    dicom::part10::ReadError,
+    dicom::{InstancePath, part10::ReadError},
+    pixels::PixelError,
     storage::{
         catalog::CatalogError, commitments::CommitmentError, index::IndexError, packs::PackError,
         uploads::UploadError,
@@ -38,6 +39,9 @@ pub enum ArchiveError {
     /// The archive is about to stop, or a part of it has stopped.
     #[error("the archive is stopping")]
     Stopping,
+    /// A frame cannot be decoded, or not be encoded as it was asked for.
+    #[error("frame {frame} of {instance}: {why}")]
+    Pixels { instance: Box<InstancePath>, frame: u32, why: PixelError },
     /// Stored bytes are not what was stored.
     #[error("stored bytes are damaged: {0}")]
     Damaged(String),
@@ -122,7 +126,7 @@ impl ArchiveError {
     #[must_use]
     pub fn is_of_one_instance(&self) -> bool {
         match self {
-            Self::Damaged(_) | Self::Unreadable(_) | Self::Packs(_) => true,
+            Self::Damaged(_) | Self::Unreadable(_) | Self::Packs(_) | Self::Pixels { .. } => true,
             Self::NotFound(_)
             | Self::Gone(_)
             | Self::NotRepresentable(_)
@@ -154,6 +158,9 @@ impl ArchiveError {
             Self::Expired(what) => Self::Expired(what),
             Self::Taken(what) => Self::Taken(what),
             Self::TooBroad(why) => Self::TooBroad(why.clone()),
+            Self::Pixels { instance, frame, why } => {
+                Self::Pixels { instance: instance.clone(), frame: *frame, why: why.clone() }
+            }
             Self::Damaged(_)
             | Self::Unreadable(_)
             | Self::Packs(_)

@@ -20,6 +20,7 @@ mod metadata;
 mod overlay;
 mod patients;
 mod pieces;
+mod pixels;
 mod pool;
 mod recover;
 mod reserve;
@@ -65,6 +66,7 @@ pub use error::ArchiveError;
 pub use gathering::{Composition, Gathering, MetadataSyntax};
 pub use metadata::{Assembly, Metadata};
 pub use pieces::{Checksum, Pieces};
+pub use pixels::{Image, Made, Options as PixelOptions};
 pub use recover::Recovered;
 pub use retrieve::{BulkValue, Crc, FileForm, Scope, View};
 pub use search::{Found, Root};
@@ -101,6 +103,7 @@ pub struct Options {
     pub pool_running_max: usize,
     /// Blocking work that waits.
     pub pool_waiting_max: usize,
+    pub pixels: PixelOptions,
 }
 
 /// What the transactions share with the two threads.
@@ -112,6 +115,8 @@ pub(crate) struct Core {
     pub(crate) uploads: Uploads,
     commitments: Commitments,
     commitment_signal: commitment::Signal,
+    /// Frames in other forms than the stored one.
+    frames: pixels::Frames,
     overlay: Overlay,
     clock: Clock,
     limits: part10::Limits,
@@ -130,6 +135,9 @@ pub struct Archive {
     checker: Mutex<Option<Checker>>,
     core: Arc<Core>,
     pool: Pool,
+    /// Where frames are made: apart, so that reads that need none stay fast.
+    pixel_pool: Pool,
+    pixel_ahead_bytes_max: u64,
     /// Memory for arriving files, in KiB.
     memory: Arc<Semaphore>,
     /// Streams into packs.
@@ -213,6 +221,7 @@ impl Archive {
             uploads: Uploads::open(&Layout::uploads(data))?,
             commitments: Commitments::open(&Layout::commitments(data), options.commitments)?,
             commitment_signal: commitment::Signal::default(),
+            frames: pixels::Frames::new(&options.pixels),
             overlay: Overlay::new(seq),
             clock: Clock::default(),
             limits: options.parse,
@@ -230,6 +239,8 @@ impl Archive {
             checker: Mutex::default(),
             core,
             pool: Pool::new(options.pool_running_max, options.pool_waiting_max),
+            pixel_pool: Pool::new(options.pixels.running_max, options.pixels.waiting_max),
+            pixel_ahead_bytes_max: options.pixels.ahead_bytes_max,
             memory: Arc::new(Semaphore::new(
                 usize::try_from(options.upload_memory_bytes_max / 1024).unwrap_or(usize::MAX >> 4),
             )),

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-use super::{ArchiveError, Core, retrieve::FileForm};
+use super::{ArchiveError, Core, pixels::Image, retrieve::FileForm};
 use crate::{
     dicom::{part10::Inflated, source::Source},
     storage::{Place, catalog::InstanceRow},
@@ -42,6 +42,8 @@ enum Origin {
     Later(Arc<(InstanceRow, FileForm)>),
     /// The CRC-32 of such a file.
     Checksum(Arc<Checksum>),
+    /// A frame (counting from 0) that is decoded or encoded when its turn comes.
+    Frame(Arc<Image>, u32),
 }
 
 /// The CRC-32 of a file that is converted when its turn comes: computed when it
@@ -70,6 +72,13 @@ impl Checksum {
     }
 }
 
+/// Whether frames may be decoded, which belongs into a pool of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decoding {
+    Allowed,
+    LeftAlone,
+}
+
 #[derive(Clone)]
 struct Piece {
     origin: Origin,
@@ -92,7 +101,11 @@ impl Piece {
             Origin::Memory(bytes) => {
                 Some(bytes.slice(in_memory(self.range.start)..in_memory(self.range.end)))
             }
-            Origin::Stored(_) | Origin::Inflated(_) | Origin::Later(_) | Origin::Checksum(_) => None,
+            Origin::Stored(_)
+            | Origin::Inflated(_)
+            | Origin::Later(_)
+            | Origin::Checksum(_)
+            | Origin::Frame(..) => None,
         }
     }
 }
@@ -152,6 +165,18 @@ impl Pieces {
         self.push(Piece { origin: Origin::Checksum(Arc::clone(checksum)), range: 0..4, swap: 1, phase: 0 });
     }
 
+    /// A frame (counting from 0) to be made when its turn comes, of `length`
+    /// bytes.
+    pub fn push_frame(&mut self, image: &Arc<Image>, index: u32, length: u64) {
+        let origin = Origin::Frame(Arc::clone(image), index);
+        self.push(Piece { origin, range: 0..length, swap: 1, phase: 0 });
+    }
+
+    /// The next bytes are of a frame that has to be made.
+    pub(super) fn begins_with_a_frame(&self) -> bool {
+        self.list.front().is_some_and(|piece| matches!(piece.origin, Origin::Frame(..)))
+    }
+
     pub fn append(&mut self, other: Pieces) {
         self.length += other.length;
         self.list.extend(other.list);
@@ -197,9 +222,12 @@ impl Pieces {
     ///
     /// # Errors
     /// As [`Pieces::next`].
-    pub(super) fn load(&mut self, core: &Core) -> Result<(), ArchiveError> {
+    pub(super) fn load(&mut self, core: &Core, decoding: Decoding) -> Result<(), ArchiveError> {
         let mut loaded = Pieces::new();
         while loaded.length < READ_BYTES {
+            if decoding == Decoding::LeftAlone && self.begins_with_a_frame() {
+                break;
+            }
             let Some(bytes) = self.next(core)? else { break };
             loaded.push_bytes(bytes);
         }
@@ -228,6 +256,19 @@ impl Pieces {
                     self.list.push_front(piece);
                 }
                 continue;
+            }
+            if let Origin::Frame(image, index) = &piece.origin {
+                let bytes = core.frame(image, *index)?;
+                if (bytes.len() as u64) < piece.range.end {
+                    return Err(ArchiveError::Damaged(format!(
+                        "{} decodes differently now",
+                        image.row().path
+                    )));
+                }
+                let bytes = bytes.slice(in_memory(piece.range.start)..in_memory(piece.range.end));
+                self.list.pop_front();
+                self.length -= bytes.len() as u64;
+                return Ok(Some(bytes));
             }
             let start = piece.range.start;
             let end = piece.range.end.min(start + READ_BYTES);
@@ -281,7 +322,7 @@ fn read(core: &Core, piece: &Piece, range: Range<u64>) -> Result<Bytes, ArchiveE
             let bytes = checksum.bytes(core)?;
             Ok(Bytes::copy_from_slice(&bytes[in_memory(range.start)..in_memory(range.end)]))
         }
-        Origin::Later(_) => Ok(Bytes::new()),
+        Origin::Later(_) | Origin::Frame(..) => Ok(Bytes::new()),
     }
 }
 

@@ -7,7 +7,8 @@ use std::{ops::Range, sync::Arc};
 
 use super::{
     Archive, ArchiveError, Core,
-    pieces::{Checksum, Pieces, StoredFile},
+    pieces::{Checksum, Decoding, Pieces, StoredFile},
+    pixels::{Image, Made},
 };
 use crate::{
     auth::Permit,
@@ -15,8 +16,8 @@ use crate::{
         DataSet, FrameSpan, InstancePath, InstanceUid, SeriesPath, StudyUid, Tag, attributes, json,
         part10::{self, Inflated},
         source::Source,
-        transcode::{self, Segment},
-        transfer_syntax,
+        transcode::{self, Plan, Segment},
+        transfer_syntax::{self, EXPLICIT_LITTLE},
     },
     storage::{
         CHUNK_BYTES,
@@ -67,6 +68,8 @@ pub enum FileForm {
     AsStored,
     /// The data set in Explicit VR Little Endian.
     ExplicitLittleEndian,
+    /// The same, the pixels decoded.
+    Decoded,
 }
 
 /// A value that was left in the file.
@@ -122,12 +125,16 @@ impl Archive {
     /// When what is stored is damaged or cannot be read.
     pub async fn read(&self, mut pieces: Pieces) -> Result<Pieces, ArchiveError> {
         let core = Arc::clone(&self.core);
-        self.pool
-            .run(move || {
-                pieces.load(&core)?;
-                Ok(pieces)
-            })
-            .await
+        let (pool, decoding) = if pieces.begins_with_a_frame() {
+            (&self.pixel_pool, Decoding::Allowed)
+        } else {
+            (&self.pool, Decoding::LeftAlone)
+        };
+        pool.run(move || {
+            pieces.load(&core, decoding)?;
+            Ok(pieces)
+        })
+        .await
     }
 }
 
@@ -206,12 +213,27 @@ impl View<'_> {
         let reader = FrameReader::new(self.core, &self.snapshot, row)?;
         numbers
             .iter()
-            .map(|number| {
-                let index = number.checked_sub(1).ok_or(ArchiveError::NotFound("frame"))?;
-                let span = self.snapshot.frame(row, index)?.ok_or(ArchiveError::NotFound("frame"))?;
-                reader.frame(index, span)
-            })
+            .map(|number| reader.one(number.checked_sub(1).ok_or(ArchiveError::NotFound("frame"))?))
             .collect()
+    }
+
+    /// A file with its frames in another form. Those are made ahead as far as
+    /// `made` goes; a broken one is an error at the second look.
+    ///
+    /// # Errors
+    /// When a storage fails or a frame is broken.
+    pub fn file_with_frames(&self, image: &Arc<Image>, made: &Made) -> Result<Pieces, ArchiveError> {
+        let lengths: Result<Vec<u64>, ArchiveError> =
+            (0..image.frames()).map(|index| Ok(made.frame(image, index)?.length())).collect();
+        let lengths = lengths?;
+        if image.is_decoded() {
+            return self.core.file_later(&self.snapshot, image.row(), FileForm::Decoded);
+        }
+        self.core.file_with_frames(&self.snapshot, image, &lengths)
+    }
+
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
     }
 
     /// A value left in the file, by the end of its BulkDataURI.
@@ -245,7 +267,7 @@ impl View<'_> {
     /// # Errors
     /// When what is stored is damaged or cannot be read.
     pub fn load(&self, pieces: &mut Pieces) -> Result<(), ArchiveError> {
-        pieces.load(self.core)
+        pieces.load(self.core, Decoding::LeftAlone)
     }
 }
 
@@ -316,23 +338,61 @@ impl Core {
         let plan = match form {
             FileForm::AsStored => transcode::complete(&source, &self.limits)?,
             FileForm::ExplicitLittleEndian => transcode::explicit_little_endian(&source, &self.limits)?,
+            FileForm::Decoded => {
+                let image = Arc::new(Image::of(&snapshot, row, EXPLICIT_LITTLE)?);
+                let lengths = vec![image.described().frame_bytes(); image.frames() as usize];
+                return self.file_with_frames(&snapshot, &image, &lengths);
+            }
         };
+        Ok(Self::pieces_of(plan, &file, None))
+    }
+
+    /// A file with its frames in another form, of so many bytes each.
+    fn file_with_frames(
+        &self,
+        snapshot: &Snapshot,
+        image: &Arc<Image>,
+        lengths: &[u64],
+    ) -> Result<Pieces, ArchiveError> {
+        let row = image.row();
+        let file = stored(snapshot, row, 0..row.place.length)?;
+        let source = self.packs.source(&row.place)?;
+        let description = image.described();
+        let replaced = transcode::Replaced {
+            transfer_syntax: image.syntax(),
+            photometric: description.photometric.name(),
+            bits_allocated: description.bits_allocated,
+            is_colour: description.samples_per_pixel > 1,
+            frames: lengths,
+        };
+        let plan = transcode::with_frames(&source, &replaced, &self.limits)?;
+        Ok(Self::pieces_of(plan, &file, Some(image)))
+    }
+
+    /// A plan as pieces of the stored file it was made from.
+    fn pieces_of(plan: Plan, file: &StoredFile, image: Option<&Arc<Image>>) -> Pieces {
+        let mut pieces = Pieces::new();
         let inflated = plan.inflated.map(Arc::new);
         for segment in plan.segments {
             match (segment, &inflated) {
                 (Segment::Bytes(bytes), _) => pieces.push_bytes(bytes),
                 (Segment::Copy { offset, length }, None) => {
-                    pieces.push_stored(&file, offset..offset + length);
+                    pieces.push_stored(file, offset..offset + length);
                 }
                 (Segment::Copy { offset, length }, Some(inflated)) => {
                     pieces.push_inflated(inflated, offset..offset + length);
                 }
                 (Segment::Swap { offset, length, width }, _) => {
-                    pieces.push_swapped(&file, offset..offset + length, width);
+                    pieces.push_swapped(file, offset..offset + length, width);
+                }
+                (Segment::Frame { index, length }, _) => {
+                    if let Some(image) = image {
+                        pieces.push_frame(image, index, length);
+                    }
                 }
             }
         }
-        Ok(pieces)
+        pieces
     }
 
     fn bulk(&self, snapshot: &Snapshot, row: &InstanceRow, path: &str) -> Result<BulkValue, ArchiveError> {
@@ -402,7 +462,7 @@ fn word_bytes(snapshot: &Snapshot, row: &InstanceRow, path: &str) -> Result<u8, 
 }
 
 /// Makes pieces of the frames of one instance.
-struct FrameReader<'a> {
+pub(super) struct FrameReader<'a> {
     core: &'a Core,
     snapshot: &'a Snapshot,
     row: &'a InstanceRow,
@@ -411,13 +471,23 @@ struct FrameReader<'a> {
 }
 
 impl<'a> FrameReader<'a> {
-    fn new(core: &'a Core, snapshot: &'a Snapshot, row: &'a InstanceRow) -> Result<Self, ArchiveError> {
+    pub(super) fn new(
+        core: &'a Core,
+        snapshot: &'a Snapshot,
+        row: &'a InstanceRow,
+    ) -> Result<Self, ArchiveError> {
         let syntax = &row.transfer_syntax;
         let inflated =
             if transfer_syntax::is_deflated(syntax) { Some(Arc::new(core.inflate(row)?)) } else { None };
         let swap =
             if transfer_syntax::is_big_endian(syntax) { word_bytes(snapshot, row, PIXEL_DATA)? } else { 1 };
         Ok(Self { core, snapshot, row, inflated, swap })
+    }
+
+    /// One frame, counting from 0.
+    pub(super) fn one(&self, index: u32) -> Result<Pieces, ArchiveError> {
+        let span = self.snapshot.frame(self.row, index)?.ok_or(ArchiveError::NotFound("frame"))?;
+        self.frame(index, span)
     }
 
     fn frame(&self, index: u32, span: FrameSpan) -> Result<Pieces, ArchiveError> {

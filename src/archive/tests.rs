@@ -39,6 +39,16 @@ fn options() -> Options {
         queue_max: 16,
         pool_running_max: 4,
         pool_waiting_max: 64,
+        pixels: PixelOptions {
+            limits: crate::pixels::Limits {
+                frame_bytes_max: 1 << 20,
+                frame_time_max: std::time::Duration::from_secs(60),
+            },
+            running_max: 1,
+            waiting_max: 4,
+            cache_bytes: 1 << 20,
+            ahead_bytes_max: 1 << 20,
+        },
     }
 }
 

@@ -33,6 +33,12 @@ pub enum Segment {
         length: u64,
         width: u8,
     },
+    /// A frame in another form than the stored one: whoever reads the plan has
+    /// to make it. `index` counts from 0.
+    Frame {
+        index: u32,
+        length: u64,
+    },
 }
 
 /// A complete file, piece by piece.
@@ -145,7 +151,9 @@ impl Segment {
     fn length(&self) -> u64 {
         match self {
             Segment::Bytes(bytes) => bytes.len() as u64,
-            Segment::Copy { length, .. } | Segment::Swap { length, .. } => *length,
+            Segment::Copy { length, .. } | Segment::Swap { length, .. } | Segment::Frame { length, .. } => {
+                *length
+            }
         }
     }
 
@@ -155,6 +163,7 @@ impl Segment {
         match self {
             Segment::Bytes(bytes) => bytes.read_exact_at(buffer, at),
             Segment::Copy { offset, .. } => source.read_exact_at(buffer, offset + at),
+            Segment::Frame { .. } => Err(io::Error::other("a plan of frames that were not made")),
             Segment::Swap { offset, length, width } => {
                 let width = u64::from(*width).max(1);
                 let start = at - at % width;

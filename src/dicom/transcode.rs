@@ -31,7 +31,7 @@ pub fn explicit_little_endian(source: &dyn Source, limits: &Limits) -> Result<Pl
     if parsed.transfer_syntax == EXPLICIT_LITTLE_ENDIAN && is_as_declared(&parsed) {
         return as_stored(source, parsed);
     }
-    rewrite(source, parsed, inflated, Some(EXPLICIT_LITTLE_ENDIAN), limits)
+    rewrite(source, parsed, inflated, Some(EXPLICIT_LITTLE_ENDIAN), None, limits)
 }
 
 /// The file in its own transfer syntax, with the preamble and file meta
@@ -45,7 +45,32 @@ pub fn complete(source: &dyn Source, limits: &Limits) -> Result<Plan, ReadError>
     if is_as_declared(&parsed) {
         return as_stored(source, parsed);
     }
-    rewrite(source, parsed, inflated, None, limits)
+    rewrite(source, parsed, inflated, None, None, limits)
+}
+
+/// Frames in another form, and what the data set says of them then.
+#[derive(Debug, Clone, Copy)]
+pub struct Replaced<'a> {
+    /// Explicit VR Little Endian, or one whose pixels are encapsulated in that.
+    pub transfer_syntax: &'static str,
+    /// None: as it was.
+    pub photometric: Option<&'static str>,
+    pub bits_allocated: u16,
+    /// More than one sample a pixel, those of a pixel together.
+    pub is_colour: bool,
+    /// Bytes of each frame.
+    pub frames: &'a [u64],
+}
+
+/// The file with frames in another form in place of its pixel data
+/// (PS3.5 section 8.2 and A.4). Lossy Image Compression stays: what was lost
+/// once is lost for ever.
+///
+/// # Errors
+/// More pixels than a native value can hold; whatever reading it meets.
+pub fn with_frames(source: &dyn Source, replaced: &Replaced<'_>, limits: &Limits) -> Result<Plan, ReadError> {
+    let (parsed, inflated) = part10::parse_and_keep(source, limits)?;
+    rewrite(source, parsed, inflated, Some(replaced.transfer_syntax), Some(replaced), limits)
 }
 
 /// Bytes of the words that big endian reverses in a value. Pixels of more than
@@ -85,6 +110,7 @@ fn rewrite(
     mut parsed: Parsed,
     inflated: Option<Inflated>,
     target: Option<&'static str>,
+    replaced: Option<&Replaced<'_>>,
     limits: &Limits,
 ) -> Result<Plan, ReadError> {
     let (sop_class, sop_instance) = part10::sop_uids(&mut parsed)?;
@@ -107,7 +133,13 @@ fn rewrite(
     let bits_allocated = parsed.dataset.first_int(tags::BITS_ALLOCATED);
     let copied_max = COPIED_BYTES_MAX.min(limits.inline_bytes_max);
     loop {
-        match walk.next()? {
+        let token = walk.next()?;
+        if let (Some(replaced), true) = (replaced, walk.is_at_root())
+            && writer.replace(&token, replaced)?
+        {
+            continue;
+        }
+        match token {
             Token::Element(header) => {
                 let width =
                     if header.big_endian { word_bytes(header.tag, header.vr, bits_allocated) } else { 1 };
@@ -133,6 +165,57 @@ fn rewrite(
 
 /// What is copied from a walk over the stored data set.
 impl Writer {
+    /// Writes what stands in place of an element of the root; false: the
+    /// element stays as it is.
+    fn replace(&mut self, token: &Token, replaced: &Replaced<'_>) -> Result<bool, ReadError> {
+        let (Token::Element(header) | Token::Fragments(header, _)) = token else { return Ok(false) };
+        match (header.tag, replaced.photometric) {
+            (tags::PHOTOMETRIC_INTERPRETATION, Some(name)) => {
+                self.text(header.tag, VR::CS, name);
+            }
+            (tags::PLANAR_CONFIGURATION, _) if replaced.is_colour => self.number(header.tag, 0),
+            (tags::BITS_ALLOCATED, _) => self.number(header.tag, replaced.bits_allocated),
+            // Of where the frames were.
+            (tags::EXTENDED_OFFSET_TABLE | tags::EXTENDED_OFFSET_TABLE_LENGTHS, _) => {}
+            (tags::PIXEL_DATA, _) if replaced.transfer_syntax == EXPLICIT_LITTLE_ENDIAN => {
+                let length: u64 = replaced.frames.iter().sum();
+                let vr = if replaced.bits_allocated > 8 { VR::OW } else { VR::OB };
+                let padded = u32::try_from(length + length % 2).ok().filter(|length| *length != u32::MAX);
+                self.long_header(header.tag, vr, padded.ok_or(ReadError::Compressed)?);
+                self.frames(replaced.frames);
+                self.pad(length, vr);
+            }
+            (tags::PIXEL_DATA, _) => {
+                self.open(header.tag, VR::OB);
+                self.item_of(0);
+                for (index, length) in (0..).zip(replaced.frames) {
+                    self.item_of(u32::try_from(length + length % 2).map_err(|_| ReadError::Compressed)?);
+                    self.segment(Segment::Frame { index, length: *length });
+                    self.pad(*length, VR::OB);
+                }
+                self.delimiter([0xDD, 0xE0]);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn frames(&mut self, lengths: &[u64]) {
+        for (index, length) in (0..).zip(lengths) {
+            self.segment(Segment::Frame { index, length: *length });
+        }
+    }
+
+    fn item_of(&mut self, length: u32) {
+        self.pending.extend([0xFE, 0xFF, 0x00, 0xE0]);
+        self.pending.extend(length.to_le_bytes());
+    }
+
+    fn number(&mut self, tag: Tag, value: u16) {
+        self.short_header(tag, VR::US, 2);
+        self.pending.extend(value.to_le_bytes());
+    }
+
     fn element(
         &mut self,
         walk: &mut Walk,

@@ -203,6 +203,9 @@ impl From<ArchiveError> for Problem {
                 Self::new(StatusCode::GONE, "gone", "Deleted", format!("the {what} has been deleted"))
             }
             ArchiveError::NotRepresentable(why) => Self::not_acceptable(why),
+            ArchiveError::Pixels { frame, why, .. } => Self::not_acceptable(format!(
+                "frame {frame}: {why}; add transfer-syntax=* to the media type in Accept for the frames as they are stored"
+            )),
             ArchiveError::TooBroad(why) => Self::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "search-too-broad",

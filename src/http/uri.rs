@@ -199,15 +199,17 @@ fn file(view: &View<'_>, wanted: &Wanted, base_url: &str) -> Result<Representati
     let row = one_row(view, &Scope::Instance(wanted.path.clone()))?;
     let stored = Stored { transfer_syntax: &row.transfer_syntax, content: Content::Pixels, decodable: false };
     let choices = Choices::files(wanted.transfer_syntax.clone());
-    let Some(delivery) = choices.deliver(&stored) else {
-        return Err(Problem::not_acceptable(format!(
+    let as_stored_only = || {
+        Problem::not_acceptable(format!(
             "it is stored in {} and can be given as that only: ask for transferSyntax=*",
             row.transfer_syntax
-        )));
+        ))
     };
+    let delivery = choices.deliver(&stored).ok_or_else(as_stored_only)?;
     let form = match delivery.how {
         How::Stored => FileForm::AsStored,
-        How::LittleEndian | How::Decoded => FileForm::ExplicitLittleEndian,
+        How::LittleEndian => FileForm::ExplicitLittleEndian,
+        How::Decoded | How::Encoded => return Err(as_stored_only()),
     };
     let mut identity = identity_of(&row);
     identity.update(delivery.content_type().as_bytes());

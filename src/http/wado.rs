@@ -20,7 +20,10 @@ use super::{
     negotiate::{Accept, Content, Form, How, Items, Stored},
     params, zip,
 };
-use crate::archive::{ArchiveError, FileForm, Frames, InstanceRow, Scope, View};
+use crate::{
+    archive::{ArchiveError, FileForm, Frames, InstanceRow, Scope, View},
+    pixels,
+};
 
 pub(super) const PIXEL_DATA: &str = "7FE00010";
 
@@ -109,20 +112,24 @@ fn represent_files(view: &View<'_>, asked: &Asked, scope: &Scope) -> Result<Repr
     let mut gathered = Gathered::new(items(scope));
     let mut single = false;
     for row in view.instances(scope)? {
-        let stored =
-            Stored { transfer_syntax: &row.transfer_syntax, content: Content::Pixels, decodable: false };
+        let stored = stored_pixels(&row);
         let Some(delivery) = asked.choices.deliver(&stored) else {
             gathered.leave_out(&row);
             continue;
         };
-        let form = match delivery.how {
-            How::Stored => FileForm::AsStored,
-            How::LittleEndian | How::Decoded => FileForm::ExplicitLittleEndian,
-        };
         single = delivery.form == Form::Single;
         let content_type = delivery.content_type();
         let location = Some(instance_url(&asked.base_url, &row));
-        let part = view.file(&row, form).map(|pieces| vec![Part { content_type, location, pieces }]);
+        let pieces = match (delivery.how, delivery.transfer_syntax) {
+            (How::Stored, _) => view.file(&row, FileForm::AsStored),
+            (How::Decoded | How::Encoded, Some(syntax)) if row.frames.count() > 0 => {
+                view.image(&row, syntax).and_then(|image| view.file_with_frames(&image, &asked.made))
+            }
+            (How::LittleEndian | How::Decoded | How::Encoded, _) => {
+                view.file(&row, FileForm::ExplicitLittleEndian)
+            }
+        };
+        let part = pieces.map(|pieces| vec![Part { content_type, location, pieces }]);
         gathered.take(view, &row, part)?;
     }
     let partial = gathered.settle()?;
@@ -177,16 +184,28 @@ fn represent_frames(
     for number in numbers {
         identity.update(&number.to_le_bytes());
     }
-    Ok(match (answer.single, answer.parts.len()) {
+    let representation = match (answer.single, answer.parts.len()) {
         (true, 1) => Representation::single(answer.parts.remove(0), &identity),
         _ => asked.multipart(&answer.name, answer.parts, &identity),
-    })
+    };
+    Ok(representation.partial(answer.partial))
+}
+
+/// What negotiation must know of an instance's pixels.
+fn stored_pixels(row: &InstanceRow) -> Stored<'_> {
+    Stored {
+        transfer_syntax: &row.transfer_syntax,
+        content: Content::Pixels,
+        decodable: row.frames.count() > 0 && pixels::can_decode(&row.transfer_syntax),
+    }
 }
 
 struct FrameParts {
     parts: Vec<Part>,
     single: bool,
     name: String,
+    /// What to say of frames that are left out because they are broken.
+    partial: Option<String>,
 }
 
 /// The frames of an instance as parts, if any choice can be satisfied.
@@ -197,18 +216,59 @@ fn frame_parts(
     numbers: &[u32],
     locate: &dyn Fn(u32) -> String,
 ) -> Result<Option<FrameParts>, ArchiveError> {
-    let stored = Stored { transfer_syntax: &row.transfer_syntax, content: Content::Pixels, decodable: false };
+    let stored = stored_pixels(row);
     let Some(delivery) = asked.choices.deliver(&stored) else { return Ok(None) };
     let content_type = delivery.content_type();
-    let parts = view
-        .frames(row, numbers)?
-        .into_iter()
-        .zip(numbers)
-        .map(|(pieces, number)| Part {
-            content_type: content_type.clone(),
-            location: Some(locate(*number)),
-            pieces,
-        })
-        .collect();
-    Ok(Some(FrameParts { parts, single: delivery.form == Form::Single, name: delivery.name.to_owned() }))
+    let mut broken = Broken::default();
+    let frames = match (delivery.how, delivery.transfer_syntax) {
+        (How::Decoded | How::Encoded, Some(syntax)) => {
+            let image = view.image(row, syntax)?;
+            numbers.iter().map(|number| asked.made.frame(&image, number.saturating_sub(1))).collect()
+        }
+        _ => view.frames(row, numbers)?.into_iter().map(Ok).collect::<Vec<_>>(),
+    };
+    let mut parts = Vec::with_capacity(frames.len());
+    for (frame, number) in frames.into_iter().zip(numbers) {
+        if let Some(pieces) = broken.or(frame)? {
+            let location = Some(locate(*number));
+            parts.push(Part { content_type: content_type.clone(), location, pieces });
+        }
+    }
+    let partial = broken.settle(parts.is_empty())?;
+    Ok(Some(FrameParts {
+        parts,
+        single: delivery.form == Form::Single,
+        name: delivery.name.to_owned(),
+        partial,
+    }))
+}
+
+/// Frames that cannot be decoded, beside others that can.
+#[derive(Default)]
+struct Broken {
+    count: usize,
+    first: Option<ArchiveError>,
+}
+
+impl Broken {
+    fn or<T>(&mut self, frame: Result<T, ArchiveError>) -> Result<Option<T>, ArchiveError> {
+        match frame {
+            Ok(frame) => Ok(Some(frame)),
+            Err(error @ ArchiveError::Pixels { .. }) => {
+                self.count += 1;
+                self.first.get_or_insert(error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What to say of them; an error when nothing else is left.
+    fn settle(self, nothing_left: bool) -> Result<Option<String>, ArchiveError> {
+        match self.first {
+            Some(error) if nothing_left => Err(error),
+            Some(_) => Ok(Some(format!("{} frames cannot be decoded and are left out", self.count))),
+            None => Ok(None),
+        }
+    }
 }

@@ -44,7 +44,7 @@ const RESERVED: [(&str, &[&str], &str); 6] = [
 ];
 
 /// Which modules a floor must not name.
-const FLOORS: [(&str, &[&str]); 10] = [
+const FLOORS: [(&str, &[&str]); 11] = [
     ("src/dicom/", &["storage", "archive", "http", "server", "config", "cli", "auth", "audit", "telemetry"]),
     ("src/pixels/", &["storage", "archive", "http", "server", "config", "cli", "auth", "audit", "telemetry"]),
     (

@@ -112,10 +112,12 @@ fn retrieve(page: &mut Page, resources: &[Resource]) {
     page.heading(4, "Transfer Syntaxes");
     page.text(
         "All of these are stored. Implicit VR Little Endian and Explicit VR Big Endian never leave the server \
-         (section 8.7.3): their data sets and pixels are converted to Explicit VR Little Endian.",
+         (section 8.7.3): their data sets and pixels are converted to Explicit VR Little Endian. Where no transfer \
+         syntax is named, compressed pixels are sent decoded; where one is named that is encoded here, they are sent \
+         in that, without loss.",
     );
     page.table(
-        &["Transfer Syntax", "Name", "`application/dicom`", "Frames and pixel data"],
+        &["Transfer Syntax", "Name", "`application/dicom`", "Frames and pixel data", "Here"],
         transfer_syntaxes(),
     );
     page.heading(4, "Media types of frames, pixel data and bulk data");

@@ -15,6 +15,7 @@ use crate::{
         reasons::{self, Kind},
         transfer_syntax::{self, Pixels},
     },
+    pixels,
 };
 
 type Rows = Vec<Vec<String>>;
@@ -75,7 +76,8 @@ pub(super) fn statuses(resources: &[Resource], service: &str) -> Rows {
     found.into_iter().map(|(status, texts)| vec![status.to_owned(), texts.join("; ")]).collect()
 }
 
-/// Every transfer syntax: stored, and how its pixels go out.
+/// Every transfer syntax: stored, how its pixels go out, and whether they are
+/// decoded and encoded.
 pub(super) fn transfer_syntaxes() -> Rows {
     transfer_syntax::TABLE
         .iter()
@@ -87,7 +89,12 @@ pub(super) fn transfer_syntaxes() -> Rows {
                 codes(table::names(media).iter().copied())
             };
             let files = if row.is_barred_from_web() { "as Explicit VR Little Endian" } else { "as stored" };
-            vec![code(row.uid), row.name.to_owned(), files.to_owned(), frames]
+            let made = match (pixels::can_decode(row.uid), pixels::can_encode(row.uid)) {
+                (true, true) => "decoded, encoded",
+                (true, false) => "decoded",
+                (false, _) => "-",
+            };
+            vec![code(row.uid), row.name.to_owned(), files.to_owned(), frames, made.to_owned()]
         })
         .collect()
 }

@@ -6,7 +6,7 @@
 pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
     (
         "Rendered resources (`/rendered`, `/frames/{frames}/rendered`) of images",
-        "Rendering is not part of this version: it needs decoded pixels.",
+        "Rendering is not part of this version.",
     ),
     ("Thumbnails (`/thumbnail`)", "Thumbnails are not part of this version: they need rendering."),
     (
@@ -14,8 +14,8 @@ pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
         "Volumetric rendering is optional, and not part of this version.",
     ),
     (
-        "Change of the compression of pixels",
-        "Compressed pixels are sent as they are stored; decoding is not part of this version.",
+        "Lossy compression of pixels",
+        "Pixels are decoded, and encoded without loss; what loses something makes another image.",
     ),
     (
         "Rejection notes (IOCM) by `POST …/reject/{code}`",

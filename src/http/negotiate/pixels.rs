@@ -8,11 +8,14 @@
 use super::{
     Accept, Items, NegotiateError,
     pattern::{Asked, Form, Offer, Pattern},
-    table::{COMPRESSED, Media, media_of, names},
+    table::{COMPRESSED, Media, default_transfer_syntax, media_of, names},
 };
-use crate::dicom::{
-    transfer_syntax::{self as syntax, DEFLATED, ENCAPSULATED_UNCOMPRESSED, EXPLICIT_LITTLE, Pixels},
-    uid,
+use crate::{
+    dicom::{
+        transfer_syntax::{self as syntax, DEFLATED, ENCAPSULATED_UNCOMPRESSED, EXPLICIT_LITTLE, Pixels},
+        uid,
+    },
+    pixels,
 };
 
 /// A representation that would be acceptable.
@@ -24,6 +27,10 @@ pub struct Choice {
     pub name: String,
     pub transfer_syntax: Asked,
     pub charset: Option<String>,
+    /// It was asked for by its name, not by a wildcard.
+    pub is_named: bool,
+    /// In thousandths.
+    pub quality: u16,
 }
 
 /// What would be acceptable, best first, never empty.
@@ -38,7 +45,8 @@ pub struct Stored<'a> {
     /// As in the file; an unknown one counts as a private coding of pixels.
     pub transfer_syntax: &'a str,
     pub content: Content<'a>,
-    /// The pixels can be decoded here (for an encapsulated Transfer Syntax).
+    /// There are pixels, and they can be decoded here (if they are compressed)
+    /// and encoded anew.
     pub decodable: bool,
 }
 
@@ -62,6 +70,8 @@ pub enum How {
     LittleEndian,
     /// Pixels decoded, then written as Explicit VR Little Endian.
     Decoded,
+    /// Pixels encoded, without loss, in the Transfer Syntax of the delivery.
+    Encoded,
 }
 
 /// What to send for one instance, frame or bulk value.
@@ -190,6 +200,8 @@ impl Candidate<'_> {
             name: (*name).to_owned(),
             transfer_syntax: range.asked.clone(),
             charset: range.charset.clone(),
+            is_named: self.names.contains(&range.essence.as_str()),
+            quality: range.quality,
         })
     }
 }
@@ -204,7 +216,15 @@ impl Choices {
     #[must_use]
     pub fn files(transfer_syntax: Asked) -> Self {
         let name = names(Media::Dicom)[0].to_owned();
-        let choice = Choice { form: Form::Single, media: Media::Dicom, name, transfer_syntax, charset: None };
+        let choice = Choice {
+            form: Form::Single,
+            media: Media::Dicom,
+            name,
+            transfer_syntax,
+            charset: None,
+            is_named: true,
+            quality: 1000,
+        };
         Self { list: vec![choice] }
     }
 
@@ -218,20 +238,25 @@ impl Choices {
         self.list.first().is_some_and(|choice| choice.media == Media::Dicom)
     }
 
-    /// The best choice that this instance can satisfy. None: leave it out
-    /// (206), and if nothing is left, 406.
+    /// The best choice that this instance can satisfy; of two that are equally
+    /// acceptable, one that needs no encoding. None: leave it out (206), and if
+    /// nothing is left, 406.
     #[must_use]
     pub fn deliver<'a>(&'a self, stored: &Stored<'a>) -> Option<Delivery<'a>> {
-        self.list.iter().find_map(|choice| {
+        let mut satisfied = self.list.iter().filter_map(|choice| {
             let (how, transfer_syntax) = satisfy(choice, stored)?;
-            Some(Delivery {
-                form: choice.form,
-                media: choice.media,
-                name: &choice.name,
-                transfer_syntax,
-                how,
-            })
-        })
+            let delivery =
+                Delivery { form: choice.form, media: choice.media, name: &choice.name, transfer_syntax, how };
+            Some((choice, delivery))
+        });
+        let (choice, first) = satisfied.next()?;
+        if first.how != How::Encoded {
+            return Some(first);
+        }
+        let other = satisfied.find(|(_, delivery)| delivery.how != How::Encoded);
+        // A wildcard says that anything will do, as the defaults of HTTP libraries do.
+        let as_good = |other: &Choice| other.quality == choice.quality || !other.is_named;
+        Some(other.filter(|(other, _)| as_good(other)).map_or(first, |(_, other)| other))
     }
 }
 
@@ -255,13 +280,18 @@ fn satisfy<'a>(choice: &'a Choice, stored: &Stored<'a>) -> Option<(How, Option<&
             Asked::Uid(wanted) if wanted != own => None,
             Asked::Default | Asked::Any | Asked::Uid(_) => Some((How::Stored, own)),
         },
+        (media, Content::Pixels) if stored.decodable && choice.is_named => match &choice.transfer_syntax {
+            Asked::Uid(wanted) if media_of(wanted) == media => encoded(wanted),
+            Asked::Default => encoded(default_transfer_syntax(media)),
+            Asked::Any | Asked::Uid(_) => None,
+        },
         (_, Content::Pixels | Content::Bytes | Content::Document(_)) => None,
     };
     found.map(|(how, transfer_syntax)| (how, Some(transfer_syntax)))
 }
 
 /// A whole file.
-fn satisfy_file<'a>(asked: &Asked, stored: &Stored<'a>) -> Option<(How, &'a str)> {
+fn satisfy_file<'a>(asked: &'a Asked, stored: &Stored<'a>) -> Option<(How, &'a str)> {
     let own = stored.transfer_syntax;
     let plain = || how_plain(stored).map(|how| (how, EXPLICIT_LITTLE));
     match asked {
@@ -270,8 +300,15 @@ fn satisfy_file<'a>(asked: &Asked, stored: &Stored<'a>) -> Option<(How, &'a str)
         Asked::Any => Some((How::Stored, own)),
         Asked::Uid(wanted) if wanted == EXPLICIT_LITTLE => plain(),
         Asked::Uid(wanted) if wanted == own && !syntax::is_barred_from_web(own) => Some((How::Stored, own)),
+        Asked::Uid(wanted) if stored.decodable => encoded(wanted),
         Asked::Uid(_) => None,
     }
+}
+
+/// Pixels encoded anew. Only without loss: to lose something is a decision that
+/// makes another image of it, with a SOP Instance UID of its own.
+fn encoded(wanted: &str) -> Option<(How, &str)> {
+    (pixels::can_encode(wanted) && syntax::is_encapsulated(wanted)).then_some((How::Encoded, wanted))
 }
 
 /// Frames and pixel data as bytes: decoded, or the code stream if that is

@@ -428,6 +428,7 @@ mod properties {
                 How::Stored => prop_assert_eq!(sent, own),
                 How::LittleEndian => prop_assert_eq!(sent, EXPLICIT_LITTLE),
                 How::Decoded => prop_assert!(decodable && sent == EXPLICIT_LITTLE),
+                How::Encoded => prop_assert!(decodable && sent != EXPLICIT_LITTLE),
             }
         }
 

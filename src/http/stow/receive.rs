@@ -325,6 +325,7 @@ impl Receiver<'_> {
             | ArchiveError::Gone(_)
             | ArchiveError::NotRepresentable(_)
             | ArchiveError::TooBroad(_)
+            | ArchiveError::Pixels { .. }
             | ArchiveError::Expired(_)
             | ArchiveError::Taken(_)
             | ArchiveError::Damaged(_)

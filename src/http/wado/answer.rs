@@ -3,10 +3,12 @@
 //! that has no acceptable form, or whose bytes are damaged, is left out of the
 //! answer (206 and a warning); the only one is an error (PS3.18 section 8.7.8).
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 
 use crate::{
-    archive::{ArchiveError, InstanceRow, Scope, View},
+    archive::{ArchiveError, InstanceRow, Made, Scope, View},
     dicom::transfer_syntax,
     http::{
         Problem, State,
@@ -30,6 +32,8 @@ pub fn items(scope: &Scope) -> Items {
 pub struct Asked {
     pub choices: Choices,
     pub base_url: String,
+    /// The frames that go out in another form than the stored one.
+    pub made: Made,
     boundary_key: [u8; 32],
     first_bytes: FirstBytes,
 }
@@ -39,6 +43,7 @@ impl Asked {
         Ok(Self {
             choices,
             base_url: state.base_url(request)?,
+            made: state.archive.no_frames_made(),
             boundary_key: state.boundary_key,
             first_bytes: FirstBytes::of(request),
         })
@@ -48,19 +53,29 @@ impl Asked {
         Representation::multipart(&self.boundary_key, root, parts, &self.base_url, identity)
     }
 
-    /// Looks up and reads in one visit to the pool, then sends.
+    /// Looks up and reads in one visit to the pool, then sends. If frames must
+    /// be decoded for it, that is done then, apart, and a second visit knows
+    /// what became of them.
     pub async fn answer(
         self,
         state: &Data<State>,
         request: &HttpRequest,
-        represent: impl FnOnce(&View<'_>, &Asked) -> Result<Representation, Problem> + Send + 'static,
+        represent: impl Fn(&View<'_>, &Asked) -> Result<Representation, Problem> + Send + Sync + 'static,
     ) -> Result<HttpResponse, Problem> {
-        let base_url = self.base_url.clone();
         let permit = state.permit(request);
-        let represented = state.archive.retrieve(&permit, move |view| {
-            Ok::<_, Problem>(represent(view, &self)?.loaded(view, self.first_bytes)?)
-        });
-        represented.await?.send(state, request, &base_url).await
+        let (asked, represent) = (Arc::new(self), Arc::new(represent));
+        let look = || {
+            let (asked, represent) = (Arc::clone(&asked), Arc::clone(&represent));
+            state.archive.retrieve(&permit, move |view| {
+                Ok::<_, Problem>(represent(view, &asked)?.loaded(view, asked.first_bytes)?)
+            })
+        };
+        let mut represented = look().await;
+        if asked.made.is_wanting() {
+            state.archive.make_frames(&permit, &asked.made).await?;
+            represented = look().await;
+        }
+        represented?.send(state, request, &asked.base_url).await
     }
 }
 
@@ -91,6 +106,7 @@ pub struct Gathered {
     syntax: Option<String>,
     damaged: usize,
     damage: Option<Problem>,
+    said: Vec<String>,
 }
 
 impl Gathered {
@@ -104,7 +120,13 @@ impl Gathered {
             syntax: None,
             damaged: 0,
             damage: None,
+            said: Vec::new(),
         }
+    }
+
+    /// Notes what is missing of something that is there.
+    pub fn say(&mut self, missing: Option<String>) {
+        self.said.extend(missing);
     }
 
     /// Leaves out what has no acceptable form.
@@ -173,7 +195,7 @@ impl Gathered {
                 (None, None) => return Ok(None),
             }
         }
-        let mut said = Vec::new();
+        let mut said = std::mem::take(&mut self.said);
         if self.unacceptable > 0 {
             said.push(format!(
                 "{} items cannot be given in an acceptable form and are left out",

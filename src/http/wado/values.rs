@@ -9,13 +9,14 @@ use super::{
     answer::{Asked, Gathered, identity_of, instance_url, items, not_decoded, one_row},
     frame_parts,
     own_media::Presented,
+    stored_pixels,
 };
 use crate::{
-    archive::{ArchiveError, Frames, InstanceRow, Scope, View},
+    archive::{ArchiveError, Frames, InstanceRow, Pieces, Scope, View},
     http::{
         Problem, State,
         body::{Part, Representation},
-        negotiate::{Accept, Content, Form, Items, Media, Stored},
+        negotiate::{Accept, Content, Form, How, Items, Media, Stored},
         params,
     },
 };
@@ -68,11 +69,11 @@ fn represent_bulkdata(
     };
     let mut identity = identity_of(&row);
     identity.update(path.as_bytes());
-    let FrameParts { mut parts, single, name } = answer;
+    let FrameParts { mut parts, single, name, partial } = answer;
     match (single, parts.len()) {
         (true, 1) => Ok(Representation::single(parts.remove(0), &identity).presented(presented)),
         (true, _) => Err(several_frames()),
-        (false, _) => Ok(asked.multipart(&name, parts, &identity)),
+        (false, _) => Ok(asked.multipart(&name, parts, &identity).partial(partial)),
     }
 }
 
@@ -92,6 +93,9 @@ fn bulk_parts(
     let url = format!("{}/bulkdata/{path}", instance_url(&asked.base_url, row));
     let compressed_frames = matches!(row.frames, Frames::Single(_) | Frames::Table { .. });
     if path == PIXEL_DATA && compressed_frames {
+        if let Some(parts) = all_frames_as_one(view, asked, row, &url)? {
+            return Ok(Some((parts, None)));
+        }
         let numbers: Vec<u32> = (1..=row.frames.count()).collect();
         let parts = frame_parts(view, asked, row, &numbers, &|_| url.clone())?;
         return Ok(parts.map(|parts| (parts, None)));
@@ -103,8 +107,14 @@ fn bulk_parts(
         "" => Content::Bytes,
         document => Content::Document(document),
     };
-    let stored = Stored { transfer_syntax: &row.transfer_syntax, content, decodable: false };
+    let decodable = content == Content::Pixels && stored_pixels(row).decodable;
+    let stored = Stored { transfer_syntax: &row.transfer_syntax, content, decodable };
     let Some(delivery) = asked.choices.deliver(&stored) else { return Ok(None) };
+    if delivery.how == How::Encoded {
+        let numbers: Vec<u32> = (1..=row.frames.count()).collect();
+        let parts = frame_parts(view, asked, row, &numbers, &|_| url.clone())?;
+        return Ok(parts.map(|parts| (parts, None)));
+    }
     // A document in its own media type ends where it ends, without the byte
     // that makes a value even.
     let is_document = delivery.media == Media::Document;
@@ -116,8 +126,41 @@ fn bulk_parts(
         parts: vec![part],
         single: delivery.form == Form::Single,
         name: delivery.name.to_owned(),
+        partial: None,
     };
     Ok(Some((parts, presented)))
+}
+
+/// Compressed pixel data that go out decoded are one part, as native ones are
+/// (PS3.18 section 8.7.3.3.1). None: they do not go out decoded.
+fn all_frames_as_one(
+    view: &View<'_>,
+    asked: &Asked,
+    row: &InstanceRow,
+    url: &str,
+) -> Result<Option<FrameParts>, ArchiveError> {
+    let stored = stored_pixels(row);
+    let Some(delivery) = asked.choices.deliver(&stored).filter(|delivery| delivery.how == How::Decoded)
+    else {
+        return Ok(None);
+    };
+    let image = view.image(row, delivery.transfer_syntax.unwrap_or_default())?;
+    if !image.frames_are_whole_bytes() && image.frames() > 1 {
+        return Err(ArchiveError::NotRepresentable(
+            "frames of single bits are not joined here: ask for them one by one under /frames".to_owned(),
+        ));
+    }
+    let mut pieces = Pieces::new();
+    for index in 0..image.frames() {
+        pieces.append(asked.made.frame(&image, index)?);
+    }
+    let part = Part { content_type: delivery.content_type(), location: Some(url.to_owned()), pieces };
+    Ok(Some(FrameParts {
+        parts: vec![part],
+        single: delivery.form == Form::Single,
+        name: delivery.name.to_owned(),
+        partial: None,
+    }))
 }
 
 /// Every value of every instance.
@@ -171,6 +214,7 @@ fn represent_values(
                     if answer.single {
                         single = Some(presented);
                     }
+                    gathered.say(answer.partial);
                     root.get_or_insert(answer.name);
                     gathered.take(view, &row, Ok(answer.parts))?;
                 }

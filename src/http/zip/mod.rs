@@ -63,7 +63,9 @@ impl Order {
             Stored { transfer_syntax: &row.transfer_syntax, content: Content::Pixels, decodable: false };
         match Choices::files(syntax).deliver(&stored)?.how {
             How::Stored => Some((FileForm::AsStored, &row.transfer_syntax)),
-            How::LittleEndian | How::Decoded => Some((FileForm::ExplicitLittleEndian, EXPLICIT_LITTLE)),
+            How::LittleEndian => Some((FileForm::ExplicitLittleEndian, EXPLICIT_LITTLE)),
+            // Compressed pixels go into a zip file as they are, or not at all.
+            How::Decoded | How::Encoded => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod bulkdata;
 mod conditional;
+mod decoded;
 mod frames;
 mod golden;
 mod instances;

@@ -33,7 +33,7 @@ fn neg_02_03_08_11_iop_03_frames_as_bytes() {
         "MULTIPART/Related; TYPE=\"Application/Octet-Stream\"",
         "multipart/related",
         "multipart/*",
-        "multipart/related; type=\"image/jls\", multipart/related; type=\"application/octet-stream\"; q=0.1",
+        "multipart/related; type=\"image/jpx\", multipart/related; type=\"application/octet-stream\"; q=0.1",
         "multipart/related; type=\"application/octet-stream\"; foo=bar;null",
         "nonsense, multipart/related; type=\"application/octet-stream\"",
         "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",
@@ -59,7 +59,7 @@ fn gen_07_neg_05_06_what_cannot_be_produced_is_406() {
     let hilum = server();
     for (path, accept) in [
         ("/frames/1", "multipart/related; type=\"image/jpeg\"; transfer-syntax=1.2.840.10008.1.2.4.50"),
-        ("/frames/1", "image/jp2"),
+        ("/frames/1", "image/jpx"),
         (
             "/frames/1",
             "multipart/related; type=\"application/octet-stream\"; transfer-syntax=1.2.840.10008.1.2.4.90",
@@ -70,7 +70,7 @@ fn gen_07_neg_05_06_what_cannot_be_produced_is_406() {
         // V13: never implicit, never big endian (GEN-07).
         ("", "multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2"),
         ("", "application/dicom; transfer-syntax=1.2.840.10008.1.2.2"),
-        ("", "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.90"),
+        ("", "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.91"),
         ("", "text/html"),
     ] {
         problem(hilum.get_as(&format!("{PATH}{path}"), accept), 406, "not-acceptable");

@@ -1,0 +1,239 @@
+//! Frames in other forms than the stored one: decoded, or encoded anew. Made
+//! when they are asked for, one at a time per processor, and kept in a bounded
+//! cache by what they are made of: (digest, frame, form). Ten who ask for the
+//! same at once cost one decoding.
+//!
+//! A broken frame is found before an answer begins, as long as the answer's
+//! frames are not too many ([`Options::ahead_bytes_max`]): the cache is filled
+//! with them, and what fails is left out. Their bytes are then taken from the
+//! cache, or made again, when their turn comes: memory is the cache's alone.
+
+mod cache;
+mod made;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+
+pub use made::Made;
+
+use super::{Archive, ArchiveError, Core, View, pieces::Pieces, retrieve::FrameReader};
+use crate::{
+    auth::Permit,
+    dicom::{DataSet, json, transfer_syntax, transfer_syntax::EXPLICIT_LITTLE},
+    pixels::{self, Codecs, Description, PixelError, TABLE},
+    storage::{
+        Digest,
+        catalog::{InstanceRow, Snapshot},
+    },
+};
+use cache::Cache;
+
+/// The limits and sizes of decoding.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    pub limits: pixels::Limits,
+    /// Frames made at once, and requests that wait for that.
+    pub running_max: usize,
+    pub waiting_max: usize,
+    /// Memory for frames that were made.
+    pub cache_bytes: usize,
+    /// Bytes of frames of one answer that are made before it begins.
+    pub ahead_bytes_max: u64,
+}
+
+/// A frame in one form.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct FrameKey {
+    digest: Digest,
+    index: u32,
+    syntax: &'static str,
+}
+
+/// An instance whose frames are wanted in another form than the stored one.
+#[derive(Debug)]
+pub struct Image {
+    row: InstanceRow,
+    description: Description,
+    /// How the data set will have to describe the frames.
+    after: Description,
+    /// Explicit VR Little Endian: decoded. Any other: encoded in that.
+    syntax: &'static str,
+}
+
+impl Image {
+    pub(super) fn key(&self, index: u32) -> FrameKey {
+        FrameKey { digest: self.row.digest, index, syntax: self.syntax }
+    }
+
+    pub(super) fn is_decoded(&self) -> bool {
+        self.syntax == EXPLICIT_LITTLE
+    }
+
+    #[must_use]
+    pub fn frames(&self) -> u32 {
+        self.row.frames.count()
+    }
+
+    /// Frames that follow each other without a gap begin on a byte.
+    #[must_use]
+    pub fn frames_are_whole_bytes(&self) -> bool {
+        self.after.frame_bits().is_multiple_of(8)
+    }
+
+    /// As the data set will have to describe the frames.
+    pub(super) fn described(&self) -> &Description {
+        &self.after
+    }
+
+    pub(super) fn syntax(&self) -> &'static str {
+        self.syntax
+    }
+
+    pub(super) fn row(&self) -> &InstanceRow {
+        &self.row
+    }
+
+    fn error(&self, index: u32, why: PixelError) -> ArchiveError {
+        if why == PixelError::Busy {
+            return ArchiveError::Busy;
+        }
+        ArchiveError::Pixels { instance: Box::new(self.row.path.clone()), frame: index + 1, why }
+    }
+}
+
+/// What makes frames, and what keeps them.
+#[derive(Debug)]
+pub(super) struct Frames {
+    codecs: Codecs,
+    cache: Mutex<Cache>,
+    /// One lock a frame that is being made.
+    turns: Mutex<HashMap<FrameKey, Arc<Mutex<()>>>>,
+}
+
+impl Frames {
+    pub fn new(options: &Options) -> Self {
+        Self {
+            codecs: Codecs::new(options.limits),
+            cache: Mutex::new(Cache::new(options.cache_bytes)),
+            turns: Mutex::default(),
+        }
+    }
+
+    fn cached(&self, key: &FrameKey) -> Option<Result<Bytes, PixelError>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(key)
+    }
+
+    /// The lock of one frame: who gets it first makes the frame.
+    fn turn(&self, key: &FrameKey) -> Arc<Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(key.clone()).or_default())
+    }
+
+    fn keep(&self, key: FrameKey, made: Result<Bytes, PixelError>) {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        if made != Err(PixelError::Busy) {
+            self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(key, made);
+        }
+    }
+}
+
+impl View<'_> {
+    /// An instance whose frames are to be decoded (`syntax` being Explicit VR
+    /// Little Endian) or encoded in `syntax`.
+    ///
+    /// # Errors
+    /// When its data set does not describe its pixels, or not such as can be
+    /// encoded in that way.
+    pub fn image(&self, row: &InstanceRow, syntax: &str) -> Result<Arc<Image>, ArchiveError> {
+        Image::of(self.snapshot(), row, syntax).map(Arc::new)
+    }
+}
+
+impl Image {
+    pub(super) fn of(snapshot: &Snapshot, row: &InstanceRow, syntax: &str) -> Result<Self, ArchiveError> {
+        let refused = |why| ArchiveError::Pixels { instance: Box::new(row.path.clone()), frame: 1, why };
+        let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
+        let set: DataSet = json::read(&metadata, json::Limits::default())
+            .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
+        let description = Description::of(&set).map_err(refused)?;
+        let unknown = || refused(PixelError::Unsupported(format!("Transfer Syntax {syntax}")));
+        let syntax = TABLE.iter().find(|codec| codec.uid == syntax).ok_or_else(unknown)?.uid;
+        let stored = transfer_syntax::find(&row.transfer_syntax).ok_or_else(unknown)?;
+        let target = transfer_syntax::find(syntax).ok_or_else(unknown)?;
+        let decoded = description.decoded_from(stored);
+        let after = pixels::described(target, &decoded).map_err(refused)?;
+        Ok(Self { row: row.clone(), description, after, syntax })
+    }
+}
+
+impl Core {
+    /// The bytes of one frame, from the cache or made now. Blocks for as long
+    /// as that takes: only for the pool of pixels.
+    pub(super) fn frame(&self, image: &Image, index: u32) -> Result<Bytes, ArchiveError> {
+        let key = image.key(index);
+        let failed = |why| image.error(index, why);
+        if let Some(made) = self.frames.cached(&key) {
+            return made.map_err(failed);
+        }
+        let turn = self.frames.turn(&key);
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = self.frames.cached(&key) {
+            return made.map_err(failed);
+        }
+        let snapshot = self.catalog.read()?;
+        let code = FrameReader::new(self, &snapshot, &image.row)?.one(index)?.read_all(self)?;
+        drop(snapshot);
+        let codecs = &self.frames.codecs;
+        let decoded = codecs.decode(&image.row.transfer_syntax, &code, &image.description);
+        let made = decoded.and_then(|frame| {
+            if image.is_decoded() {
+                Ok(Bytes::from(frame.bytes))
+            } else {
+                codecs.encode(image.syntax, frame).map(|encoded| Bytes::from(encoded.code))
+            }
+        });
+        if let Err(error) = &made {
+            tracing::warn!(%error, instance = %image.row.path, frame = index + 1, "a frame could not be made");
+        }
+        self.frames.keep(key, made.clone());
+        made.map_err(failed)
+    }
+}
+
+impl Archive {
+    /// What a request knows before its first look.
+    #[must_use]
+    pub fn no_frames_made(&self) -> Made {
+        Made::new(self.pixel_ahead_bytes_max)
+    }
+
+    /// Makes the frames that a first look at a request found wanting, as far as
+    /// they are made ahead.
+    ///
+    /// # Errors
+    /// When too much is being decoded already. What is wrong with a frame is
+    /// part of the answer.
+    pub async fn make_frames(&self, _permit: &Permit, made: &Made) -> Result<(), ArchiveError> {
+        for (image, index) in made.take_wanted() {
+            let core = Arc::clone(&self.core);
+            let key = image.key(index);
+            let frame = self.pixel_pool.run(move || core.frame(&image, index)).await;
+            match frame {
+                Err(error @ (ArchiveError::Busy | ArchiveError::Stopping)) => return Err(error),
+                other => made.note(key, other.map(|bytes| bytes.len() as u64)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A frame as a body: its bytes are made when their turn comes.
+pub(super) fn later(image: &Arc<Image>, index: u32, length: u64) -> Pieces {
+    let mut pieces = Pieces::new();
+    pieces.push_frame(image, index, length);
+    pieces
+}
