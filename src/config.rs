@@ -41,6 +41,7 @@ pub struct Config {
     pub limits: Limits,
     pub commitment: Commitment,
     pub pixels: Pixels,
+    pub uploads: Uploads,
     pub search: Search,
     pub strict: Strict,
     pub catalog: Catalog,
@@ -119,6 +120,16 @@ pub struct Pixels {
     pub cache_bytes: u64,
     #[serde(with = "bytes")]
     pub ahead_bytes_max: u64,
+}
+
+/// Uploads that outlive their connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Uploads {
+    pub count_max: usize,
+    #[serde(with = "bytes")]
+    pub bytes_max: u64,
+    pub idle_seconds_max: u64,
 }
 
 /// How searches answer.

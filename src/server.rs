@@ -12,7 +12,7 @@ use crate::{
     dicom::part10,
     http::{self, State},
     pixels,
-    storage::{catalog, commitments, index, packs},
+    storage::{catalog, commitments, index, packs, uploads},
 };
 
 /// How long the end of a server waits for its workers to let go, and how often
@@ -28,6 +28,8 @@ pub struct Server {
     /// Where it listens; the port is a real one even if 0 was asked for.
     pub address: SocketAddr,
     archive: Arc<Archive>,
+    /// Stores and forgets uploads for as long as it runs.
+    tending: actix_web::rt::task::JoinHandle<()>,
 }
 
 impl Server {
@@ -46,6 +48,7 @@ impl Server {
         let address = listener.local_addr()?;
         let state = web::Data::new(State::new(Arc::clone(&archive), config.clone(), metrics)?);
         let workers = if config.workers == 0 { cores() } else { config.workers };
+        let tending = actix_web::rt::spawn(http::tend_uploads(state.clone()));
         let running = HttpServer::new(move || {
             App::new()
                 .app_data(state.clone())
@@ -68,7 +71,7 @@ impl Server {
         .shutdown_timeout(config.stop_seconds_max)
         .listen(listener)?
         .run();
-        Ok(Self { running, address, archive })
+        Ok(Self { running, address, archive, tending })
     }
 
     /// A handle that can stop it.
@@ -83,7 +86,9 @@ impl Server {
     /// # Errors
     /// When the runtime fails.
     pub async fn run(self) -> anyhow::Result<()> {
-        self.running.await?;
+        let ended = self.running.await;
+        self.tending.abort();
+        ended?;
         tracing::info!("no request is in flight any more; closing the archive");
         // Workers let go of the archive a little after they report their end.
         // Closed by the last of them, it would be closed after the return.
@@ -132,6 +137,11 @@ pub fn archive_options(config: &Config) -> archive::Options {
             Duplicates::Keep => archive::Duplicates::Keep,
         },
         versions_max: config.store.versions_max,
+        uploads: uploads::Options {
+            uploads_max: config.uploads.count_max,
+            bytes_max: config.uploads.bytes_max,
+            idle: Duration::from_secs(config.uploads.idle_seconds_max),
+        },
         commitments: commitments::Options {
             transactions_max: config.commitment.transactions_max,
             keep: Duration::from_secs(config.commitment.result_days.saturating_mul(24 * 60 * 60)),

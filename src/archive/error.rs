@@ -30,6 +30,9 @@ pub enum ArchiveError {
     /// What is to be begun was begun before under the same name.
     #[error("this {0} is in use")]
     Taken(&'static str),
+    /// Somebody else is at work on it.
+    #[error("the {0} is being changed")]
+    Locked(&'static str),
     /// A search would have to look at more than it may.
     #[error("{0}")]
     TooBroad(String),
@@ -88,6 +91,9 @@ impl From<UploadError> for ArchiveError {
     fn from(error: UploadError) -> Self {
         match error {
             UploadError::Full { .. } => Self::Full,
+            UploadError::Unknown => Self::NotFound("upload"),
+            UploadError::Taken => Self::Locked("upload"),
+            UploadError::TooMany | UploadError::TooMuch => Self::Busy,
             other @ UploadError::Io { .. } => Self::Uploads(other),
         }
     }
@@ -134,6 +140,7 @@ impl ArchiveError {
             | Self::TooBroad(_)
             | Self::Expired(_)
             | Self::Taken(_)
+            | Self::Locked(_)
             | Self::Full
             | Self::Stopping
             | Self::Catalog(_)
@@ -157,6 +164,7 @@ impl ArchiveError {
             Self::NotRepresentable(why) => Self::NotRepresentable(why.clone()),
             Self::Expired(what) => Self::Expired(what),
             Self::Taken(what) => Self::Taken(what),
+            Self::Locked(what) => Self::Locked(what),
             Self::TooBroad(why) => Self::TooBroad(why.clone()),
             Self::Pixels { instance, frame, why } => {
                 Self::Pixels { instance: instance.clone(), frame: *frame, why: why.clone() }

@@ -303,7 +303,11 @@ impl Store for Held {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.put(bytes).map_err(|error| match error {
             UploadError::Full { .. } => io::ErrorKind::StorageFull.into(),
-            other @ UploadError::Io { .. } => io::Error::other(other),
+            other @ (UploadError::Unknown
+            | UploadError::Taken
+            | UploadError::TooMany
+            | UploadError::TooMuch
+            | UploadError::Io { .. }) => io::Error::other(other),
         })
     }
 }

@@ -50,7 +50,7 @@ use crate::{
         commitments::{self, Commitments},
         index::{self, Index, Opened},
         packs::{self, Packs},
-        uploads::Uploads,
+        uploads::{Options as UploadOptions, Uploads},
     },
 };
 use clock::Clock;
@@ -78,7 +78,7 @@ pub use versions::Duplicates;
 pub use crate::storage::{
     Role, Stamp,
     catalog::{Frames, InstanceRow, Version},
-    uploads::Spool,
+    uploads::{Note as UploadNote, Spool, UploadResult, Writer as UploadWriter},
 };
 
 /// The limits and sizes of an archive.
@@ -93,6 +93,7 @@ pub struct Options {
     /// Versions of one instance beside itself.
     pub versions_max: usize,
     pub commitments: commitments::Options,
+    pub uploads: UploadOptions,
     /// A file up to this size is kept in memory until it is written with others.
     pub small_bytes_max: usize,
     /// Memory for files that are arriving.
@@ -218,7 +219,7 @@ impl Archive {
             packs,
             catalog,
             index,
-            uploads: Uploads::open(&Layout::uploads(data))?,
+            uploads: Uploads::open(&Layout::uploads(data), options.uploads)?,
             commitments: Commitments::open(&Layout::commitments(data), options.commitments)?,
             commitment_signal: commitment::Signal::default(),
             frames: pixels::Frames::new(&options.pixels),

@@ -33,6 +33,11 @@ fn options() -> Options {
         parse: part10::Limits::default(),
         duplicates: Duplicates::Reject,
         versions_max: 10,
+        uploads: UploadOptions {
+            uploads_max: 10,
+            bytes_max: 1 << 30,
+            idle: std::time::Duration::from_secs(60),
+        },
         commitments: commitments::Options { transactions_max: 10, keep: std::time::Duration::ZERO },
         small_bytes_max: 1 << 20,
         upload_memory_bytes_max: 64 << 20,

@@ -68,6 +68,7 @@ fn method_name(method: &Method) -> &'static str {
         Method::HEAD => "HEAD",
         Method::POST => "POST",
         Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
@@ -121,7 +122,7 @@ fn add_security_headers(response: &mut ServiceResponse<BoxBody>) {
 /// Cross-origin use for the configured origins (IOP-20); none: no header.
 pub fn cors(config: &Config) -> Cors {
     let mut cors = Cors::default()
-        .allowed_methods(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+        .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
         .allow_any_header()
         .expose_headers([
             "Warning",
@@ -134,6 +135,16 @@ pub fn cors(config: &Config) -> Cors {
             "X-Total-Count",
             "X-Request-Id",
             "Retry-After",
+            "Tus-Resumable",
+            "Tus-Version",
+            "Tus-Extension",
+            "Tus-Max-Size",
+            "Tus-Checksum-Algorithm",
+            "Upload-Offset",
+            "Upload-Length",
+            "Upload-Defer-Length",
+            "Upload-Metadata",
+            "Upload-Expires",
         ])
         .max_age(3600)
         .block_on_origin_mismatch(false);

@@ -14,7 +14,9 @@ use utoipa::{
     },
 };
 
-use super::{capabilities, commitment, conformance, delete, health, qido, stow, uri, versions, wado, zip};
+use super::{
+    capabilities, commitment, conformance, delete, health, qido, stow, uploads, uri, versions, wado, zip,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +31,7 @@ use super::{capabilities, commitment, conformance, delete, health, qido, stow, u
         (name = "Retrieve", description = "WADO-RS, PS3.18 section 10.4"),
         (name = "Delete", description = "Deletion of studies, series and instances"),
         (name = "Storage commitment", description = "PS3.18 section 13"),
+        (name = "Resumable upload", description = "tus 1.0.0; a whole upload is stored as by STOW-RS"),
         (name = "Versions", description = "What an instance was before it was replaced, and what was kept beside it"),
         (name = "Capabilities", description = "PS3.18 section 8.9"),
         (name = "Operation", description = "Health, readiness and metrics")
@@ -49,12 +52,15 @@ use super::{capabilities, commitment, conformance, delete, health, qido, stow, u
         uri::service, uri::at_root,
         delete::study, delete::series, delete::instance,
         commitment::request, commitment::result,
+        uploads::options, uploads::begin, uploads::offset, uploads::patch, uploads::end, uploads::instead,
+        uploads::result,
         versions::list, versions::retrieve,
         capabilities::describe, conformance::document,
         health::healthz, health::readyz, health::metrics,
     ),
     components(schemas(
-        ProblemBody, DicomDataSet, DicomAttribute, health::Health, versions::InstanceVersion, qido::Count
+        ProblemBody, DicomDataSet, DicomAttribute, health::Health, versions::InstanceVersion, qido::Count,
+        uploads::UploadProgress
     )),
     modifiers(&DistinctIds)
 )]
@@ -181,6 +187,53 @@ pub struct TransactionPath {
     /// Transaction UID, made by the client
     #[param(pattern = "^[0-9][0-9.]{0,63}$", example = "2.25.329800735698586629295641978511506172918")]
     transaction: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "described, and read from the path by name")]
+pub struct UploadPath {
+    /// The name of the upload, from its Location
+    upload: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "described, and read from the headers by name")]
+pub struct UploadHeaders {
+    /// 1.0.0
+    #[param(rename = "Tus-Resumable")]
+    tus_resumable: String,
+    /// Bytes in all
+    #[param(rename = "Upload-Length")]
+    upload_length: Option<u64>,
+    /// 1: how many bytes is said later
+    #[param(rename = "Upload-Defer-Length")]
+    upload_defer_length: Option<u8>,
+    /// Pairs of a key and a base64 value; `filetype` is the media type of the whole
+    #[param(rename = "Upload-Metadata")]
+    upload_metadata: Option<String>,
+    /// Of the bytes of this request
+    #[param(rename = "Upload-Checksum")]
+    upload_checksum: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "described, and read from the headers by name")]
+pub struct PatchHeaders {
+    /// 1.0.0
+    #[param(rename = "Tus-Resumable")]
+    tus_resumable: String,
+    /// Where the bytes begin
+    #[param(rename = "Upload-Offset")]
+    upload_offset: u64,
+    /// Bytes in all, if that was deferred
+    #[param(rename = "Upload-Length")]
+    upload_length: Option<u64>,
+    /// `sha1` or `sha256` and the base64 value, of the bytes of this request
+    #[param(rename = "Upload-Checksum")]
+    upload_checksum: Option<String>,
 }
 
 #[derive(IntoParams)]
@@ -430,6 +483,11 @@ const OWN_MEDIA: &[Body] = &[
     Body::Bytes("model/obj"),
     Body::Bytes("model/mtl"),
 ];
+const TUS_VERSION: Row = ("412", "Tus-Resumable is missing or another version", PROBLEM);
+const UPLOAD_TOO_LARGE: Row = ("413", "More bytes than announced, or than the configured limit", PROBLEM);
+const LOCKED: Row = ("423", "Another request writes it, or it is being stored", PROBLEM);
+const CHECKSUM: Row = ("460", "The bytes have another checksum", PROBLEM);
+const DISK_FULL: Row = ("507", "The disk is full", PROBLEM);
 const COMMITMENT: &[Body] = &[
     Body::DataSet,
     Body::Bytes("application/dicom+xml"),
@@ -539,6 +597,41 @@ responses! {
         ("202", "It is being checked; ask again after Retry-After seconds", &[]),
         BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE,
         ("410", "The result has expired", PROBLEM),
+        INTERNAL, BUSY,
+    ];
+    /// What the beginning of an upload answers.
+    UploadBeginResponses: [
+        ("201", "It is begun; Location says where it is", &[]),
+        BAD_REQUEST, TUS_VERSION, UPLOAD_TOO_LARGE,
+        ("415", "The filetype cannot be stored", PROBLEM),
+        CHECKSUM, INTERNAL, BUSY, DISK_FULL,
+    ];
+    /// How much of an upload is there.
+    UploadOffsetResponses: [
+        ("200", "Upload-Offset bytes of Upload-Length are flushed", &[]),
+        NOT_FOUND, TUS_VERSION, INTERNAL, BUSY,
+    ];
+    /// What the next bytes of an upload are answered with.
+    UploadPatchResponses: [
+        ("204", "They are flushed; with the last of them the upload is stored", &[]),
+        BAD_REQUEST, NOT_FOUND,
+        ("409", "The offset is another one", PROBLEM),
+        TUS_VERSION, UPLOAD_TOO_LARGE,
+        ("415", "The body is not application/offset+octet-stream", PROBLEM),
+        LOCKED, CHECKSUM, INTERNAL, BUSY, DISK_FULL,
+    ];
+    /// What an upload that is given up is answered with.
+    UploadEndResponses: [
+        ("204", "It is forgotten", &[]),
+        NOT_FOUND, TUS_VERSION, LOCKED, INTERNAL, BUSY,
+    ];
+    /// What became of an upload: what the store request would have answered.
+    UploadResultResponses: [
+        ("200", "All instances are stored", &[Body::DataSet]),
+        ("202", "With Retry-After: it is not stored yet. Else: some instances are not stored, or with warnings", &[Body::DataSet]),
+        ("400", "The bytes are no store request", PROBLEM),
+        NOT_FOUND,
+        ("409", "No instance is stored; the body says why", &[Body::DataSet]),
         INTERNAL, BUSY,
     ];
     /// What the retrieval of a version answers.

@@ -52,7 +52,12 @@ struct Body<'a> {
 }
 
 impl Problem {
-    fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
         let detail = detail.into();
         Self(Box::new(Inner { status, code, title, detail, parameter: None, allow: None, cause: None }))
     }
@@ -218,6 +223,10 @@ impl From<ArchiveError> for Problem {
             ArchiveError::Taken(what) => {
                 let detail = format!("this {what} was used before; each request needs one of its own");
                 Self::new(StatusCode::CONFLICT, "in-use", "Already in use", detail)
+            }
+            ArchiveError::Locked(what) => {
+                let detail = format!("the {what} is in other hands; try again in a moment");
+                Self::new(StatusCode::LOCKED, "locked", "In other hands", detail)
             }
             ArchiveError::Busy => Self::busy(),
             ArchiveError::Full => Self::disk_full(),

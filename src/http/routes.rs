@@ -12,7 +12,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::{
     Problem, capabilities, commitment, conformance, delete, health,
     openapi::{self, Document},
-    qido, stow, uri, versions, wado, zip,
+    qido, stow, uploads, uri, versions, wado, zip,
 };
 
 /// GET, and HEAD as its mirror.
@@ -83,6 +83,9 @@ pub fn routes(app: &mut ServiceConfig) {
     .service(resource("/wado").route(read().to(uri::at_root)).default_service(others(READ)))
     // Zip files of a list
     .service(resource("/dicomweb/zip").route(read().to(zip::list::get)).route(web::post().to(zip::list::post)).default_service(others(READ_STORE)))
+    // Resumable uploads: tus 1.0.0
+    .service(resource("/uploads").wrap(uploads::headers()).route(web::method(actix_web::http::Method::OPTIONS).to(uploads::options)).route(web::post().to(uploads::begin)).default_service(others("POST, OPTIONS")))
+    .service(resource("/uploads/{upload}").wrap(uploads::headers()).route(web::head().to(uploads::offset)).route(web::get().to(uploads::result)).route(web::patch().to(uploads::patch)).route(web::delete().to(uploads::end)).route(web::post().to(uploads::instead)).default_service(others("GET, HEAD, PATCH, DELETE, POST, OPTIONS")))
     // Operation
     .service(resource("/healthz").route(read().to(health::healthz)).default_service(others(READ)))
     .service(resource("/readyz").route(read().to(health::readyz)).default_service(others(READ)))

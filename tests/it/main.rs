@@ -21,4 +21,5 @@ mod sample;
 mod search;
 mod store;
 mod tidy;
+mod uploads;
 mod versions;

@@ -24,6 +24,11 @@ const FAILURE_REASON: Tag = Tag(0x0008, 0x1197);
 const FAILED_ATTRIBUTES_SEQUENCE: Tag = Tag(0x0074, 0x1048);
 const ERROR_COMMENT: Tag = Tag(0x0000, 0x0902);
 
+/// The report on what came otherwise than by a store request, as JSON.
+pub fn report(stored: &[Stored], base_url: &str) -> HttpResponse {
+    response(stored, base_url, None, DataSetMedia::Json)
+}
+
 /// The Store Instances Response Module (PS3.18 Annex I) with its status
 /// (table 10.5.3-1).
 pub(super) fn response(

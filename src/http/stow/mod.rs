@@ -16,6 +16,7 @@ use actix_web::{
 };
 use futures_util::StreamExt;
 
+pub use self::answer::report;
 pub use self::receive::{Framing, Received, Root, receive};
 
 use super::{

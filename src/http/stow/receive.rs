@@ -328,6 +328,7 @@ impl Receiver<'_> {
             | ArchiveError::Pixels { .. }
             | ArchiveError::Expired(_)
             | ArchiveError::Taken(_)
+            | ArchiveError::Locked(_)
             | ArchiveError::Damaged(_)
             | ArchiveError::Unreadable(_)
             | ArchiveError::Packs(_)

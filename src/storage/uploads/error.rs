@@ -8,6 +8,16 @@ pub enum UploadError {
     /// There is no room on the disk.
     #[error("no room on the disk for an upload: {source}")]
     Full { source: io::Error },
+    /// There is no such upload, or not any more.
+    #[error("there is no such upload")]
+    Unknown,
+    /// Somebody else is at work on it.
+    #[error("the upload is being written, or being stored")]
+    Taken,
+    #[error("as many uploads as may be are under way")]
+    TooMany,
+    #[error("the uploads under way have as many bytes as they may")]
+    TooMuch,
     #[error("cannot {action} {}: {source}", path.display())]
     Io { path: PathBuf, action: &'static str, source: io::Error },
 }

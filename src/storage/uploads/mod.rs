@@ -4,22 +4,29 @@
 //!
 //! - [`Uploads::spool`] is a file without a name, gone with its handle or with
 //!   the process.
+//! - [`Uploads::begin`] is an upload with a name, that goes on after its
+//!   connection, or the process, has ended.
 //!
 //! Nothing here blocks for longer than the disk does, but it does block: call
 //! it in the pool.
 
 mod error;
+mod resumable;
 mod spool;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 pub use error::UploadError;
+pub use resumable::{Note, Options, UploadResult, Writer};
 pub use spool::Spool;
 
-/// The folder of what is arriving.
+/// The folder of what is arriving. Clones are the same folder.
 #[derive(Debug, Clone)]
 pub struct Uploads {
     folder: PathBuf,
+    options: Options,
+    known: Arc<Mutex<resumable::Known>>,
 }
 
 impl Uploads {
@@ -27,9 +34,11 @@ impl Uploads {
     ///
     /// # Errors
     /// What the disk says.
-    pub fn open(folder: &Path) -> Result<Self, UploadError> {
+    pub fn open(folder: &Path, options: Options) -> Result<Self, UploadError> {
         std::fs::create_dir_all(folder).map_err(UploadError::at(folder, "create"))?;
-        Ok(Self { folder: folder.to_path_buf() })
+        let uploads = Self { folder: folder.to_path_buf(), options, known: Arc::default() };
+        uploads.take_up()?;
+        Ok(uploads)
     }
 
     /// A file without a name for what is too large for memory.
