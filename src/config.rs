@@ -137,6 +137,8 @@ pub struct Uploads {
 #[serde(deny_unknown_fields)]
 pub struct Search {
     pub empty_status: EmptyStatus,
+    pub paging_seconds_max: u64,
+    pub paging_sessions_max: usize,
 }
 
 /// Where the letter of the standard is stricter than its users.

@@ -149,6 +149,10 @@ pub fn archive_options(config: &Config) -> archive::Options {
         small_bytes_max: size(config.store.small_bytes_max),
         upload_memory_bytes_max: config.limits.upload_memory_bytes_max,
         queue_max: config.limits.queue_max,
+        paging: archive::PagingOptions {
+            idle: Duration::from_secs(config.search.paging_seconds_max),
+            sessions_max: config.search.paging_sessions_max,
+        },
         pool_running_max: cores() * 4,
         pool_waiting_max: 4096,
         pixels: archive::PixelOptions {

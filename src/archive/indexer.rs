@@ -162,6 +162,7 @@ pub(super) fn follow(core: &Core) -> Result<(), ArchiveError> {
         }
         core.index.commit(to)?;
         core.overlay.clear(to);
+        core.paging.expire();
     }
 }
 

@@ -58,6 +58,14 @@ pub(super) fn whole_instance(snapshot: &Snapshot, row: &InstanceRow) -> Result<D
     Ok(with_computed(parse(&metadata)?, row))
 }
 
+/// The attributes of the summary of one instance.
+///
+/// # Errors
+/// When the row cannot be read.
+pub(super) fn summary_of(row: &InstanceRow) -> Result<DataSet, ArchiveError> {
+    Ok(with_computed(row.summary()?, row))
+}
+
 fn read_whole(
     snapshot: &Snapshot,
     series: &SeriesPath,

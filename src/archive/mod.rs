@@ -7,6 +7,7 @@
 //! 3. Whatever blocks runs in the pool or in the two threads, committer and
 //!    indexer; the callers are async and never block.
 
+mod candidates;
 mod clock;
 mod commitment;
 mod committer;
@@ -18,6 +19,8 @@ mod indexer;
 mod instances;
 mod metadata;
 mod overlay;
+mod page;
+mod paging;
 mod patients;
 mod pieces;
 mod pixels;
@@ -58,6 +61,7 @@ use commitment::Checker;
 use committer::Committer;
 use indexer::Indexer;
 use overlay::Overlay;
+use paging::Paging;
 use pool::Pool;
 use reserve::Reservations;
 
@@ -65,6 +69,7 @@ pub use commitment::Commitment;
 pub use error::ArchiveError;
 pub use gathering::{Composition, Gathering, MetadataSyntax};
 pub use metadata::{Assembly, Metadata};
+pub use paging::{Asker, Options as PagingOptions};
 pub use pieces::{Checksum, Pieces};
 pub use pixels::{Image, Made, Options as PixelOptions};
 pub use recover::Recovered;
@@ -100,6 +105,8 @@ pub struct Options {
     pub upload_memory_bytes_max: u64,
     /// Files waiting for the committer.
     pub queue_max: usize,
+    /// How long the pages of a search belong together.
+    pub paging: paging::Options,
     /// Blocking work at once.
     pub pool_running_max: usize,
     /// Blocking work that waits.
@@ -119,6 +126,7 @@ pub(crate) struct Core {
     /// Frames in other forms than the stored one.
     frames: pixels::Frames,
     overlay: Overlay,
+    paging: Paging,
     clock: Clock,
     limits: part10::Limits,
     duplicates: Duplicates,
@@ -226,6 +234,7 @@ impl Archive {
             overlay: Overlay::new(seq),
             clock: Clock::default(),
             limits: options.parse,
+            paging: Paging::new(options.paging),
             duplicates: options.duplicates,
             versions_max: options.versions_max,
             indexer: indexer::Signal::default(),

@@ -12,7 +12,8 @@ use std::{
 use super::{
     Archive, ArchiveError, Core, Found, Root,
     full_text::Asked,
-    search::{Match, Page, Search},
+    page::{Match, Page},
+    search::Search,
 };
 use crate::{
     auth::Permit,
@@ -117,13 +118,15 @@ fn find(core: &Core, query: &Query, results_max: usize) -> Result<Found, Archive
     }
     let numbers = numbers_of(core, page.iter().map(|(identity, _)| identity))?;
     let projection = Projection::new(query);
+    let total = places.len() as u64;
+    let remaining = if from < places.len() { total - from as u64 - page.len() as u64 } else { 0 };
     let results = page
         .into_iter()
         .map(|(identity, study)| {
             describe(&projection.apply(&study, None, None), numbers.get(&identity).copied())
         })
         .collect();
-    Ok(Found { results, total: places.len() as u64 })
+    Ok(Found { results, total, remaining })
 }
 
 fn each_study(core: &Core, query: &Query, take: &mut dyn FnMut(&Arc<DataSet>)) -> Result<(), ArchiveError> {

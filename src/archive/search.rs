@@ -14,19 +14,22 @@ use std::{
 
 use super::{
     Archive, ArchiveError, Core,
+    candidates::{Candidate, Candidates, Source, results_of},
     full_text::{Asked, Best},
-    instances::each_instance,
+    instances::{each_instance, summary_of, whole_instance},
     overlay::{Moment, StudyView},
+    page::{InstanceOrder, Match, Page, Place, Position},
+    paging::{Asker, Held},
 };
 use crate::{
     auth::Permit,
     dicom::{
-        DataSet, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR, json,
+        DataSet, InstancePath, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR, json,
         query::{self, Level, Projection, Query, Test},
     },
     storage::{
         catalog::{SeriesRow, Snapshot},
-        index::{Hit, SortKey, order_of},
+        index::order_of,
     },
 };
 
@@ -36,6 +39,8 @@ const SOP_UID: Tag = Tag(0x0008, 0x0018);
 const INSTANCE_NUMBER: Tag = Tag(0x0020, 0x0013);
 const RETRIEVE_URL: Tag = Tag(0x0008, 0x1190);
 
+/// Candidates more than a page needs, in case some were deleted since.
+const DELETED_ROOM: usize = 64;
 /// Studies read directly rather than through the index, when named by UID.
 const NAMED_STUDIES_MAX: usize = 1000;
 
@@ -53,18 +58,14 @@ pub struct Found {
     pub results: Vec<DataSet>,
     /// Matches in all.
     pub total: u64,
-}
-
-/// One match: the attributes of its levels.
-pub(super) struct Match {
-    pub(super) study: Arc<DataSet>,
-    series: Option<Arc<DataSet>>,
-    instance: Option<DataSet>,
+    /// Matches behind this page.
+    pub remaining: u64,
 }
 
 impl Archive {
     /// Finds what matches `query` under `root`. `base_url` is the absolute URL
-    /// that Retrieve URLs begin with; at most `results_max` results come back.
+    /// that Retrieve URLs begin with; at most `results_max` results come back. For
+    /// an `asker`, pages of one search belong together.
     ///
     /// # Errors
     /// When a storage fails or the archive is busy.
@@ -75,20 +76,18 @@ impl Archive {
         root: Root,
         base_url: String,
         results_max: usize,
+        asker: Option<Asker>,
     ) -> Result<Found, ArchiveError> {
         let core = Arc::clone(&self.core);
         self.pool
             .run(move || {
                 let asked = Asked::of(&core, &query)?;
                 let search = Search { core: &core, query: &query, asked, root: &root, base_url: &base_url };
-                search.run(results_max)
+                search.run(results_max, asker.as_ref())
             })
             .await
     }
 }
-
-/// What orders the instances of a series.
-type InstanceOrder = (i64, InstanceUid);
 
 pub(super) struct Search<'a> {
     pub(super) core: &'a Core,
@@ -99,77 +98,110 @@ pub(super) struct Search<'a> {
     pub(super) base_url: &'a str,
 }
 
-/// A study or series that may match.
-struct Candidate {
-    order: SortKey,
-    /// Results it makes if it matches, and its instances with it.
-    results: usize,
-    source: Source,
-}
-
-enum Source {
-    /// In the catalog, by ids.
-    Row { study: u64, series: Option<u64> },
-    /// In the overlay; the position of the series in it.
-    View { study: Arc<Option<StudyView>>, series: Option<usize> },
-}
-
-/// Takes matches in order and keeps those of the page.
-pub(super) struct Page<'p> {
-    offset: usize,
-    limit: usize,
-    seen: usize,
-    kept: Vec<Match>,
-    /// Gets every match, in place of the page.
-    sink: Option<&'p mut dyn FnMut(&Match)>,
-}
-
-impl<'p> Page<'p> {
-    fn new(offset: usize, limit: usize) -> Self {
-        Self { offset, limit, seen: 0, kept: Vec::new(), sink: None }
-    }
-
-    /// Takes all there are, keeps none.
-    pub(super) fn into(sink: &'p mut dyn FnMut(&Match)) -> Self {
-        Self { sink: Some(sink), ..Self::new(0, usize::MAX) }
-    }
-
-    fn is_full(&self) -> bool {
-        self.kept.len() >= self.limit
-    }
-
-    /// Whether any of the next `count` matches is on the page.
-    fn touches(&self, count: usize) -> bool {
-        !self.is_full() && self.seen + count > self.offset
-    }
-
-    fn take(&mut self, found: Match) {
-        if let Some(sink) = &mut self.sink {
-            sink(&found);
-        } else if self.seen >= self.offset && !self.is_full() {
-            self.kept.push(found);
-        }
-        self.seen += 1;
-    }
-}
-
 impl Search<'_> {
-    fn run(&self, results_max: usize) -> Result<Found, ArchiveError> {
+    fn run(&self, results_max: usize, asker: Option<&Asker>) -> Result<Found, ArchiveError> {
         let limit = self.query.limit.unwrap_or(usize::MAX).min(results_max);
-        let mut page = Page::new(self.query.offset, limit);
-        let total = self.find(&mut page)?;
+        let offset = self.query.offset;
+        let resumed = asker.and_then(|asker| self.core.paging.resume(asker, offset));
+        let start = match &resumed {
+            Some(resumed) => resumed.start.clone(),
+            None => Position { seen: offset, cut: None },
+        };
+        let listed = asker.is_some() && resumed.is_none() && limit > 0;
+        let mut page = Page::new(start, limit, listed);
+        let (total, held) = match &resumed {
+            Some(resumed) => (self.go_on(&resumed.held, &mut page)?, None),
+            None => self.find(&mut page)?,
+        };
+        let remaining = match &page.end {
+            Some(end) => total.saturating_sub(end.seen as u64),
+            // Nothing was asked for.
+            None if limit == 0 => total.saturating_sub(offset as u64),
+            None => 0,
+        };
+        // Some clients find the end by asking for what is behind it.
+        let at_end = Position { seen: usize::try_from(total).unwrap_or(usize::MAX), cut: None };
+        let next = offset.saturating_add(page.kept.len());
+        let is_paging = remaining > 0 || self.query.limit.is_some();
+        if let (Some(asker), true) = (asker, is_paging && next > offset) {
+            let end = page.end.take().unwrap_or(at_end);
+            match (resumed, held) {
+                (Some(resumed), _) => self.core.paging.advance(&resumed, next, end),
+                (None, Some(held)) => self.core.paging.begin(asker, held, next, end),
+                (None, None) => {}
+            }
+        }
         let projection = Projection::new(self.query);
         let results: Result<_, _> =
             page.kept.into_iter().map(|found| self.describe(&projection, found)).collect();
-        Ok(Found { results: results?, total })
+        Ok(Found { results: results?, total, remaining })
     }
 
-    /// Gives the page what matches; the number of matches.
-    pub(super) fn find(&self, page: &mut Page<'_>) -> Result<u64, ArchiveError> {
-        match self.named_studies()? {
-            Some(studies) => self.in_named(&studies, page),
-            None => self.through_index(page),
+    /// Gives the page what matches; the number of matches, and what the next
+    /// pages can be cut from.
+    pub(super) fn find(&self, page: &mut Page<'_>) -> Result<(u64, Option<Held>), ArchiveError> {
+        let (total, held) = match self.named_studies()? {
+            Some(studies) => (self.in_named(&studies, page)?, None),
+            None => self.through_index(page)?,
+        };
+        Ok((total, held.or_else(|| page.places().map(Held::List))))
+    }
+
+    /// Gives the page what follows in a search that was begun before.
+    fn go_on(&self, held: &Held, page: &mut Page<'_>) -> Result<u64, ArchiveError> {
+        let snapshot = self.core.catalog.read()?;
+        match held {
+            Held::List(places) => {
+                page.seen = page.start.seen.min(places.len());
+                for place in places.iter().skip(page.seen) {
+                    if page.is_full() {
+                        break;
+                    }
+                    match self.at(&snapshot, place)? {
+                        Some(found) => page.take(found),
+                        None => page.seen += 1,
+                    }
+                }
+                Ok(places.len() as u64)
+            }
+            Held::View { overlaid, skipped, index, seq } => {
+                let mut more = DELETED_ROOM;
+                loop {
+                    let need = page.start.seen.saturating_add(page.limit).saturating_add(more);
+                    let state = Candidates::of(self.query, overlaid.clone(), skipped, index, need)?;
+                    self.walk(&snapshot, &state, Some(*seq), page)?;
+                    if page.is_full() || state.is_all {
+                        return Ok(state.total);
+                    }
+                    // So much was deleted that the page is not full yet.
+                    more = more.saturating_mul(8);
+                    *page = Page::new(page.start.clone(), page.limit, false);
+                }
+            }
         }
+    }
+
+    /// What is there of a match that was found before.
+    fn at(&self, snapshot: &Snapshot, place: &Place) -> Result<Option<Match>, ArchiveError> {
+        let Some(study) = snapshot.study_by_id(place.study)? else { return Ok(None) };
+        let study = Arc::new(study.computed());
+        let Some(series_id) = place.series else {
+            return Ok(Some(Match { place: place.clone(), study, series: None, instance: None }));
+        };
+        let Some(series) = snapshot.series_by_id(series_id)? else { return Ok(None) };
+        let SeriesPath { study: study_uid, series: series_uid } = series.path.clone();
+        let set = Some(Arc::new(series.computed()));
+        let Some((_, uid)) = &place.instance else {
+            return Ok(Some(Match { place: place.clone(), study, series: set, instance: None }));
+        };
+        let path = InstancePath { study: study_uid, series: series_uid, instance: uid.clone() };
+        let Some(row) = snapshot.instance(&path)? else { return Ok(None) };
+        let instance = if self.query.wants_whole_instances() {
+            whole_instance(snapshot, &row)?
+        } else {
+            summary_of(&row)?
+        };
+        Ok(Some(Match { place: place.clone(), study, series: set, instance: Some(instance) }))
     }
 
     /// The studies that the request names by UID, itself or through its
@@ -244,18 +276,26 @@ impl Search<'_> {
                     let set = Arc::new(series.computed());
                     let Some(rank) = self.rank(&snapshot, &study, &[&set])? else { continue };
                     let order = order_of(self.query, &study, Some(&set), study_id, Some(series_id));
-                    candidates.push((order.ranked(self.query, rank), study_id, Some((path, set))));
+                    let series = Some((series_id, path, set));
+                    candidates.push((order.ranked(self.query, rank), study_id, series));
                 }
             }
             views.insert(study_id, study);
         }
         candidates.sort_by(|a, b| a.0.cmp(&b.0));
-        for (_, study, series) in candidates {
-            let Some(study) = views.get(&study) else { continue };
+        for (_, study_id, series) in candidates {
+            let Some(study) = views.get(&study_id) else { continue };
+            let mut place = Place { study: study_id, series: None, instance: None };
             match series {
-                None => self.try_one(study, None, page),
-                Some((_, set)) if self.query.target == Level::Series => self.try_one(study, Some(&set), page),
-                Some((path, set)) => self.try_instances(&snapshot, study, &path, &set, page)?,
+                None => self.try_one(place, study, None, page),
+                Some((series_id, path, set)) => {
+                    place.series = Some(series_id);
+                    if self.query.target == Level::Series {
+                        self.try_one(place, study, Some(&set), page);
+                    } else {
+                        self.try_instances(&snapshot, &place, (study, &set), &path, None, page)?;
+                    }
+                }
             }
         }
         Ok(page.seen as u64)
@@ -282,19 +322,27 @@ impl Search<'_> {
     }
 
     /// Takes a study or series if it matches. Its words were looked for before.
-    fn try_one(&self, study: &Arc<DataSet>, series: Option<&Arc<DataSet>>, page: &mut Page<'_>) {
+    fn try_one(
+        &self,
+        place: Place,
+        study: &Arc<DataSet>,
+        series: Option<&Arc<DataSet>>,
+        page: &mut Page<'_>,
+    ) {
         if query::matches(self.query, study, series.map(Arc::as_ref), None) {
-            page.take(Match { study: Arc::clone(study), series: series.cloned(), instance: None });
+            page.take(Match { place, study: Arc::clone(study), series: series.cloned(), instance: None });
         }
     }
 
-    /// Takes the matching instances of one series.
+    /// Takes the matching instances of one series; those only that were there
+    /// at `since`.
     fn try_instances(
         &self,
         snapshot: &Snapshot,
-        study: &Arc<DataSet>,
+        place: &Place,
+        (study, series): (&Arc<DataSet>, &Arc<DataSet>),
         path: &SeriesPath,
-        series: &Arc<DataSet>,
+        since: Option<u64>,
         page: &mut Page<'_>,
     ) -> Result<(), ArchiveError> {
         let upper = self.query.keys.iter().filter(|key| key.level != Level::Instance);
@@ -304,21 +352,26 @@ impl Search<'_> {
                 return Ok(());
             }
         }
-        let mut instances = self.instances_of(snapshot, path)?;
+        let mut instances = self.instances_of(snapshot, path, since)?;
         instances.sort_by(|(a, _), (b, _)| a.cmp(b));
+        if let Some(last) = page.cut() {
+            instances.retain(|(order, _)| order > last);
+            page.seen = page.start.seen;
+        }
         let heard_above = self.asked.as_ref().map(|asked| {
             let mut hearing = asked.text.listen();
             Asked::hear_row(&mut hearing, study);
             Asked::hear_row(&mut hearing, series);
             hearing
         });
-        for (_, instance) in instances {
+        for (order, instance) in instances {
             let has_words = heard_above.clone().is_none_or(|mut hearing| {
                 Asked::hear_instance(&mut hearing, &instance);
                 hearing.is_complete()
             });
             if has_words && query::matches(self.query, study, Some(series), Some(&instance)) {
                 page.take(Match {
+                    place: Place { instance: Some(order), ..place.clone() },
                     study: Arc::clone(study),
                     series: Some(Arc::clone(series)),
                     instance: Some(instance),
@@ -333,9 +386,14 @@ impl Search<'_> {
         &self,
         snapshot: &Snapshot,
         path: &SeriesPath,
+        since: Option<u64>,
     ) -> Result<Vec<(InstanceOrder, DataSet)>, ArchiveError> {
         let mut found = Vec::new();
         each_instance(snapshot, path, self.query.wants_whole_instances(), &mut |row, set| {
+            if since.is_some_and(|since| row.seq > since) && snapshot.versions(&row.path)?.is_empty() {
+                // New, and not another version of what was there.
+                return Ok(ControlFlow::Continue(()));
+            }
             let number = set.first_int(INSTANCE_NUMBER).unwrap_or(i64::MAX);
             found.push(((number, row.path.instance), set));
             Ok(ControlFlow::Continue(()))
@@ -344,53 +402,60 @@ impl Search<'_> {
     }
 
     /// Searches everything, by index and overlay.
-    fn through_index(&self, page: &mut Page<'_>) -> Result<u64, ArchiveError> {
+    fn through_index(&self, page: &mut Page<'_>) -> Result<(u64, Option<Held>), ArchiveError> {
         let Moment { studies: marked, snapshot, index } =
             self.core.overlay.moment(&self.core.catalog, &self.core.index)?;
         // Of series as many as of instances at most: each has one at least.
-        let need = page.offset.saturating_add(page.limit);
-        let skip = |study: u64| marked.contains_key(&study);
-        let hits = index.search(self.query, need, &skip)?;
-        let mut candidates: Vec<Candidate> =
-            hits.rows.into_iter().map(|hit| self.candidate_of(hit)).collect();
-        let mut overlaid = 0;
+        let need = page.start.seen.saturating_add(page.limit);
+        let skipped: BTreeSet<u64> = marked.keys().copied().collect();
+        let mut overlaid = Vec::new();
         for (id, view) in &marked {
-            overlaid += self.overlaid(&snapshot, *id, view, &mut candidates)?;
+            self.overlay(&snapshot, *id, view, &mut overlaid)?;
         }
-        candidates.sort_by(|a, b| a.order.cmp(&b.order));
-        for candidate in &candidates {
-            if hits.exact && page.is_full() {
+        let placed = overlaid.iter().map(Candidate::as_row).collect();
+        let state = Candidates::of(self.query, overlaid, &skipped, &index, need)?;
+        self.walk(&snapshot, &state, None, page)?;
+        if !state.exact {
+            return Ok((page.seen as u64, None));
+        }
+        Ok((state.total, Some(Held::View { overlaid: placed, skipped, index, seq: snapshot.seq()? })))
+    }
+
+    /// Gives the page the candidates that are on it. Where the index answers
+    /// exactly, each counts as it says, whatever became of it.
+    fn walk(
+        &self,
+        snapshot: &Snapshot,
+        state: &Candidates,
+        since: Option<u64>,
+        page: &mut Page<'_>,
+    ) -> Result<(), ArchiveError> {
+        for candidate in &state.rows {
+            if state.exact && page.is_full() {
                 break;
             }
-            if hits.exact && !page.touches(candidate.results) {
+            if !state.exact || page.touches(candidate.results) {
+                page.base = page.seen;
+                self.try_candidate(snapshot, candidate, since, page)?;
+                if state.exact {
+                    page.seen = page.base + candidate.results;
+                }
+            } else {
                 page.seen += candidate.results;
-                continue;
             }
-            self.try_candidate(&snapshot, candidate, page)?;
         }
-        let indexed = if self.query.target == Level::Instance { hits.instances } else { hits.total };
-        Ok(if hits.exact { indexed + overlaid } else { page.seen as u64 })
+        Ok(())
     }
 
-    fn candidate_of(&self, hit: Hit) -> Candidate {
-        Candidate {
-            order: hit.order,
-            results: self.results_of(hit.instances),
-            source: Source::Row { study: hit.study_id, series: hit.series_id },
-        }
-    }
-
-    /// Adds what matches of an overlaid study; the number of results if no key
-    /// is left to be tried on instances.
-    fn overlaid(
+    /// Adds what matches of an overlaid study.
+    fn overlay(
         &self,
         snapshot: &Snapshot,
         id: u64,
         view: &Arc<Option<StudyView>>,
         candidates: &mut Vec<Candidate>,
-    ) -> Result<u64, ArchiveError> {
-        let Some(study) = view.as_ref() else { return Ok(0) };
-        let before = candidates.len();
+    ) -> Result<(), ArchiveError> {
+        let Some(study) = view.as_ref() else { return Ok(()) };
         if self.query.target == Level::Study {
             let series: Vec<&DataSet> = study.series.iter().map(|series| &series.set).collect();
             if query::matches(self.query, &study.set, None, None)
@@ -400,64 +465,65 @@ impl Search<'_> {
                 let source = Source::View { study: Arc::clone(view), series: None };
                 candidates.push(Candidate { order, results: 1, source });
             }
-        } else {
-            for (position, series) in study.series.iter().enumerate() {
-                if query::matches(self.query, &study.set, Some(&series.set), None)
-                    && let Some(rank) = self.rank(snapshot, &study.set, &[&series.set])?
-                {
-                    let order = order_of(self.query, &study.set, Some(&series.set), id, Some(series.id));
-                    let order = order.ranked(self.query, rank);
-                    let source = Source::View { study: Arc::clone(view), series: Some(position) };
-                    let results = self.results_of(series.instances);
-                    candidates.push(Candidate { order, results, source });
-                }
+            return Ok(());
+        }
+        for (position, series) in study.series.iter().enumerate() {
+            if query::matches(self.query, &study.set, Some(&series.set), None)
+                && let Some(rank) = self.rank(snapshot, &study.set, &[&series.set])?
+            {
+                let order = order_of(self.query, &study.set, Some(&series.set), id, Some(series.id));
+                let order = order.ranked(self.query, rank);
+                let source = Source::View { study: Arc::clone(view), series: Some(position) };
+                let results = results_of(self.query, series.instances);
+                candidates.push(Candidate { order, results, source });
             }
         }
-        Ok(candidates.iter().skip(before).map(|candidate| candidate.results as u64).sum())
-    }
-
-    /// Results that a series makes if it matches, and its instances with it.
-    fn results_of(&self, instances: u64) -> usize {
-        match self.query.target {
-            Level::Study | Level::Series => 1,
-            Level::Instance => usize::try_from(instances).unwrap_or(usize::MAX),
-        }
+        Ok(())
     }
 
     fn try_candidate(
         &self,
         snapshot: &Snapshot,
         candidate: &Candidate,
+        since: Option<u64>,
         page: &mut Page<'_>,
     ) -> Result<(), ArchiveError> {
-        let (study, series) = match &candidate.source {
-            Source::Row { study, series } => {
-                // A row that is gone was deleted after the index was asked.
-                let Some(row) = snapshot.study_by_id(*study)? else { return Ok(()) };
-                let series = match series {
-                    Some(id) => {
-                        let Some(series) = snapshot.series_by_id(*id)? else { return Ok(()) };
-                        Some(series.computed())
-                    }
-                    None => None,
-                };
-                (Arc::new(row.computed()), series)
+        let place = candidate.place();
+        if since.is_some() && self.query.target != Level::Instance {
+            // It matched when the search began, and is said as it is now.
+            if let Some(found) = self.at(snapshot, &place)? {
+                page.take(found);
             }
+            return Ok(());
+        }
+        let (study, series) = match &candidate.source {
             Source::View { study, series } => {
                 let Some(view) = study.as_ref() else { return Ok(()) };
                 let series =
                     series.and_then(|position| view.series.get(position)).map(|view| view.set.clone());
                 (Arc::new(view.set.clone()), series)
             }
+            Source::Row { .. } => {
+                // A row that is gone was deleted after the index was asked.
+                let Some(row) = snapshot.study_by_id(place.study)? else { return Ok(()) };
+                let series = match place.series {
+                    Some(id) => {
+                        let Some(series) = snapshot.series_by_id(id)? else { return Ok(()) };
+                        Some(series.computed())
+                    }
+                    None => None,
+                };
+                (Arc::new(row.computed()), series)
+            }
         };
         let series = series.map(Arc::new);
         match (&series, self.query.target) {
             (Some(set), Level::Instance) => {
                 let Some(path) = series_path(&study, set) else { return Ok(()) };
-                self.try_instances(snapshot, &study, &path, set, page)
+                self.try_instances(snapshot, &place, (&study, set), &path, since, page)
             }
             (series, _) => {
-                self.try_one(&study, series.as_ref(), page);
+                self.try_one(place, &study, series.as_ref(), page);
                 Ok(())
             }
         }
@@ -465,7 +531,7 @@ impl Search<'_> {
 
     /// What is said of a match.
     fn describe(&self, projection: &Projection, found: Match) -> Result<DataSet, ArchiveError> {
-        let Match { study, series, instance } = found;
+        let Match { study, series, instance, .. } = found;
         let mut said = projection.apply(&study, series.as_deref(), instance.as_ref());
         let mut url = self.base_url.to_owned();
         let levels = [

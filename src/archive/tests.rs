@@ -32,6 +32,7 @@ fn options() -> Options {
         index: index::Options { writer_bytes: 15_000_000, ..index::Options::default() },
         parse: part10::Limits::default(),
         duplicates: Duplicates::Reject,
+        paging: PagingOptions { idle: std::time::Duration::from_secs(60), sessions_max: 16 },
         versions_max: 10,
         uploads: UploadOptions {
             uploads_max: 10,
@@ -65,7 +66,7 @@ fn open(folder: &TempDir, disk: &SharedDisk) -> Arc<Archive> {
 
 async fn studies(archive: &Archive) -> u64 {
     let query = Query::new(Resource::Studies);
-    let found = archive.search(&Permit::operator(), query, Root::default(), String::new(), 100).await;
+    let found = archive.search(&Permit::operator(), query, Root::default(), String::new(), 100, None).await;
     found.unwrap().total
 }
 

@@ -4,7 +4,10 @@
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
-    http::{StatusCode, header},
+    http::{
+        StatusCode,
+        header::{self, HeaderName},
+    },
     web::Data,
 };
 use serde::Serialize;
@@ -18,7 +21,7 @@ use super::{
     params,
 };
 use crate::{
-    archive::{Found, Root},
+    archive::{Asker, Found, Root},
     config::EmptyStatus,
     dicom::{
         DataSet, json,
@@ -26,6 +29,10 @@ use crate::{
         xml,
     },
 };
+
+/// What tells clients apart that come through one address.
+const CLIENT_HEADERS: [HeaderName; 4] =
+    [header::AUTHORIZATION, header::USER_AGENT, header::FORWARDED, header::COOKIE];
 
 /// Warnings of one answer at most; a client reads no more.
 const WARNINGS_MAX: usize = 16;
@@ -117,9 +124,11 @@ async fn search(
 ) -> Result<HttpResponse, Problem> {
     let media = media_of(state, request)?;
     let Asked { query, base_url, warnings } = Asked::of(state, request, resource)?;
-    let (permit, offset) = (state.permit(request), query.offset);
-    let found = state.archive.search(&permit, query, root, base_url.clone(), state.config.limits.results_max);
-    Ok(answer(state, request, media, offset, &found.await?, &base_url, warnings))
+    let permit = state.permit(request);
+    let results_max = state.config.limits.results_max;
+    let asker = Some(asker(request));
+    let found = state.archive.search(&permit, query, root, base_url.clone(), results_max, asker).await?;
+    Ok(answer(state, request, media, &found, &base_url, warnings))
 }
 
 async fn search_patients(
@@ -130,9 +139,30 @@ async fn search_patients(
 ) -> Result<HttpResponse, Problem> {
     let media = media_of(state, request)?;
     let Asked { query, base_url, warnings } = Asked::of(state, request, resource)?;
-    let (permit, offset) = (state.permit(request), query.offset);
+    let permit = state.permit(request);
     let found = state.archive.patients(&permit, query, state.config.limits.results_max).await?;
-    Ok(answer(state, request, media, offset, &found, &base_url, warnings))
+    Ok(answer(state, request, media, &found, &base_url, warnings))
+}
+
+/// Who asks for a page of what: all that tells one client from another, and the
+/// search without what says which page.
+fn asker(request: &HttpRequest) -> Asker {
+    let mut key = blake3::Hasher::new();
+    let peer = request.peer_addr();
+    let mut add = |text: &str| {
+        key.update(text.as_bytes());
+        key.update(&[0]);
+    };
+    add(&peer.map(|peer| peer.ip().to_string()).unwrap_or_default());
+    for name in CLIENT_HEADERS {
+        body::values(request, &name).for_each(&mut add);
+    }
+    add(request.path());
+    let which_page = |pair: &str| pair.starts_with("limit=") || pair.starts_with("offset=");
+    request.query_string().split('&').filter(|pair| !which_page(pair)).for_each(&mut add);
+    let anew = body::values(request, &header::CACHE_CONTROL).any(|value| value.contains("no-cache"));
+    let connection = peer.map(|peer| u64::from(peer.port())).unwrap_or_default();
+    Asker { key: *key.finalize().as_bytes(), connection, anew }
 }
 
 fn media_of(state: &State, request: &HttpRequest) -> Result<DataSetMedia, Problem> {
@@ -145,15 +175,12 @@ fn answer(
     state: &State,
     request: &HttpRequest,
     media: DataSetMedia,
-    offset: usize,
     found: &Found,
     base_url: &str,
     mut warnings: Vec<String>,
 ) -> HttpResponse {
-    let offset = offset as u64;
-    let returned = found.results.len() as u64;
-    let remaining = found.total.saturating_sub(offset.saturating_add(returned));
-    if remaining > 0 && offset < found.total {
+    let remaining = found.remaining;
+    if remaining > 0 {
         warnings.insert(0, format!("There are {remaining} additional results that can be requested"));
     }
     // A multipart body of no parts is more than some clients can read.
@@ -203,7 +230,7 @@ async fn count(
     let Asked { query, base_url, warnings } = Asked::of(state, request, resource)?;
     let query = Query { limit: Some(0), offset: 0, ..query };
     let permit = state.permit(request);
-    let found = state.archive.search(&permit, query, root, base_url.clone(), 0).await?;
+    let found = state.archive.search(&permit, query, root, base_url.clone(), 0, None).await?;
     Ok(counted(found.total, &base_url, &warnings))
 }
 
