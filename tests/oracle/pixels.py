@@ -358,7 +358,10 @@ def others(set_, code, image, syntax):
             yield plugin, f"failed: {text[:90]}"
     if syntax.endswith("4.201"):
         try:
-            yield "OpenJPH", ic.htj2k_decode(code).astype(image.dtype)
+            decoded = ic.htj2k_decode(code).astype(image.dtype)
+            # Components that are not transformed come one after the other.
+            planes = image.ndim == 3 and decoded.shape[0] == image.shape[2] and decoded.shape != image.shape
+            yield "OpenJPH", np.moveaxis(decoded, 0, -1) if planes else decoded
         except Exception as error:
             yield "OpenJPH", f"failed: {str(error)[:60]}"
 
