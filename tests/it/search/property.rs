@@ -18,6 +18,10 @@ const TIMES: [&str; 5] = ["", "0930", "093000.5", "18", "235959"];
 const TEXTS: [&str; 5] = ["", "Thorax", "CT thorax", "thorax CT", "T"];
 const MODALITIES: [&str; 4] = ["CT", "MR", "SR", ""];
 const NUMBERS: [&str; 4] = ["", "1", "2", "10"];
+/// Several values of one attribute.
+const OTHER_IDS: [&str; 5] = ["", "X1", "X1\\Y2", "Y2\\Z3\\X10", "z3"];
+/// Codes and their meanings, one item each.
+const CODES: [(&str, &str); 4] = [("A", "Chest"), ("A", "Head"), ("B", "Chest"), ("", "Head")];
 
 #[derive(Debug, Clone)]
 struct Study {
@@ -27,6 +31,8 @@ struct Study {
     date: &'static str,
     time: &'static str,
     text: &'static str,
+    others: &'static str,
+    codes: Vec<(&'static str, &'static str)>,
     series: Vec<Series>,
 }
 
@@ -60,10 +66,14 @@ fn study() -> impl Strategy<Value = Study> {
         select(&DATES[..]),
         select(&TIMES[..]),
         select(&TEXTS[..]),
+        select(&OTHER_IDS[..]),
+        prop::collection::vec(select(&CODES[..]), 0..3),
         prop::collection::vec(series, 1..4),
     )
-        .prop_map(|(name, id, date, time, text, series)| Study {
+        .prop_map(|(name, id, date, time, text, others, codes, series)| Study {
             uid: String::new(),
+            others,
+            codes,
             name,
             id,
             date,
@@ -86,6 +96,15 @@ fn named(mut studies: Vec<Study>) -> Vec<Study> {
 
 impl Study {
     fn files(&self) -> Vec<Vec<u8>> {
+        // The creator's block is another in each file.
+        let block = |index: usize| 0x10 + u32::try_from(index).expect("a small number");
+        let codes: Vec<Sample> = self
+            .codes
+            .iter()
+            .map(|(code, meaning)| {
+                Sample::empty().text(0x0008_0100, "SH", code).text(0x0008_0104, "LO", meaning)
+            })
+            .collect();
         let file = |series: &Series, index: usize, number: &str| {
             Sample::new(&self.uid, &series.uid, &format!("{}.{index}", series.uid))
                 .text(0x0008_0005, "CS", "ISO_IR 192")
@@ -96,6 +115,10 @@ impl Study {
                 .text(0x0008_103E, "LO", series.text)
                 .text(0x0010_0010, "PN", self.name)
                 .text(0x0010_0020, "LO", self.id)
+                .text(0x0010_1000, "LO", self.others)
+                .items(0x0008_1032, &codes)
+                .text(0x0009_0000 | block(index), "LO", "ACME")
+                .text(0x0009_0001 | block(index) << 8, "LO", &format!("p{number}"))
                 .text(0x0020_0011, "IS", series.number)
                 .text(0x0020_0013, "IS", number)
                 .file()
@@ -124,6 +147,10 @@ enum Key {
     SeriesNumber(&'static str),
     InstanceNumber(&'static str),
     Study(Vec<u8>),
+    EmptyId,
+    OtherId(&'static str),
+    Code(Option<&'static str>, &'static str),
+    Private(&'static str),
 }
 
 fn key() -> impl Strategy<Value = Key> {
@@ -155,6 +182,11 @@ fn key() -> impl Strategy<Value = Key> {
         select(&NUMBERS[1..]).prop_map(Key::SeriesNumber),
         select(&NUMBERS[1..]).prop_map(Key::InstanceNumber),
         prop::collection::vec(0u8..10, 1..4).prop_map(Key::Study),
+        Just(Key::EmptyId),
+        select(vec!["X1", "Y*", "?3", "Z3", "X1*"]).prop_map(Key::OtherId),
+        (prop::option::of(select(vec!["A", "B", "?"])), select(vec!["Chest", "He*", "chest"]))
+            .prop_map(|(code, meaning)| Key::Code(code, meaning)),
+        select(vec!["p1", "p*", "p?", "q"]).prop_map(Key::Private),
     ]
 }
 
@@ -180,7 +212,7 @@ impl Key {
     fn name(&self) -> &'static str {
         match self {
             Self::Name(_) => "PatientName",
-            Self::Id(_) => "PatientID",
+            Self::Id(_) | Self::EmptyId => "PatientID",
             Self::Date(..) => "StudyDate",
             Self::Time(..) => "StudyTime",
             Self::Text(_) => "StudyDescription",
@@ -190,6 +222,23 @@ impl Key {
             Self::SeriesNumber(_) => "SeriesNumber",
             Self::InstanceNumber(_) => "InstanceNumber",
             Self::Study(_) => "StudyInstanceUID",
+            Self::OtherId(_) => "OtherPatientIDs",
+            Self::Code(..) => "ProcedureCodeSequence.CodeMeaning",
+            Self::Private(_) => "00097701",
+        }
+    }
+
+    /// The parameters that ask for it.
+    fn params(&self) -> String {
+        let own = format!("{}={}", self.name(), self.value());
+        if let Self::EmptyId = self {
+            format!("{own}&emptyvaluematching=true")
+        } else if let Self::Code(Some(code), _) = self {
+            format!("ProcedureCodeSequence.CodeValue={}&{own}", encode(code))
+        } else if let Self::Private(_) = self {
+            format!("{own}&00090077=ACME")
+        } else {
+            own
         }
     }
 
@@ -201,7 +250,11 @@ impl Key {
             | Self::ModalitiesInStudy(text)
             | Self::SeriesText(text)
             | Self::SeriesNumber(text)
-            | Self::InstanceNumber(text) => encode(text),
+            | Self::InstanceNumber(text)
+            | Self::OtherId(text)
+            | Self::Code(_, text)
+            | Self::Private(text) => encode(text),
+            Self::EmptyId => "%22%22".to_owned(),
             Self::Date(from, to) | Self::Time(from, to) => range(*from, *to),
             Self::Modality(list) => list.join(","),
             Self::Study(list) => {
@@ -241,6 +294,13 @@ impl Key {
             Self::SeriesNumber(wanted) => *wanted == series.number,
             Self::InstanceNumber(wanted) => *wanted == number,
             Self::Study(list) => list.iter().any(|number| format!("1.{number}") == study.uid),
+            Self::EmptyId => study.id.is_empty(),
+            Self::OtherId(pattern) => study.others.split('\\').any(|other| text_fits(pattern, other)),
+            // Both within one item.
+            Self::Code(code, meaning) => study.codes.iter().any(|(stored, means)| {
+                code.is_none_or(|code| text_fits(code, stored)) && text_fits(meaning, means)
+            }),
+            Self::Private(pattern) => text_fits(pattern, &format!("p{number}")),
         }
     }
 }
@@ -293,67 +353,116 @@ enum Resource {
     Studies,
     Series,
     Instances,
+    /// Of this study, and of this series of it.
+    StudySeries(u8),
+    StudyInstances(u8),
+    SeriesInstances(u8, u8),
+}
+
+/// What results are ordered by.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    Default,
+    Id,
+    DateDown,
 }
 
 #[derive(Debug, Clone)]
 struct Query {
     resource: Resource,
     keys: Vec<Key>,
+    order: Order,
     page: usize,
 }
 
 fn query() -> impl Strategy<Value = Query> {
-    let resource = select(vec![Resource::Studies, Resource::Series, Resource::Instances]);
-    (resource, prop::collection::vec(key(), 0..4), 1usize..6).prop_map(|(resource, keys, page)| {
-        // Each attribute once, and of a level that the resource matches; a
-        // study is asked for the modality of its series, which is another key.
-        let level = |key: &Key| match key {
-            Key::InstanceNumber(_) => 2,
-            Key::Modality(_) | Key::SeriesText(_) | Key::SeriesNumber(_) => 1,
-            Key::Name(_)
-            | Key::Id(_)
-            | Key::Date(..)
-            | Key::Time(..)
-            | Key::Text(_)
-            | Key::ModalitiesInStudy(_)
-            | Key::Study(_) => 0,
-        };
-        let deepest = match resource {
-            Resource::Studies => 0,
-            Resource::Series => 1,
-            Resource::Instances => 2,
-        };
-        let keys: BTreeMap<&str, Key> = keys
-            .into_iter()
-            .filter(|key| key.is_sound() && level(key) <= deepest)
-            .map(|key| (key.name(), key))
-            .collect();
-        let mut keys: Vec<Key> = keys.into_values().collect();
-        // Ranges of date and time together are one of moments: not told here.
-        if keys.iter().any(|key| matches!(key, Key::Date(..))) {
-            keys.retain(|key| !matches!(key, Key::Time(..)));
-        }
-        Query { resource, keys, page }
-    })
+    let resource = prop_oneof![
+        2 => Just(Resource::Studies),
+        2 => Just(Resource::Series),
+        2 => Just(Resource::Instances),
+        1 => (0u8..4).prop_map(Resource::StudySeries),
+        1 => (0u8..4).prop_map(Resource::StudyInstances),
+        1 => (0u8..4, 0u8..2).prop_map(|(study, series)| Resource::SeriesInstances(study, series)),
+    ];
+    let order = select(vec![Order::Default, Order::Id, Order::DateDown]);
+    (resource, prop::collection::vec(key(), 0..4), order, 1usize..6).prop_map(
+        |(resource, keys, order, page)| {
+            // Each attribute once, and of a level that the resource matches; a
+            // study is asked for the modality of its series, which is another key.
+            let level = |key: &Key| match key {
+                Key::InstanceNumber(_) | Key::Private(_) => 2,
+                Key::Modality(_) | Key::SeriesText(_) | Key::SeriesNumber(_) => 1,
+                Key::Name(_)
+                | Key::Id(_)
+                | Key::Date(..)
+                | Key::Time(..)
+                | Key::Text(_)
+                | Key::ModalitiesInStudy(_)
+                | Key::Study(_)
+                | Key::EmptyId
+                | Key::OtherId(_)
+                | Key::Code(..) => 0,
+            };
+            let levels = match resource {
+                Resource::Studies => 0..=0,
+                Resource::Series => 0..=1,
+                Resource::Instances => 0..=2,
+                Resource::StudySeries(_) => 1..=1,
+                Resource::StudyInstances(_) => 1..=2,
+                Resource::SeriesInstances(..) => 2..=2,
+            };
+            let keys: BTreeMap<&str, Key> = keys
+                .into_iter()
+                .filter(|key| key.is_sound() && levels.contains(&level(key)))
+                .map(|key| (key.name(), key))
+                .collect();
+            let mut keys: Vec<Key> = keys.into_values().collect();
+            // Ranges of date and time together are one of moments: not told here.
+            if keys.iter().any(|key| matches!(key, Key::Date(..))) {
+                keys.retain(|key| !matches!(key, Key::Time(..)));
+            }
+            Query { resource, keys, order, page }
+        },
+    )
 }
 
 impl Query {
-    fn path(&self) -> String {
+    fn path(&self, suffix: &str) -> String {
         let resource = match self.resource {
-            Resource::Studies => "studies",
-            Resource::Series => "series",
-            Resource::Instances => "instances",
+            Resource::Studies => "studies".to_owned(),
+            Resource::Series => "series".to_owned(),
+            Resource::Instances => "instances".to_owned(),
+            Resource::StudySeries(study) => format!("studies/1.{study}/series"),
+            Resource::StudyInstances(study) => format!("studies/1.{study}/instances"),
+            Resource::SeriesInstances(study, series) => {
+                format!("studies/1.{study}/series/1.{study}.{series}/instances")
+            }
         };
-        let keys: Vec<String> =
-            self.keys.iter().map(|key| format!("{}={}", key.name(), key.value())).collect();
-        format!("/{resource}?{}", keys.join("&"))
+        let keys: Vec<String> = self.keys.iter().map(Key::params).collect();
+        let order = match self.order {
+            Order::Default => "",
+            Order::Id => "&orderby=PatientID",
+            Order::DateDown => "&orderby=-StudyDate",
+        };
+        format!("/{resource}{suffix}?{}{order}&includefield=StudyDescription", keys.join("&"))
     }
 
     fn tag(&self) -> &'static str {
         match self.resource {
             Resource::Studies => "0020000D",
-            Resource::Series => "0020000E",
-            Resource::Instances => "00080018",
+            Resource::Series | Resource::StudySeries(_) => "0020000E",
+            Resource::Instances | Resource::StudyInstances(_) | Resource::SeriesInstances(..) => "00080018",
+        }
+    }
+
+    /// Is it a series of what is searched?
+    fn covers(&self, study: &Study, series: &Series) -> bool {
+        match self.resource {
+            Resource::Studies | Resource::Series | Resource::Instances => true,
+            Resource::StudySeries(number) | Resource::StudyInstances(number) => {
+                study.uid == format!("1.{number}")
+            }
+            Resource::SeriesInstances(number, position) => series.uid == format!("1.{number}.{position}"),
         }
     }
 
@@ -363,11 +472,15 @@ impl Query {
         for study in studies {
             for series in &study.series {
                 for (index, number) in series.instances.iter().enumerate() {
-                    if self.keys.iter().all(|key| key.fits(study, series, number)) {
+                    if self.covers(study, series)
+                        && self.keys.iter().all(|key| key.fits(study, series, number))
+                    {
                         found.insert(match self.resource {
                             Resource::Studies => study.uid.clone(),
-                            Resource::Series => series.uid.clone(),
-                            Resource::Instances => format!("{}.{index}", series.uid),
+                            Resource::Series | Resource::StudySeries(_) => series.uid.clone(),
+                            Resource::Instances
+                            | Resource::StudyInstances(_)
+                            | Resource::SeriesInstances(..) => format!("{}.{index}", series.uid),
                         });
                     }
                 }
@@ -378,7 +491,7 @@ impl Query {
 
     /// Asks for everything, and for it page by page.
     fn check(&self, hilum: &Hilum, studies: &[Study], when: &str) -> Result<(), TestCaseError> {
-        let path = self.path();
+        let path = self.path("");
         let response = hilum.get(&path).send().expect("an answer");
         let total: usize = header(&response, "x-total-count").parse().expect("an answer");
         let found: Value = crate::library::json_of(response);
@@ -386,6 +499,9 @@ impl Query {
         let distinct: BTreeSet<String> = whole.iter().cloned().collect();
         prop_assert_eq!(&distinct, &self.expected(studies), "{} {}", when, path);
         prop_assert_eq!((whole.len(), total), (distinct.len(), distinct.len()), "{} {}", when, path);
+        let counted = hilum.json(&self.path("/count"));
+        prop_assert_eq!(&counted["count"], &Value::from(total), "{} {}", when, path);
+        self.check_said(&found, studies, &path)?;
         let mut paged = Vec::new();
         while paged.len() < whole.len() {
             let page = hilum.json(&format!("{path}&limit={}&offset={}", self.page, paged.len()));
@@ -396,6 +512,31 @@ impl Query {
         prop_assert_eq!(paged, whole, "{} {}", when, path);
         Ok(())
     }
+
+    /// What was asked for beside the default is said, and the order is kept.
+    fn check_said(&self, found: &Value, studies: &[Study], path: &str) -> Result<(), TestCaseError> {
+        let results = found.as_array().expect("an array");
+        let of = |result: &Value| {
+            let uid = crate::library::text(result, "0020000D").to_owned();
+            studies.iter().find(|study| study.uid == uid).expect("a study of ours")
+        };
+        for result in results {
+            prop_assert_eq!(crate::library::text(result, "00081030"), of(result).text, "{}", path);
+        }
+        let ordered: Vec<(bool, String)> = results
+            .iter()
+            .map(|result| match self.order {
+                Order::Id => of(result).id.to_lowercase(),
+                // The latest first is the lowest first of what is left to a later day.
+                Order::Default | Order::DateDown => {
+                    of(result).date.bytes().map(|digit| char::from(b'0' + b'9' - digit)).collect()
+                }
+            })
+            .map(|key: String| (key.is_empty(), key))
+            .collect();
+        prop_assert!(ordered.is_sorted(), "{}: {:?}", path, ordered);
+        Ok(())
+    }
 }
 
 proptest! {
@@ -404,7 +545,7 @@ proptest! {
     #[test]
     fn searches_as_the_filter(
         studies in prop::collection::vec(study(), 1..10),
-        queries in prop::collection::vec(query(), 24),
+        queries in prop::collection::vec(query(), 18),
     ) {
         let studies = named(studies);
         let hilum = Hilum::start();
