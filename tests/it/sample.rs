@@ -81,6 +81,19 @@ impl Sample {
             .bytes(0x7FE0_0010, "OB", pixels)
     }
 
+    /// A file in Implicit VR Little Endian. Only for values without items.
+    pub fn implicit(&self) -> Vec<u8> {
+        let explicit = self.file_as("1.2.840.10008.1.2");
+        let mut file = explicit[..explicit.len() - self.data_set().len()].to_vec();
+        for (tag, (_, value)) in &self.elements {
+            let [g1, g0, e1, e0] = tag.to_be_bytes();
+            file.extend_from_slice(&[g0, g1, e0, e1]);
+            file.extend_from_slice(&length_of(value).to_le_bytes());
+            file.extend_from_slice(value);
+        }
+        file
+    }
+
     /// A file with compressed pixels: these fragments behind an empty offset
     /// table.
     pub fn encapsulated(&self, transfer_syntax: &str, fragments: &[&[u8]]) -> Vec<u8> {

@@ -4,6 +4,7 @@
 mod bulkdata;
 mod conditional;
 mod decoded;
+mod encoding;
 mod frames;
 mod golden;
 mod instances;
@@ -15,4 +16,5 @@ mod own_media;
 mod partial;
 mod pixeldata;
 mod uri;
+mod vectors;
 mod zip;
