@@ -130,6 +130,12 @@ impl Representation {
         self
     }
 
+    /// Under another name of its media type.
+    pub fn of_type(mut self, content_type: &str) -> Self {
+        content_type.clone_into(&mut self.content_type);
+        self
+    }
+
     pub fn presented(mut self, how: Option<Presented>) -> Self {
         self.presented = how;
         self

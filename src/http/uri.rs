@@ -9,16 +9,13 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web::Data};
 
 use super::{
     Problem, State,
-    body::{self, FirstBytes, Part, Representation},
-    negotiate::{Accept, Asked, Choices, Content, How, NegotiateError, Rendered, Stored, UriMedia},
+    body::{self, FirstBytes},
+    negotiate::{Accept, Asked, Choices, NegotiateError, Rendered, UriMedia},
     openapi, params,
-    wado::{
-        answer::{identity_of, instance_url, one_row},
-        own_media,
-    },
+    wado::{answer::Asked as Request, own_media, represent_files},
 };
 use crate::{
-    archive::{FileForm, Scope, View},
+    archive::Scope,
     dicom::{InstancePath, InstanceUid, SeriesUid, StudyUid, uid, uid::UidError},
 };
 
@@ -68,21 +65,20 @@ async fn answer(state: &Data<State>, request: &HttpRequest) -> Result<HttpRespon
     let headers = body::values(request, &header::ACCEPT);
     let kinds = wanted.content_types.iter().map(String::as_str);
     let accept = Accept::read(headers, kinds, state.config.strict.accept).map_err(of_content_type)?;
-    // Whatever is rendered: what it is becomes clear from the instance.
-    let media = accept.uri_service(&Rendered::ALL);
+    // Of what is rendered, the instance says what it can be.
+    match accept.uri_service(&Rendered::ALL) {
+        Ok(UriMedia::Dicom) => return file(state, request, wanted).await,
+        // A document may have a type that nothing is rendered as.
+        Ok(UriMedia::Rendered(_)) | Err(NegotiateError::NotAcceptable) => {}
+        Err(other) => return Err(of_content_type(other)),
+    }
     let base_url = state.base_url(request)?;
     let first_bytes = FirstBytes::of(request);
     let permit = state.permit(request);
     let location = base_url.clone();
     let represented = state.archive.retrieve(&permit, move |view| {
-        let representation = match media {
-            Ok(UriMedia::Dicom) => file(view, &wanted, &location)?,
-            // A document may have a type that nothing is rendered as.
-            Ok(UriMedia::Rendered(_)) | Err(NegotiateError::NotAcceptable) => {
-                own_media::represent(view, &accept, &location, &Scope::Instance(wanted.path))?
-            }
-            Err(other) => return Err(of_content_type(other)),
-        };
+        let scope = Scope::Instance(wanted.path);
+        let representation = own_media::represent(view, &accept, &location, &scope)?;
         Ok::<_, Problem>(representation.loaded(view, first_bytes)?)
     });
     represented.await?.send(state, request, &base_url).await
@@ -186,7 +182,7 @@ fn transfer_syntax(pairs: &[(String, String)]) -> Result<Asked, Problem> {
 }
 
 /// The instance as a DICOM file (section 9.4).
-fn file(view: &View<'_>, wanted: &Wanted, base_url: &str) -> Result<Representation, Problem> {
+async fn file(state: &Data<State>, request: &HttpRequest, wanted: Wanted) -> Result<HttpResponse, Problem> {
     if wanted.has_window {
         let detail = "a window is of a rendered image, not of application/dicom";
         return Err(Problem::invalid_parameter("windowCenter", detail));
@@ -196,28 +192,17 @@ fn file(view: &View<'_>, wanted: &Wanted, base_url: &str) -> Result<Representati
             "{name} is of a rendered image, which application/dicom is not: leave one of the two out"
         )));
     }
-    let row = one_row(view, &Scope::Instance(wanted.path.clone()))?;
-    let stored = Stored { transfer_syntax: &row.transfer_syntax, content: Content::Pixels, decodable: false };
-    let choices = Choices::files(wanted.transfer_syntax.clone());
-    let as_stored_only = || {
-        Problem::not_acceptable(format!(
-            "it is stored in {} and can be given as that only: ask for transferSyntax=*",
-            row.transfer_syntax
-        ))
-    };
-    let delivery = choices.deliver(&stored).ok_or_else(as_stored_only)?;
-    let form = match delivery.how {
-        How::Stored => FileForm::AsStored,
-        How::LittleEndian => FileForm::ExplicitLittleEndian,
-        How::Decoded | How::Encoded => return Err(as_stored_only()),
-    };
-    let mut identity = identity_of(&row);
-    identity.update(delivery.content_type().as_bytes());
-    // The media types of this service take no parameters (section 9.1.2.2.1).
-    let part = Part {
-        content_type: DICOM.to_owned(),
-        location: Some(instance_url(base_url, &row)),
-        pieces: view.file(&row, form)?,
-    };
-    Ok(Representation::single(part, &identity))
+    let scope = Scope::Instance(wanted.path);
+    let asked = Request::new(state, request, Choices::files(wanted.transfer_syntax))?;
+    let answer = asked.answer(state, request, move |view, asked| {
+        // The media types of this service take no parameters (section 9.1.2.2.1).
+        Ok(represent_files(view, asked, &scope)?.of_type(DICOM))
+    });
+    answer.await.map_err(|problem| match problem.code() {
+        "not-acceptable" => Problem::not_acceptable(
+            "it cannot be given in the transfer syntax that was asked for, or none is named and it cannot be \
+             decoded: ask for transferSyntax=*",
+        ),
+        _ => problem,
+    })
 }

@@ -108,7 +108,11 @@ async fn files(state: &Data<State>, request: &HttpRequest, scope: Scope) -> Resu
     asked.answer(state, request, move |view, asked| represent_files(view, asked, &scope)).await
 }
 
-fn represent_files(view: &View<'_>, asked: &Asked, scope: &Scope) -> Result<Representation, Problem> {
+pub(super) fn represent_files(
+    view: &View<'_>,
+    asked: &Asked,
+    scope: &Scope,
+) -> Result<Representation, Problem> {
     let mut gathered = Gathered::new(items(scope));
     let mut single = false;
     for row in view.instances(scope)? {
