@@ -34,7 +34,8 @@ pub(super) fn search(page: &mut Page, resources: &[Resource], config: &Config) {
     page.text(
         "Unasked the order is Study Date and Study Time, the newest first and those without a date last, then Series \
          Number, then Instance Number; what is alike in all of these comes in the order in which it was first stored. \
-         Pages neither lose nor repeat a result while nothing changes.",
+         A client that pages sees one state of the archive, whatever is stored meanwhile, while it asks for a further \
+         page within `search.paging_seconds_max`.",
     );
     matching(page);
     page.heading(4, "Attributes");
