@@ -139,6 +139,12 @@ pub struct Search {
     pub empty_status: EmptyStatus,
     pub paging_seconds_max: u64,
     pub paging_sessions_max: usize,
+    pub sorted_max: u64,
+    #[serde(with = "bytes")]
+    pub document_bytes_max: u64,
+    #[serde(with = "bytes")]
+    pub text_bytes_max: u64,
+    pub document_seconds_max: u64,
 }
 
 /// Where the letter of the standard is stricter than its users.

@@ -126,6 +126,12 @@ pub fn archive_options(config: &Config) -> archive::Options {
         },
         catalog: catalog::Options { cache_bytes: size(config.catalog.cache_bytes) },
         index: index::Options { writer_bytes: size(config.index.writer_bytes), ..index::Options::default() },
+        documents: archive::DocumentLimits {
+            document_bytes_max: config.search.document_bytes_max,
+            text_bytes_max: size(config.search.text_bytes_max),
+            time_max: Duration::from_secs(config.search.document_seconds_max),
+        },
+        sorted_max: config.search.sorted_max,
         parse: part10::Limits {
             header_bytes_max: config.limits.dataset_bytes_max,
             inflated_bytes_max: config.limits.inflated_bytes_max,

@@ -11,7 +11,7 @@ use crate::{
         prose::each_text,
         query::{FullText, Hearing, Level, Query},
     },
-    storage::catalog::Snapshot,
+    storage::catalog::{InstanceRow, Snapshot},
 };
 
 /// The block in which a snippet is told: private creator, the text, and the
@@ -19,6 +19,8 @@ use crate::{
 const SNIPPET_CREATOR: (Tag, &str) = (Tag(0x0099, 0x0010), "HILUM");
 const SNIPPET: Tag = Tag(0x0099, 0x1001);
 const SNIPPET_OF: Tag = Tag(0x0099, 0x1002);
+
+const ENCAPSULATED_DOCUMENT: Tag = Tag(0x0042, 0x0011);
 
 /// Instances of one result that are looked through for a snippet.
 const SNIPPET_INSTANCES_MAX: usize = 200;
@@ -28,15 +30,16 @@ const SNIPPET_CHARS_BEFORE: usize = 60;
 
 /// The words of a search, and what each is worth.
 pub(super) struct Asked<'a> {
+    core: &'a Core,
     pub text: &'a FullText,
     rarity: Vec<f32>,
 }
 
 impl<'a> Asked<'a> {
     /// None if the search asks for no words.
-    pub fn of(core: &Core, query: &'a Query) -> Result<Option<Self>, ArchiveError> {
+    pub fn of(core: &'a Core, query: &'a Query) -> Result<Option<Self>, ArchiveError> {
         let Some(text) = &query.text else { return Ok(None) };
-        Ok(Some(Self { text, rarity: core.index.reader().rarity(text)? }))
+        Ok(Some(Self { core, text, rarity: core.index.reader().rarity(text)? }))
     }
 
     /// Listens to what a study or series says of itself.
@@ -44,14 +47,28 @@ impl<'a> Asked<'a> {
         each_text(set, |_| true, &mut |_, is_private, text| _ = hearing.hear(is_private, text));
     }
 
-    /// Listens to what an instance says of itself.
-    pub fn hear_instance(hearing: &mut Hearing<'_>, set: &DataSet) {
+    /// Listens to what an instance says of itself, and to the document that it
+    /// encapsulates.
+    pub fn hear_instance(
+        &self,
+        snapshot: &Snapshot,
+        hearing: &mut Hearing<'_>,
+        row: &InstanceRow,
+        set: &DataSet,
+    ) -> Result<(), ArchiveError> {
         let of = attributes::is_of_instance;
         each_text(set, of, &mut |_, is_private, text| _ = hearing.hear(is_private, text));
+        if !hearing.is_complete()
+            && let Some(text) = self.core.documents.text_of(self.core, snapshot, row, set)?
+        {
+            hearing.hear(false, &text);
+        }
+        Ok(())
     }
 
     /// Listens to the instances of a series until nothing is left to be found.
     pub fn hear_series(
+        &self,
         snapshot: &Snapshot,
         path: &SeriesPath,
         hearing: &mut Hearing<'_>,
@@ -59,8 +76,8 @@ impl<'a> Asked<'a> {
         if hearing.is_complete() {
             return Ok(());
         }
-        each_instance(snapshot, path, true, &mut |_, set| {
-            Self::hear_instance(hearing, &set);
+        each_instance(snapshot, path, true, &mut |row, set| {
+            self.hear_instance(snapshot, hearing, &row, &set)?;
             Ok(if hearing.is_complete() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })
     }
@@ -73,14 +90,15 @@ impl<'a> Asked<'a> {
 
 /// The text of a result that answers the most words.
 pub(super) struct Best<'a> {
+    core: &'a Core,
     asked: &'a FullText,
     answers: usize,
     found: Option<(Tag, String)>,
 }
 
 impl<'a> Best<'a> {
-    pub fn new(asked: &'a FullText) -> Self {
-        Self { asked, answers: 0, found: None }
+    pub fn new(core: &'a Core, asked: &'a FullText) -> Self {
+        Self { core, asked, answers: 0, found: None }
     }
 
     fn offer(&mut self, tag: Tag, is_private: bool, text: &str) {
@@ -100,14 +118,30 @@ impl<'a> Best<'a> {
         each_text(set, of, &mut |tag, is_private, text| self.offer(tag, is_private, text));
     }
 
+    /// Looks into an instance, and into the document that it encapsulates.
+    pub fn look_into_instance(
+        &mut self,
+        snapshot: &Snapshot,
+        row: &InstanceRow,
+        set: &DataSet,
+    ) -> Result<(), ArchiveError> {
+        self.look_into(set, Level::Instance);
+        if !self.is_enough()
+            && let Some(text) = self.core.documents.text_of(self.core, snapshot, row, set)?
+        {
+            self.offer(ENCAPSULATED_DOCUMENT, false, &text);
+        }
+        Ok(())
+    }
+
     /// Looks into the first instances of a series.
     pub fn look_into_series(&mut self, snapshot: &Snapshot, path: &SeriesPath) -> Result<(), ArchiveError> {
         let mut left = SNIPPET_INSTANCES_MAX;
         if self.is_enough() {
             return Ok(());
         }
-        each_instance(snapshot, path, true, &mut |_, set| {
-            self.look_into(&set, Level::Instance);
+        each_instance(snapshot, path, true, &mut |row, set| {
+            self.look_into_instance(snapshot, &row, &set)?;
             left -= 1;
             Ok(if left == 0 || self.is_enough() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })

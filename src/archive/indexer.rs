@@ -27,8 +27,8 @@ use super::{
 use crate::{
     dicom::{DataSet, InstancePath, InstanceUid, SeriesPath, StudyUid},
     storage::{
-        catalog::{FeedEntry, FeedKind, SeriesRow, Snapshot},
-        index::{Block, SeriesDoc, StudyDoc},
+        catalog::{FeedEntry, FeedKind, InstanceRow, SeriesRow, Snapshot},
+        index::{Block, DocumentText, SeriesDoc, StudyDoc},
     },
 };
 
@@ -237,7 +237,7 @@ fn put_instances(
         let path = InstancePath { study, series, instance: (*instance).clone() };
         // What is gone again comes up later in the feed.
         if let Some(instance) = snapshot.instance(&path)? {
-            blocks.add(whole_instance(snapshot, &instance)?)?;
+            blocks.add(snapshot, &instance, whole_instance(snapshot, &instance)?)?;
         }
     }
     blocks.finish()
@@ -254,8 +254,8 @@ fn readable(put: Result<(), ArchiveError>, series_id: u64) -> Result<(), Archive
 
 fn put_all_instances(core: &Core, snapshot: &Snapshot, row: &SeriesRow) -> Result<(), ArchiveError> {
     let mut blocks = Blocks::of(core, snapshot, row)?;
-    each_instance(snapshot, &row.path, true, &mut |_, set| {
-        blocks.add(set)?;
+    each_instance(snapshot, &row.path, true, &mut |row, set| {
+        blocks.add(snapshot, &row, set)?;
         Ok(ControlFlow::Continue(()))
     })?;
     blocks.finish()
@@ -276,7 +276,12 @@ impl<'a> Blocks<'a> {
         Ok(Self { core, study_id, series_id: row.id, block: None })
     }
 
-    fn add(&mut self, set: DataSet) -> Result<(), ArchiveError> {
+    fn add(&mut self, snapshot: &Snapshot, row: &InstanceRow, set: DataSet) -> Result<(), ArchiveError> {
+        if let Some(text) = self.core.documents.text_of(self.core, snapshot, row, &set)? {
+            let (study_id, series_id) = (self.study_id, self.series_id);
+            let digest = &row.digest;
+            self.core.index.put_document(DocumentText { study_id, series_id, digest, text: &text })?;
+        }
         let mut block = self.block.take().unwrap_or_else(|| Block::new(self.study_id, self.series_id));
         block.add(set);
         if block.is_full() {

@@ -12,6 +12,7 @@ mod clock;
 mod commitment;
 mod committer;
 mod delete;
+mod documents;
 mod error;
 mod full_text;
 mod gathering;
@@ -59,6 +60,7 @@ use crate::{
 use clock::Clock;
 use commitment::Checker;
 use committer::Committer;
+use documents::Documents;
 use indexer::Indexer;
 use overlay::Overlay;
 use paging::Paging;
@@ -66,6 +68,7 @@ use pool::Pool;
 use reserve::Reservations;
 
 pub use commitment::Commitment;
+pub use documents::Limits as DocumentLimits;
 pub use error::ArchiveError;
 pub use gathering::{Composition, Gathering, MetadataSyntax};
 pub use metadata::{Assembly, Metadata};
@@ -99,6 +102,11 @@ pub struct Options {
     pub versions_max: usize,
     pub commitments: commitments::Options,
     pub uploads: UploadOptions,
+    /// What is read of encapsulated documents, for full text.
+    pub documents: DocumentLimits,
+    /// Results that may be ordered by what the index holds no order for: all of
+    /// them are read.
+    pub sorted_max: u64,
     /// A file up to this size is kept in memory until it is written with others.
     pub small_bytes_max: usize,
     /// Memory for files that are arriving.
@@ -127,6 +135,8 @@ pub(crate) struct Core {
     frames: pixels::Frames,
     overlay: Overlay,
     paging: Paging,
+    documents: Documents,
+    sorted_max: u64,
     clock: Clock,
     limits: part10::Limits,
     duplicates: Duplicates,
@@ -232,6 +242,8 @@ impl Archive {
             commitment_signal: commitment::Signal::default(),
             frames: pixels::Frames::new(&options.pixels),
             overlay: Overlay::new(seq),
+            documents: Documents::new(options.documents),
+            sorted_max: options.sorted_max,
             clock: Clock::default(),
             limits: options.parse,
             paging: Paging::new(options.paging),

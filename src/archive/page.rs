@@ -56,6 +56,8 @@ pub(super) struct Page<'p> {
     pub(super) kept: Vec<Match>,
     /// Where the page became full.
     pub(super) end: Option<Position>,
+    /// Matches that may be looked for; more are an error.
+    pub(super) matches_max: u64,
     /// Of all matches so far, if they are to be listed and are not too many.
     places: Option<Vec<Place>>,
     /// Gets every match, in place of the page.
@@ -65,7 +67,17 @@ pub(super) struct Page<'p> {
 impl<'p> Page<'p> {
     pub(super) fn new(start: Position, limit: usize, listed: bool) -> Self {
         let places = listed.then(Vec::new);
-        Self { start, limit, seen: 0, base: 0, kept: Vec::new(), end: None, places, sink: None }
+        Self {
+            start,
+            limit,
+            seen: 0,
+            base: 0,
+            kept: Vec::new(),
+            end: None,
+            matches_max: u64::MAX,
+            places,
+            sink: None,
+        }
     }
 
     /// Takes all there are, keeps none.

@@ -395,7 +395,12 @@ impl Core {
         pieces
     }
 
-    fn bulk(&self, snapshot: &Snapshot, row: &InstanceRow, path: &str) -> Result<BulkValue, ArchiveError> {
+    pub(super) fn bulk(
+        &self,
+        snapshot: &Snapshot,
+        row: &InstanceRow,
+        path: &str,
+    ) -> Result<BulkValue, ArchiveError> {
         let bulk = snapshot.bulk(row, path)?.ok_or(ArchiveError::NotFound("bulkdata"))?;
         let range = bulk.offset..bulk.offset + bulk.length;
         let mut pieces = Pieces::new();

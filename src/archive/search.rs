@@ -25,11 +25,11 @@ use crate::{
     auth::Permit,
     dicom::{
         DataSet, InstancePath, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR, json,
-        query::{self, Level, Projection, Query, Test},
+        query::{self, Hearing, Level, Projection, Query, Test},
     },
     storage::{
         catalog::{SeriesRow, Snapshot},
-        index::order_of,
+        index::{SortKey, key_of_rows, needs_rows, order_of},
     },
 };
 
@@ -111,6 +111,7 @@ impl Search<'_> {
         let mut page = Page::new(start, limit, listed);
         let (total, held) = match &resumed {
             Some(resumed) => (self.go_on(&resumed.held, &mut page)?, None),
+            None if needs_rows(self.query) => self.find_in_order(&mut page)?,
             None => self.find(&mut page)?,
         };
         let remaining = match &page.end {
@@ -135,6 +136,23 @@ impl Search<'_> {
         let results: Result<_, _> =
             page.kept.into_iter().map(|found| self.describe(&projection, found)).collect();
         Ok(Found { results: results?, total, remaining })
+    }
+
+    /// As [`Self::find`], in an order that the index does not hold: everything
+    /// that matches is read. What ties stays in the default order.
+    fn find_in_order(&self, page: &mut Page<'_>) -> Result<(u64, Option<Held>), ArchiveError> {
+        let mut keyed: Vec<(SortKey, Place)> = Vec::new();
+        let mut sink = |found: &Match| {
+            let (series, instance) = (found.series.as_deref(), found.instance.as_ref());
+            keyed.push((key_of_rows(self.query, &found.study, series, instance), found.place.clone()));
+        };
+        let mut all = Page::into(&mut sink);
+        all.matches_max = self.core.sorted_max;
+        self.find(&mut all)?;
+        keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let held = Held::List(keyed.into_iter().map(|(_, place)| place).collect());
+        let total = self.go_on(&held, page)?;
+        Ok((total, Some(held)))
     }
 
     /// Gives the page what matches; the number of matches, and what the next
@@ -316,7 +334,7 @@ impl Search<'_> {
             Asked::hear_row(&mut hearing, set);
         }
         for path in series.iter().filter_map(|set| series_path(study, set)) {
-            Asked::hear_series(snapshot, &path, &mut hearing)?;
+            asked.hear_series(snapshot, &path, &mut hearing)?;
         }
         Ok(asked.score(&hearing))
     }
@@ -352,24 +370,20 @@ impl Search<'_> {
                 return Ok(());
             }
         }
-        let mut instances = self.instances_of(snapshot, path, since)?;
-        instances.sort_by(|(a, _), (b, _)| a.cmp(b));
-        if let Some(last) = page.cut() {
-            instances.retain(|(order, _)| order > last);
-            page.seen = page.start.seen;
-        }
         let heard_above = self.asked.as_ref().map(|asked| {
             let mut hearing = asked.text.listen();
             Asked::hear_row(&mut hearing, study);
             Asked::hear_row(&mut hearing, series);
             hearing
         });
+        let mut instances = self.instances_of(snapshot, path, since, heard_above.as_ref())?;
+        instances.sort_by(|(a, _), (b, _)| a.cmp(b));
+        if let Some(last) = page.cut() {
+            instances.retain(|(order, _)| order > last);
+            page.seen = page.start.seen;
+        }
         for (order, instance) in instances {
-            let has_words = heard_above.clone().is_none_or(|mut hearing| {
-                Asked::hear_instance(&mut hearing, &instance);
-                hearing.is_complete()
-            });
-            if has_words && query::matches(self.query, study, Some(series), Some(&instance)) {
+            if query::matches(self.query, study, Some(series), Some(&instance)) {
                 page.take(Match {
                     place: Place { instance: Some(order), ..place.clone() },
                     study: Arc::clone(study),
@@ -381,18 +395,27 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// The attributes of the instances of a series, with what orders them.
+    /// The attributes of the instances of a series, with what orders them: of
+    /// those that have the words which the levels above them lack.
     fn instances_of(
         &self,
         snapshot: &Snapshot,
         path: &SeriesPath,
         since: Option<u64>,
+        heard_above: Option<&Hearing<'_>>,
     ) -> Result<Vec<(InstanceOrder, DataSet)>, ArchiveError> {
         let mut found = Vec::new();
         each_instance(snapshot, path, self.query.wants_whole_instances(), &mut |row, set| {
             if since.is_some_and(|since| row.seq > since) && snapshot.versions(&row.path)?.is_empty() {
                 // New, and not another version of what was there.
                 return Ok(ControlFlow::Continue(()));
+            }
+            if let (Some(asked), Some(heard)) = (&self.asked, heard_above) {
+                let mut hearing = heard.clone();
+                asked.hear_instance(snapshot, &mut hearing, &row, &set)?;
+                if !hearing.is_complete() {
+                    return Ok(ControlFlow::Continue(()));
+                }
             }
             let number = set.first_int(INSTANCE_NUMBER).unwrap_or(i64::MAX);
             found.push(((number, row.path.instance), set));
@@ -407,6 +430,7 @@ impl Search<'_> {
             self.core.overlay.moment(&self.core.catalog, &self.core.index)?;
         // Of series as many as of instances at most: each has one at least.
         let need = page.start.seen.saturating_add(page.limit);
+        let need = need.min(usize::try_from(page.matches_max).unwrap_or(usize::MAX));
         let skipped: BTreeSet<u64> = marked.keys().copied().collect();
         let mut overlaid = Vec::new();
         for (id, view) in &marked {
@@ -414,6 +438,12 @@ impl Search<'_> {
         }
         let placed = overlaid.iter().map(Candidate::as_row).collect();
         let state = Candidates::of(self.query, overlaid, &skipped, &index, need)?;
+        if state.total > page.matches_max {
+            let max = page.matches_max;
+            return Err(ArchiveError::TooBroad(format!(
+                "more than {max} results would have to be read for this order"
+            )));
+        }
         self.walk(&snapshot, &state, None, page)?;
         if !state.exact {
             return Ok((page.seen as u64, None));
@@ -550,18 +580,36 @@ impl Search<'_> {
         }
         said.put_text(RETRIEVE_URL, VR::UR, &url);
         if let Some(text) = self.query.text.as_ref().filter(|text| text.snippet) {
-            let mut best = Best::new(text);
+            let mut best = Best::new(self.core, text);
             best.look_into(&study, Level::Study);
             if let Some(series) = &series {
                 best.look_into(series, Level::Series);
             }
             match (&instance, &series) {
-                (Some(instance), _) => best.look_into(instance, Level::Instance),
-                (None, series) => self.look_below(&study, series.as_deref(), &mut best)?,
+                (Some(instance), Some(series)) => self.look_into(&study, series, instance, &mut best)?,
+                (_, series) => self.look_below(&study, series.as_deref(), &mut best)?,
             }
             best.tell(&mut said);
         }
         Ok(said)
+    }
+
+    /// Looks for a snippet in an instance.
+    fn look_into(
+        &self,
+        study: &DataSet,
+        series: &DataSet,
+        instance: &DataSet,
+        best: &mut Best<'_>,
+    ) -> Result<(), ArchiveError> {
+        let path = series_path(study, series);
+        let uid = instance.first_text(SOP_UID).and_then(|uid| InstanceUid::parse(uid).ok());
+        let Some((SeriesPath { study, series }, uid)) = path.zip(uid) else { return Ok(()) };
+        let snapshot = self.core.catalog.read()?;
+        match snapshot.instance(&InstancePath { study, series, instance: uid })? {
+            Some(row) => best.look_into_instance(&snapshot, &row, instance),
+            None => Ok(()),
+        }
     }
 
     /// Looks for a snippet in the series of a study or in one series, and in

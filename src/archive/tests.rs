@@ -30,6 +30,8 @@ fn options() -> Options {
         packs: packs::Options::default(),
         catalog: catalog::Options::default(),
         index: index::Options { writer_bytes: 15_000_000, ..index::Options::default() },
+        documents: DocumentLimits::default(),
+        sorted_max: 1000,
         parse: part10::Limits::default(),
         duplicates: Duplicates::Reject,
         paging: PagingOptions { idle: std::time::Duration::from_secs(60), sessions_max: 16 },

@@ -8,6 +8,7 @@ pub mod commitment;
 pub mod compose;
 pub mod dataset;
 pub mod dicomdir;
+pub mod document;
 pub mod encode;
 pub mod fold;
 mod form;

@@ -197,6 +197,7 @@ impl Query {
         let by_key = |key: &Key| key.level == Level::Instance && (outside(key.tag) || key.vr == VR::SQ);
         self.target == Level::Instance
             && (self.text.is_some()
+                || self.order.iter().any(|order| outside(order.tag))
                 || self.keys.iter().any(by_key)
                 || self.include.fields.iter().any(|path| path.first().is_some_and(|tag| outside(*tag))))
     }

@@ -20,7 +20,7 @@ const TEXT_BYTES_MAX: usize = 1024;
 const WORDS_MAX: usize = 32;
 
 /// Attributes to order by.
-const ORDER_MAX: usize = 8;
+const ORDER_MAX: usize = 16;
 
 /// Parameters that are others' business.
 const OTHERS: [&str; 4] = ["accept", "charset", "access_token", "excludeprivate"];

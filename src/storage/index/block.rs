@@ -15,9 +15,9 @@ use tantivy::TantivyDocument;
 use super::schema::Fields;
 use super::terms::{self, Terms};
 use super::text::Texts;
-use crate::dicom::InstanceUid;
 use crate::dicom::attributes;
 use crate::dicom::dataset::DataSet;
+use crate::storage::Digest;
 
 /// Terms of a block that is closed to further instances.
 const TERMS_FULL: usize = 100_000;
@@ -103,7 +103,8 @@ fn tells_of_instance(tag: Tag) -> bool {
 pub struct DocumentText<'a> {
     pub study_id: u64,
     pub series_id: u64,
-    pub instance: &'a InstanceUid,
+    /// The digest of its instance, by which the text is found again.
+    pub digest: &'a Digest,
     pub text: &'a str,
 }
 
@@ -113,7 +114,7 @@ impl DocumentText<'_> {
         doc.add_u64(fields.study, self.study_id);
         doc.add_u64(fields.series, self.series_id);
         doc.add_text(fields.terms, terms::of_blocks(self.series_id));
-        doc.add_text(fields.terms, terms::of_document(self.series_id, self.instance));
+        doc.add_text(fields.terms, terms::of_document(self.digest));
         doc.add_text(fields.text, self.text);
         doc.add_text(fields.document, self.text);
         doc

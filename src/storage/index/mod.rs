@@ -34,7 +34,7 @@ use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError, Term};
 
 pub use block::{Block, DocumentText};
-pub use order::{COLUMNS, Column, Kind, SortKey, order_of, sortable};
+pub use order::{COLUMNS, Column, Kind, SortKey, key_of_rows, needs_rows, order_of, sortable};
 pub use view::View;
 
 use crate::dicom::StudyUid;
@@ -45,7 +45,7 @@ use terms::Terms;
 use text::Texts;
 
 /// The version of what is in the index. An index of another one is built anew.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// What the payload of a commit begins with.
 const PAYLOAD: &str = "hilum-index";
 

@@ -9,12 +9,13 @@
 
 use std::cmp::Ordering;
 
-use dicom_core::Tag;
+use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
 
+use crate::dicom::attributes;
 use crate::dicom::dataset::{DataSet, Value};
 use crate::dicom::fold::fold;
-use crate::dicom::query::{Level, Query, normal_date, normal_time};
+use crate::dicom::query::{Level, Query, normal_date, normal_datetime, normal_time};
 
 /// An attribute that results can be ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +32,28 @@ pub enum Kind {
     Date,
     Time,
     Number,
+    /// With a point; no column has it.
+    Decimal,
+    /// A date with its time; no column has it.
+    Moment,
     Text,
     Name,
+}
+
+impl Kind {
+    /// How an attribute that has no column is ordered.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the rest are compared as texts")]
+    fn of(tag: Tag) -> Self {
+        match attributes::vr(tag) {
+            VR::DA => Self::Date,
+            VR::TM => Self::Time,
+            VR::DT => Self::Moment,
+            VR::PN => Self::Name,
+            VR::DS | VR::FD | VR::FL => Self::Decimal,
+            VR::IS | VR::SL | VR::SS | VR::SV | VR::UL | VR::US | VR::UV => Self::Number,
+            _ => Self::Text,
+        }
+    }
 }
 
 const fn column(tag: Tag, level: Level, name: &'static str, kind: Kind) -> Column {
@@ -84,8 +105,8 @@ impl Column {
     #[must_use]
     pub fn is_text(&self) -> bool {
         match self.kind {
-            Kind::Text | Kind::Name => true,
-            Kind::Date | Kind::Time | Kind::Number => false,
+            Kind::Text | Kind::Name | Kind::Moment => true,
+            Kind::Date | Kind::Time | Kind::Number | Kind::Decimal => false,
         }
     }
 
@@ -97,7 +118,8 @@ impl Column {
             Kind::Time => digits(normal_time(set.first_text(self.tag)?)?),
             // The sign bit flipped: the order of the unsigned is that of the signed.
             Kind::Number => Some(set.first_int(self.tag)?.cast_unsigned() ^ (1 << 63)),
-            Kind::Text | Kind::Name => None,
+            Kind::Decimal => Some(of_decimal(decimal(set, self.tag)?)),
+            Kind::Text | Kind::Name | Kind::Moment => None,
         }
     }
 
@@ -105,6 +127,7 @@ impl Column {
     pub(super) fn text(&self, set: &DataSet) -> Option<String> {
         let text = match self.kind {
             Kind::Text => set.first_text(self.tag)?,
+            Kind::Moment => &normal_datetime(set.first_text(self.tag)?)?,
             Kind::Name => match &set.get(self.tag)?.value {
                 Value::Names(names) => {
                     let name = names.first()?;
@@ -122,11 +145,35 @@ impl Column {
                 | Value::Inline(_)
                 | Value::Bulk(_) => return None,
             },
-            Kind::Date | Kind::Time | Kind::Number => return None,
+            Kind::Date | Kind::Time | Kind::Number | Kind::Decimal => return None,
         };
         let kept: String = fold(text).chars().filter(|c| !c.is_control()).take(TEXT_MAX).collect();
         (!kept.is_empty()).then_some(kept)
     }
+}
+
+/// The first value of an attribute as a number.
+fn decimal(set: &DataSet, tag: Tag) -> Option<f64> {
+    let number = match &set.get(tag)?.value {
+        Value::Double(values) => *values.first()?,
+        Value::Float(values) => f64::from(*values.first()?),
+        Value::Text(values) => values.first()?.trim().parse().ok()?,
+        Value::Empty
+        | Value::Names(_)
+        | Value::Signed(_)
+        | Value::Unsigned(_)
+        | Value::Tags(_)
+        | Value::Items(_)
+        | Value::Inline(_)
+        | Value::Bulk(_) => return None,
+    };
+    (!number.is_nan()).then_some(number)
+}
+
+/// A number whose order among the unsigned is that among the decimals.
+fn of_decimal(number: f64) -> u64 {
+    let bits = number.to_bits();
+    if number.is_sign_negative() { !bits } else { bits ^ (1 << 63) }
 }
 
 /// Which columns order a search, most significant first.
@@ -172,6 +219,41 @@ pub(super) fn rank(number: Option<u64>, descending: bool) -> u64 {
         Some(number) if descending => u64::MAX - 1 - number.min(u64::MAX - 1),
         Some(number) => number.min(u64::MAX - 1),
     }
+}
+
+/// Whether a search asks for an order that its columns cannot give: by another
+/// attribute, or by more of them. Then its results are to be read and ordered by
+/// [`key_of_rows`], those that tie as they come from [`super::View::search`].
+#[must_use]
+pub fn needs_rows(query: &Query) -> bool {
+    query.order.len() > KEYS_MAX || query.order.iter().any(|order| find(order.tag, query.target).is_none())
+}
+
+/// The place of a result in the order that the search asks for.
+#[must_use]
+pub fn key_of_rows(
+    query: &Query,
+    study: &DataSet,
+    series: Option<&DataSet>,
+    instance: Option<&DataSet>,
+) -> SortKey {
+    let mut key = SortKeyWriter::default();
+    let nothing = DataSet::new();
+    for order in &query.order {
+        let set = match order.level {
+            Level::Study => study,
+            Level::Series => series.unwrap_or(&nothing),
+            Level::Instance => instance.unwrap_or(&nothing),
+        };
+        let known = find(order.tag, query.target).copied();
+        let column = known.unwrap_or_else(|| column(order.tag, order.level, "", Kind::of(order.tag)));
+        if column.is_text() {
+            key.text(column.text(set).as_deref(), order.descending);
+        } else {
+            key.rank(rank(column.number(set), order.descending));
+        }
+    }
+    key.finish(0, None)
 }
 
 /// Whether a search is ordered by how well its words are found: where it asks
@@ -271,8 +353,6 @@ pub fn order_of(
 
 #[cfg(test)]
 mod tests {
-    use dicom_core::VR;
-
     use super::*;
     use crate::dicom::query::{Order, Resource};
 

@@ -28,12 +28,13 @@ use tantivy::TantivyDocument;
 use super::grams::{END, SEPARATOR, START};
 use super::ladder::{self, Rungs};
 use super::schema::Fields;
+use crate::dicom::StudyUid;
 use crate::dicom::attributes::{self, PATH_DEPTH_MAX};
 use crate::dicom::dataset::{DataSet, Element, PersonName, Value};
 use crate::dicom::query::{
     each_text, is_empty, name_tokens, normal_date, normal_datetime, normal_name, normal_time, sound,
 };
-use crate::dicom::{InstanceUid, StudyUid};
+use crate::storage::Digest;
 
 /// Every document of a study has this term.
 pub(super) const A_STUDY: &str = "study";
@@ -54,8 +55,8 @@ pub(super) fn of_blocks(series_id: u64) -> String {
 }
 
 /// The term of the text of one encapsulated document.
-pub(super) fn of_document(series_id: u64, instance: &InstanceUid) -> String {
-    format!("document {series_id:x} {instance}")
+pub(super) fn of_document(digest: &Digest) -> String {
+    format!("document {digest}")
 }
 
 /// Characters of a value that is indexed; LO and each group of a PN have 64.

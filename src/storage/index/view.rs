@@ -13,8 +13,8 @@ use super::order::{PARTS_MAX, Plan, SortKeyWriter, is_by_rank, of_rank, rank};
 use super::schema::{Fields, INSTANCES, SERIES, STUDY};
 use super::text::{self, Ranks};
 use super::{Hit, Hits, IndexError, terms};
-use crate::dicom::InstanceUid;
 use crate::dicom::query::{FullText, Level, Query};
+use crate::storage::Digest;
 
 /// Studies or series up to which hits are found by their ids instead of looking
 /// at all documents.
@@ -126,16 +126,12 @@ impl View {
         Ok(text::rarity(&self.searcher, &self.fields, asked)?)
     }
 
-    /// The text of an encapsulated document.
+    /// The text of an encapsulated document, by the digest of its instance.
     ///
     /// # Errors
     /// The index does not read.
-    pub fn document_text(
-        &self,
-        series_id: u64,
-        instance: &InstanceUid,
-    ) -> Result<Option<String>, IndexError> {
-        let term = Term::from_field_text(self.fields.terms, &terms::of_document(series_id, instance));
+    pub fn document_text(&self, digest: &Digest) -> Result<Option<String>, IndexError> {
+        let term = Term::from_field_text(self.fields.terms, &terms::of_document(digest));
         let question = TermQuery::new(term, IndexRecordOption::Basic);
         let weight = question.weight(EnableScoring::disabled_from_searcher(&self.searcher))?;
         for (number, segment) in (0..).zip(self.searcher.segment_readers()) {

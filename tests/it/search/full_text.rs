@@ -1,6 +1,8 @@
 //! Full text (`q=`): words wherever they stand, ranked, in any script, with
 //! typing errors; alike right after the store and through the index.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::{column, settle, sorted, total};
@@ -173,4 +175,69 @@ fn full_text_has_its_limits() {
         let response = hilum.get(&format!("/studies?{query}")).send().expect("an answer");
         problem(response, 400, "invalid-parameter");
     }
+}
+
+/// A PDF of one page, by hand.
+fn pdf(words: &str) -> Vec<u8> {
+    let content = format!("BT /F1 12 Tf 72 720 Td ({words}) Tj ET");
+    let objects = [
+        "<</Type/Catalog/Pages 2 0 R>>".to_owned(),
+        "<</Type/Pages/Kids[3 0 R]/Count 1>>".to_owned(),
+        "<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>"
+            .to_owned(),
+        format!("<</Length {}>>stream\n{content}\nendstream", content.len()),
+        "<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>".to_owned(),
+    ];
+    let mut file = "%PDF-1.4\n".to_owned();
+    let mut table = "xref\n0 6\n0000000000 65535 f \n".to_owned();
+    for (number, object) in (1..).zip(objects) {
+        writeln!(table, "{:010} 00000 n ", file.len()).expect("a string grows");
+        writeln!(file, "{number} 0 obj{object}endobj").expect("a string grows");
+    }
+    let start = file.len();
+    // Past the size that stands inline.
+    let filling = "% filling\n".repeat(200);
+    format!("{file}{table}trailer<</Size 6/Root 1 0 R>>\nstartxref\n{start}\n%%EOF\n{filling}").into_bytes()
+}
+
+fn document(number: u32, media_type: &str, mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.len() % 2 == 1 {
+        bytes.push(0);
+    }
+    sample(number)
+        .text(0x0008_0016, "UI", "1.2.840.10008.5.1.4.1.1.104.1")
+        .text(0x0042_0012, "LO", media_type)
+        .bytes(0x0042_0011, "OB", bytes)
+        .file()
+}
+
+#[test]
+fn full_text_reads_encapsulated_documents() {
+    let hilum = Hilum::start();
+    let cda = "<ClinicalDocument xmlns=\"urn:hl7-org:v3\"><title>Entlassungsbrief</title><text>gr&#246;&#223;er</text></ClinicalDocument>";
+    let files = [
+        document(1, "application/pdf", pdf("Biopsy of the left kidney")),
+        document(2, "text/XML", cda.as_bytes().to_vec()),
+        document(3, "application/pdf", b"%PDF-1.7 but nothing of the kind".repeat(100)),
+    ];
+    let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
+    assert_eq!(hilum.store(&files).status(), 200);
+    let check = |hilum: &Hilum| {
+        for (words, study) in [("kidney biopsy", "1.1"), ("entlassungsbrief", "1.2"), ("größer", "1.2")] {
+            for resource in ["studies", "series", "instances", &format!("studies/{study}/instances")] {
+                let found = hilum.json(&format!("/{resource}?q={words}&includefield=StudyInstanceUID"));
+                assert_eq!(column(&found, STUDY_UID), [study], "{resource} {words}");
+            }
+        }
+        let found = hilum.json("/instances?q=kidney&snippet=true");
+        assert_eq!(snippet(&found[0]), ("Biopsy of the left kidney", "EncapsulatedDocument"));
+    };
+    check(&hilum);
+    settle(&hilum);
+    check(&hilum);
+    let hilum = hilum.restart();
+    check(&hilum);
+    assert_eq!(hilum.delete("/studies/1.1").status(), 204);
+    settle(&hilum);
+    assert!(hilum.json("/studies?q=kidney").as_array().is_some_and(Vec::is_empty));
 }

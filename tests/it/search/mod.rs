@@ -5,6 +5,7 @@ mod dialects;
 mod fields;
 mod full_text;
 mod matching;
+mod order;
 mod paging;
 mod patients;
 mod property;
