@@ -42,6 +42,7 @@ pub struct Config {
     pub commitment: Commitment,
     pub pixels: Pixels,
     pub uploads: Uploads,
+    pub render: Render,
     pub search: Search,
     pub strict: Strict,
     pub catalog: Catalog,
@@ -130,6 +131,21 @@ pub struct Uploads {
     #[serde(with = "bytes")]
     pub bytes_max: u64,
     pub idle_seconds_max: u64,
+}
+
+/// What pictures may cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Render {
+    #[serde(with = "bytes")]
+    pub cache_bytes: u64,
+    pub side_max: u32,
+    pub animation_frames_max: usize,
+    #[serde(with = "bytes")]
+    pub animation_bytes_max: u64,
+    pub thumbnail_side: u32,
+    #[serde(with = "bytes")]
+    pub thumbnail_disk_bytes_max: u64,
 }
 
 /// How searches answer.

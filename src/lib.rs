@@ -12,7 +12,7 @@
 //! | 4 | [`http`] | actix-web and PS3.18; no redb, tantivy or files |
 //! | 3 | [`archive`] | the transactions; the only place that combines storages |
 //! | 2 | [`storage`] | packs (tar), catalog (redb), index (tantivy), strangers to each other |
-//! | 1 | [`dicom`], [`pixels`] | bytes in, values out; nothing else |
+//! | 1 | [`dicom`], [`pixels`], [`render`] | bytes in, values and pictures out; nothing else |
 //!
 //! Side rooms: [`auth`] (who may do what).
 //!
@@ -35,5 +35,6 @@ pub mod config;
 pub mod dicom;
 pub mod http;
 pub mod pixels;
+pub mod render;
 pub mod server;
 pub mod storage;

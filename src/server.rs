@@ -171,6 +171,12 @@ pub fn archive_options(config: &Config) -> archive::Options {
             cache_bytes: size(config.pixels.cache_bytes),
             ahead_bytes_max: config.pixels.ahead_bytes_max,
         },
+        pictures: archive::PictureOptions {
+            cache_bytes: size(config.render.cache_bytes),
+            animation_frames_max: config.render.animation_frames_max,
+            animation_bytes_max: size(config.render.animation_bytes_max),
+            thumbnail_bytes_max: config.render.thumbnail_disk_bytes_max,
+        },
     }
 }
 

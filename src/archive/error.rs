@@ -4,6 +4,7 @@
 use crate::{
     dicom::{InstancePath, part10::ReadError},
     pixels::PixelError,
+    render::RenderError,
     storage::{
         catalog::CatalogError, commitments::CommitmentError, index::IndexError, packs::PackError,
         uploads::UploadError,
@@ -51,6 +52,9 @@ pub enum ArchiveError {
     /// A stored file that was understood once is not understood any more.
     #[error("a stored file cannot be read: {0}")]
     Unreadable(#[from] ReadError),
+    /// It is no picture of the kind that was asked for.
+    #[error(transparent)]
+    Render(#[from] RenderError),
     #[error("packs: {0}")]
     Packs(PackError),
     #[error("catalog: {0}")]
@@ -132,7 +136,11 @@ impl ArchiveError {
     #[must_use]
     pub fn is_of_one_instance(&self) -> bool {
         match self {
-            Self::Damaged(_) | Self::Unreadable(_) | Self::Packs(_) | Self::Pixels { .. } => true,
+            Self::Damaged(_)
+            | Self::Unreadable(_)
+            | Self::Packs(_)
+            | Self::Render(_)
+            | Self::Pixels { .. } => true,
             Self::NotFound(_)
             | Self::Gone(_)
             | Self::NotRepresentable(_)
@@ -166,6 +174,7 @@ impl ArchiveError {
             Self::Taken(what) => Self::Taken(what),
             Self::Locked(what) => Self::Locked(what),
             Self::TooBroad(why) => Self::TooBroad(why.clone()),
+            Self::Render(error) => Self::Render(error.clone()),
             Self::Pixels { instance, frame, why } => {
                 Self::Pixels { instance: instance.clone(), frame: *frame, why: why.clone() }
             }

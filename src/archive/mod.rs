@@ -23,6 +23,7 @@ mod overlay;
 mod page;
 mod paging;
 mod patients;
+mod pictures;
 mod pieces;
 mod pixels;
 mod pool;
@@ -54,6 +55,7 @@ use crate::{
         commitments::{self, Commitments},
         index::{self, Index, Opened},
         packs::{self, Packs},
+        thumbnails::Thumbnails,
         uploads::{Options as UploadOptions, Uploads},
     },
 };
@@ -64,6 +66,7 @@ use documents::Documents;
 use indexer::Indexer;
 use overlay::Overlay;
 use paging::Paging;
+use pictures::Studio;
 use pool::Pool;
 use reserve::Reservations;
 
@@ -73,6 +76,7 @@ pub use error::ArchiveError;
 pub use gathering::{Composition, Gathering, MetadataSyntax};
 pub use metadata::{Assembly, Metadata};
 pub use paging::{Asker, Options as PagingOptions};
+pub use pictures::{Options as PictureOptions, Order, Output, Page, Thumbnail, What};
 pub use pieces::{Checksum, Pieces};
 pub use pixels::{Image, Made, Options as PixelOptions};
 pub use recover::Recovered;
@@ -120,6 +124,7 @@ pub struct Options {
     /// Blocking work that waits.
     pub pool_waiting_max: usize,
     pub pixels: PixelOptions,
+    pub pictures: PictureOptions,
 }
 
 /// What the transactions share with the two threads.
@@ -157,6 +162,7 @@ pub struct Archive {
     /// Where frames are made: apart, so that reads that need none stay fast.
     pixel_pool: Pool,
     pixel_ahead_bytes_max: u64,
+    studio: Studio,
     /// Memory for arriving files, in KiB.
     memory: Arc<Semaphore>,
     /// Streams into packs.
@@ -255,6 +261,8 @@ impl Archive {
         let recovered = recover::recover(&core, index_is_new)?;
         let indexer = Indexer::start(Arc::clone(&core)).map_err(ArchiveError::Io)?;
         let committer = Committer::start(Arc::clone(&core), options.queue_max).map_err(ArchiveError::Io)?;
+        let bytes_max = options.pictures.thumbnail_bytes_max;
+        let thumbnails = (bytes_max > 0).then(|| Thumbnails::new(Layout::thumbnails(data), bytes_max));
         let archive = Arc::new(Self {
             committer,
             _indexer: indexer,
@@ -263,6 +271,7 @@ impl Archive {
             pool: Pool::new(options.pool_running_max, options.pool_waiting_max),
             pixel_pool: Pool::new(options.pixels.running_max, options.pixels.waiting_max),
             pixel_ahead_bytes_max: options.pixels.ahead_bytes_max,
+            studio: Studio::new(options.pictures, thumbnails),
             memory: Arc::new(Semaphore::new(
                 usize::try_from(options.upload_memory_bytes_max / 1024).unwrap_or(usize::MAX >> 4),
             )),
@@ -361,6 +370,11 @@ impl Layout {
 
     pub(crate) fn uploads(data: &Path) -> PathBuf {
         data.join("uploads")
+    }
+
+    /// Nothing rests on it.
+    pub(crate) fn thumbnails(data: &Path) -> PathBuf {
+        data.join("thumbnails")
     }
 }
 

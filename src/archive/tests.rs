@@ -57,6 +57,12 @@ fn options() -> Options {
             cache_bytes: 1 << 20,
             ahead_bytes_max: 1 << 20,
         },
+        pictures: super::PictureOptions {
+            cache_bytes: 1 << 20,
+            animation_frames_max: 10,
+            animation_bytes_max: 1 << 20,
+            thumbnail_bytes_max: 1 << 20,
+        },
     }
 }
 

@@ -80,6 +80,8 @@ pub struct Representation {
     partial: Option<String>,
     /// What a browser is to do with it.
     presented: Option<Presented>,
+    /// What of the request was ignored.
+    warning: Option<String>,
 }
 
 impl Representation {
@@ -87,7 +89,7 @@ impl Representation {
     pub fn single(part: Part, identity: &blake3::Hasher) -> Self {
         let etag = tag(identity, &part.content_type, "");
         let Part { content_type, location, pieces } = part;
-        Self { content_type, location, pieces, etag, partial: None, presented: None }
+        Self { content_type, location, pieces, etag, partial: None, presented: None, warning: None }
     }
 
     /// A multipart body. Its boundary follows from its entity tag, so that a
@@ -122,7 +124,7 @@ impl Representation {
             }
         }
         let content_type = multipart::content_type(root, &boundary);
-        Self { content_type, location: None, pieces, etag, partial: None, presented: None }
+        Self { content_type, location: None, pieces, etag, partial: None, presented: None, warning: None }
     }
 
     pub fn partial(mut self, why: Option<String>) -> Self {
@@ -133,6 +135,11 @@ impl Representation {
     /// Under another name of its media type.
     pub fn of_type(mut self, content_type: &str) -> Self {
         content_type.clone_into(&mut self.content_type);
+        self
+    }
+
+    pub fn warned(mut self, warning: Option<String>) -> Self {
+        self.warning = warning;
         self
     }
 
@@ -180,6 +187,9 @@ impl Representation {
             if let Some(policy) = presented.policy {
                 response.insert_header((header::CONTENT_SECURITY_POLICY, policy));
             }
+        }
+        if let Some(why) = &self.warning {
+            response.append_header((header::WARNING, warning(base_url, why)));
         }
         if let Some(why) = &self.partial {
             response.status(StatusCode::PARTIAL_CONTENT);
@@ -345,6 +355,27 @@ pub async fn metadata(
             Err(_) => Err(Problem::busy()),
         },
     }
+}
+
+/// The entity tag of a single part, before the part is made.
+pub fn etag(identity: &blake3::Hasher, content_type: &str) -> ETag {
+    tag(identity, content_type, "")
+}
+
+/// The answer to a client that has this single part already.
+pub fn unchanged(
+    request: &HttpRequest,
+    identity: &blake3::Hasher,
+    content_type: &str,
+) -> Option<HttpResponse> {
+    let etag = etag(identity, content_type);
+    range::none_match(values(request, &header::IF_NONE_MATCH), &etag).then(|| {
+        HttpResponse::NotModified()
+            .insert_header((header::ETAG, etag.to_string()))
+            .insert_header((header::CACHE_CONTROL, "private, no-cache"))
+            .insert_header((header::VARY, "Accept, Origin"))
+            .finish()
+    })
 }
 
 fn tag(identity: &blake3::Hasher, content_type: &str, base_url: &str) -> ETag {

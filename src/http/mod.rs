@@ -21,6 +21,7 @@ mod params;
 mod problem;
 mod qido;
 pub mod range;
+mod rendered;
 mod routes;
 mod state;
 mod stow;

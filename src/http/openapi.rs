@@ -15,7 +15,8 @@ use utoipa::{
 };
 
 use super::{
-    capabilities, commitment, conformance, delete, health, qido, stow, uploads, uri, versions, wado, zip,
+    capabilities, commitment, conformance, delete, health, qido, rendered, stow, uploads, uri, versions,
+    wado, zip,
 };
 
 #[derive(OpenApi)]
@@ -29,6 +30,7 @@ use super::{
         (name = "Store", description = "STOW-RS, PS3.18 section 10.5"),
         (name = "Search", description = "QIDO-RS, PS3.18 section 10.6"),
         (name = "Retrieve", description = "WADO-RS, PS3.18 section 10.4"),
+        (name = "Rendered", description = "Pictures and thumbnails, PS3.18 sections 10.4.1.1.3 and 10.4.1.1.4"),
         (name = "Delete", description = "Deletion of studies, series and instances"),
         (name = "Storage commitment", description = "PS3.18 section 13"),
         (name = "Resumable upload", description = "tus 1.0.0; a whole upload is stored as by STOW-RS"),
@@ -47,7 +49,9 @@ use super::{
         wado::frames, wado::bulkdata,
         wado::study_bulkdata, wado::series_bulkdata, wado::instance_bulkdata,
         wado::study_pixel_data, wado::series_pixel_data, wado::instance_pixel_data,
-        wado::instance_rendered,
+        rendered::study, rendered::series, rendered::instance, rendered::frames, rendered::frame_alias,
+        rendered::study_thumbnail, rendered::series_thumbnail, rendered::instance_thumbnail,
+        rendered::frames_thumbnail, rendered::thumbnail_alias,
         zip::list::get, zip::list::post,
         uri::service, uri::at_root,
         delete::study, delete::series, delete::instance,
@@ -404,6 +408,44 @@ pub struct SearchParams {
     offset: Option<u32>,
 }
 
+/// How a picture is wanted (PS3.18 section 8.3.5.1).
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "described, and read from the query by name")]
+pub struct RenderedQuery {
+    /// A media type, as in the Accept header
+    #[param(example = "image/png")]
+    accept: Option<String>,
+    /// Center, width and function (linear, linear-exact or sigmoid) of the window of a gray image
+    #[param(example = "40,400,linear")]
+    window: Option<String>,
+    /// Width and height that the picture fits into; then left, top, width and height of the region of
+    /// the image, each of which may be left out; a negative size mirrors
+    #[param(example = "512,512")]
+    viewport: Option<String>,
+    /// Of a JPEG: 1, the smallest file, to 100, the best picture
+    #[param(minimum = 1, maximum = 100)]
+    quality: Option<u8>,
+    /// Text to write into the picture: patient, technique
+    #[param(example = "patient,technique")]
+    annotation: Option<String>,
+    /// Colour profile to embed: no, yes, srgb, adobergb or rommrgb
+    iccprofile: Option<String>,
+}
+
+/// How a thumbnail is wanted (PS3.18 section 8.3.5.2).
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "described, and read from the query by name")]
+pub struct ThumbnailQuery {
+    /// A media type, as in the Accept header
+    #[param(example = "image/jpeg")]
+    accept: Option<String>,
+    /// Width and height that the thumbnail fits into
+    #[param(example = "128,128")]
+    viewport: Option<String>,
+}
+
 /// What a response carries.
 enum Body {
     /// An RFC 9457 problem.
@@ -473,7 +515,13 @@ const PIXELS: &[Body] = &[
     Body::Bytes("video/mpeg"),
     Body::Bytes("video/h265"),
 ];
-const OWN_MEDIA: &[Body] = &[
+const RENDERED: &[Body] = &[
+    Body::Bytes("image/jpeg"),
+    Body::Bytes("image/png"),
+    Body::Bytes("image/gif"),
+    Body::Bytes("image/tiff"),
+    Body::Bytes("multipart/related; type=\"image/jpeg\""),
+    Body::Bytes("multipart/related; type=\"image/png\""),
     Body::Bytes("video/mp4"),
     Body::Bytes("video/mpeg"),
     Body::Bytes("video/h265"),
@@ -574,10 +622,11 @@ responses! {
         ("206", "A range, or what of it has an acceptable form", PIXELS),
         NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, RANGE, INTERNAL, BUSY,
     ];
-    /// What the presentation of a video or a document answers.
-    OwnMediaResponses: [
-        ("200", "The video or the document", OWN_MEDIA),
-        ("206", "A range of it", OWN_MEDIA),
+    /// What a rendered resource answers: pictures, or a video or a document as
+    /// it is.
+    RenderedResponses: [
+        ("200", "The picture, the pictures, or the video or document", RENDERED),
+        ("206", "A range of it, or those that can be rendered", RENDERED),
         NOT_MODIFIED, BAD_REQUEST, NOT_FOUND, NOT_ACCEPTABLE, GONE, RANGE, INTERNAL, BUSY,
     ];
     /// What a request for storage commitment answers.

@@ -15,6 +15,7 @@ use super::{multipart::MultipartError, negotiate::NegotiateError};
 use crate::{
     archive::ArchiveError,
     dicom::{encode::EncodeError, query::QueryError, uid::UidError},
+    render::RenderError,
 };
 
 /// Seconds after which a busy server may be asked again.
@@ -241,7 +242,14 @@ impl From<ArchiveError> for Problem {
                  `hilum verify` tells the extent",
                 why,
             ),
-            error @ (ArchiveError::Unreadable(_)
+            ArchiveError::Render(RenderError::Parameter { name, detail }) => {
+                Self::invalid_parameter(name, detail)
+            }
+            ArchiveError::Render(error @ (RenderError::Unsupported(_) | RenderError::Inconsistent(_))) => {
+                Self::not_acceptable(format!("it cannot be rendered: {error}"))
+            }
+            error @ (ArchiveError::Render(RenderError::Encode(_))
+            | ArchiveError::Unreadable(_)
             | ArchiveError::Packs(_)
             | ArchiveError::Catalog(_)
             | ArchiveError::Index(_)

@@ -12,7 +12,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::{
     Problem, capabilities, commitment, conformance, delete, health,
     openapi::{self, Document},
-    qido, stow, uploads, uri, versions, wado, zip,
+    qido, rendered, stow, uploads, uri, versions, wado, zip,
 };
 
 /// GET, and HEAD as its mirror.
@@ -72,7 +72,17 @@ pub fn routes(app: &mut ServiceConfig) {
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/pixeldata").route(read().to(wado::instance_pixel_data)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/bulkdata/{bulkdata}").route(read().to(wado::bulkdata)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/frames/{frames}").route(read().to(wado::frames)).default_service(others(READ)))
-    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/rendered").route(read().to(wado::instance_rendered)).default_service(others(READ)))
+    // 10.4.1.1.3 Rendered, 10.4.1.1.4 Thumbnail
+    .service(resource("/dicomweb/studies/{study}/rendered").route(read().to(rendered::study)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/thumbnail").route(read().to(rendered::study_thumbnail)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/rendered").route(read().to(rendered::series)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/thumbnail").route(read().to(rendered::series_thumbnail)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/rendered").route(read().to(rendered::instance)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/thumbnail").route(read().to(rendered::instance_thumbnail)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/rendered").route(read().to(rendered::frames)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/thumbnail").route(read().to(rendered::frames_thumbnail)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/rendered/{frames}").route(read().to(rendered::frame_alias)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/thumbnail/{frames}").route(read().to(rendered::thumbnail_alias)).default_service(others(READ)))
     // 13 Storage Commitment
     .service(resource("/dicomweb/commitment-requests/{transaction}").route(read().to(commitment::result)).route(web::post().to(commitment::request)).default_service(others(READ_STORE)))
     // Versions (not in PS3.18)

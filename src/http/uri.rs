@@ -1,6 +1,6 @@
 //! The URI service (WADO-URI): PS3.18 chapter 9. One instance by its UIDs in a
-//! query, as a DICOM file, or rendered. Rendering is not there yet: videos and
-//! documents come as what they are, and an image is 406.
+//! query, as a DICOM file, or rendered; videos and documents come as what they
+//! are.
 //!
 //! Parameter names are case-sensitive; what the chapter does not know is passed
 //! over (section 8.3), what it knows and cannot be understood is 400.
@@ -8,11 +8,10 @@
 use actix_web::{HttpRequest, HttpResponse, http::header, web::Data};
 
 use super::{
-    Problem, State,
-    body::{self, FirstBytes},
+    Problem, State, body,
     negotiate::{Accept, Asked, Choices, NegotiateError, Rendered, UriMedia},
-    openapi, params,
-    wado::{answer::Asked as Request, own_media, represent_files},
+    openapi, params, rendered,
+    wado::{answer::Asked as Request, represent_files},
 };
 use crate::{
     archive::Scope,
@@ -61,27 +60,20 @@ pub async fn at_root(state: Data<State>, request: HttpRequest) -> Result<HttpRes
 }
 
 async fn answer(state: &Data<State>, request: &HttpRequest) -> Result<HttpResponse, Problem> {
-    let wanted = Wanted::read(&params::query(request))?;
+    let pairs = params::query(request);
+    let wanted = Wanted::read(&pairs)?;
     let headers = body::values(request, &header::ACCEPT);
     let kinds = wanted.content_types.iter().map(String::as_str);
     let accept = Accept::read(headers, kinds, state.config.strict.accept).map_err(of_content_type)?;
     // Of what is rendered, the instance says what it can be.
     match accept.uri_service(&Rendered::ALL) {
-        Ok(UriMedia::Dicom) => return file(state, request, wanted).await,
+        Ok(UriMedia::Dicom) => file(state, request, wanted).await,
         // A document may have a type that nothing is rendered as.
-        Ok(UriMedia::Rendered(_)) | Err(NegotiateError::NotAcceptable) => {}
-        Err(other) => return Err(of_content_type(other)),
+        Ok(UriMedia::Rendered(_)) | Err(NegotiateError::NotAcceptable) => {
+            rendered::by_uri(state, request, accept, wanted.path, &pairs).await
+        }
+        Err(other) => Err(of_content_type(other)),
     }
-    let base_url = state.base_url(request)?;
-    let first_bytes = FirstBytes::of(request);
-    let permit = state.permit(request);
-    let location = base_url.clone();
-    let represented = state.archive.retrieve(&permit, move |view| {
-        let scope = Scope::Instance(wanted.path);
-        let representation = own_media::represent(view, &accept, &location, &scope)?;
-        Ok::<_, Problem>(representation.loaded(view, first_bytes)?)
-    });
-    represented.await?.send(state, request, &base_url).await
 }
 
 fn of_content_type(error: NegotiateError) -> Problem {

@@ -10,7 +10,6 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 pub use self::own_media::Presented;
 use self::{
     answer::{Asked, Gathered, identity_of, instance_url, items, not_decoded, one_row},
-    own_media::own_media,
     values::{all_bulkdata, all_pixel_data, one_bulkdata},
 };
 use super::{
@@ -69,10 +68,6 @@ retrieve_routes! {
     instance_pixel_data, all_pixel_data, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/pixeldata", "retrieveInstancePixelData",
         "Retrieve the pixel data of an instance", super::openapi::InstancePath, super::openapi::AcceptParam => super::openapi::PixelResponses;
-    instance_rendered, own_media, instance_scope,
-        "/dicomweb/studies/{study}/series/{series}/instances/{instance}/rendered", "retrieveRenderedInstance",
-        "Present a video or an encapsulated document as its own media type",
-        super::openapi::InstancePath, super::openapi::AcceptParam => super::openapi::OwnMediaResponses;
     frames, some_frames, instance_scope,
         "/dicomweb/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", "retrieveFrames",
         "Retrieve frames of an instance", super::openapi::FramesPath, super::openapi::AcceptParam => super::openapi::BulkResponses;

@@ -15,6 +15,7 @@ mod openapi;
 mod process;
 mod protocol;
 mod recovery;
+mod rendered;
 mod retrieve;
 mod rows;
 mod sample;

@@ -32,6 +32,7 @@ const RESERVED: [(&str, &[&str], &str); 6] = [
             "src/storage/uploads/",
             "src/storage/commitments/",
             "src/storage/whole_file.rs",
+            "src/storage/thumbnails.rs",
             "src/config.rs",
             "src/cli/",
             "src/main.rs",
@@ -44,9 +45,29 @@ const RESERVED: [(&str, &[&str], &str); 6] = [
 ];
 
 /// Which modules a floor must not name.
-const FLOORS: [(&str, &[&str]); 11] = [
-    ("src/dicom/", &["storage", "archive", "http", "server", "config", "cli", "auth", "audit", "telemetry"]),
-    ("src/pixels/", &["storage", "archive", "http", "server", "config", "cli", "auth", "audit", "telemetry"]),
+const FLOORS: [(&str, &[&str]); 13] = [
+    (
+        "src/dicom/",
+        &[
+            "pixels",
+            "render",
+            "storage",
+            "archive",
+            "http",
+            "server",
+            "config",
+            "cli",
+            "auth",
+            "audit",
+            "telemetry",
+        ],
+    ),
+    (
+        "src/pixels/",
+        &["render", "storage", "archive", "http", "server", "config", "cli", "auth", "audit", "telemetry"],
+    ),
+    ("src/render/", &["storage", "archive", "http", "server", "config", "cli", "auth", "audit", "telemetry"]),
+    ("src/storage/thumbnails.rs", &["archive", "http", "server", "config", "cli"]),
     (
         "src/storage/packs/",
         &[

@@ -5,11 +5,6 @@
 /// What is not supported, and why.
 pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
     (
-        "Rendered resources (`/rendered`, `/frames/{frames}/rendered`) of images",
-        "Rendering is not part of this version.",
-    ),
-    ("Thumbnails (`/thumbnail`)", "Thumbnails are not part of this version: they need rendering."),
-    (
         "Volumetric rendering (`/renderedmpr`, `/rendered3d`)",
         "Volumetric rendering is optional, and not part of this version.",
     ),
@@ -27,7 +22,7 @@ pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
     ),
     (
         "Presentation states in rendering (`presentationUID`)",
-        "Presentation states need rendering, which is not part of this version.",
+        "Presentation states are stored and given back; pictures are drawn without them in this version.",
     ),
     ("Worklist (UPS-RS)", "The Worklist service is optional, and not part of this version."),
     ("Non-Patient Instances", "The Non-Patient Instance service is optional, and not part of this version."),

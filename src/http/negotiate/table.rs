@@ -143,10 +143,12 @@ pub enum Rendered {
     Xml,
     Rtf,
     Pdf,
+    Tiff,
+    Svg,
 }
 
 impl Rendered {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Jpeg,
         Self::Png,
         Self::Gif,
@@ -161,6 +163,8 @@ impl Rendered {
         Self::Xml,
         Self::Rtf,
         Self::Pdf,
+        Self::Tiff,
+        Self::Svg,
     ];
 
     /// The names of this type, the registered one first.
@@ -181,6 +185,8 @@ impl Rendered {
             Self::Xml => &["text/xml", "application/xml"],
             Self::Rtf => &["text/rtf", "application/rtf"],
             Self::Pdf => &["application/pdf"],
+            Self::Tiff => &["image/tiff"],
+            Self::Svg => &["image/svg+xml"],
         }
     }
 

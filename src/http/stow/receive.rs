@@ -331,6 +331,7 @@ impl Receiver<'_> {
             | ArchiveError::Locked(_)
             | ArchiveError::Damaged(_)
             | ArchiveError::Unreadable(_)
+            | ArchiveError::Render(_)
             | ArchiveError::Packs(_)
             | ArchiveError::Catalog(_)
             | ArchiveError::Index(_)

@@ -1,6 +1,6 @@
 //! Videos and encapsulated documents as what they are: one part under their
 //! own media type, as a `<video>` element or a browser wants them (PS3.18
-//! section 10.4.1.1.3). Nothing is rendered here, so an image is 406.
+//! section 10.4.1.1.3). Nothing is rendered here: `rendered/` does that.
 //!
 //! A stored document comes from anywhere and is shown on this server's origin:
 //! what a browser would run is handed out as a download or in a sandbox.
@@ -126,7 +126,6 @@ pub fn represent(
 
 fn not_rendered(url: &str) -> Problem {
     Problem::not_acceptable(format!(
-        "images are not rendered by this server, only videos and encapsulated documents are presented; fetch \
-         the pixels from {url}/frames/1 or the file from {url}"
+        "it is neither a video nor an encapsulated document; fetch the pixels from {url}/frames/1 or the file from {url}"
     ))
 }

@@ -1,5 +1,5 @@
 //! Videos and documents as what they are, for browsers (RET-10, BLK-3, RNG-1,
-//! IOP-18, 21). Nothing else is rendered.
+//! IOP-18, 21).
 
 use reqwest::Method;
 
@@ -177,14 +177,11 @@ fn blk_3_iop_21_documents_are_shown_as_themselves() {
 }
 
 #[test]
-fn ret_10_an_image_is_not_rendered_and_that_is_said() {
+fn ret_10_rnd_13_what_cannot_be_seen_is_said() {
     let hilum = Hilum::start();
-    let stored = hilum.store_fixture("CT_small.dcm");
-    let report = hilum.store_fixture("test-SR.dcm");
-    for path in [&stored.path, &report.path] {
-        let refused = problem(hilum.get_as(&format!("{path}/rendered"), "*/*"), 406, "not-acceptable");
-        assert!(refused["detail"].as_str().unwrap().contains("not rendered"), "{refused}");
-    }
-    let unknown = format!("/studies/{}/series/{}/instances/1.2.3/rendered", stored.study, stored.series);
+    let plan = hilum.store_fixture("rtplan.dcm");
+    let refused = problem(hilum.get_as(&format!("{}/rendered", plan.path), "*/*"), 406, "not-acceptable");
+    assert!(refused["detail"].as_str().unwrap().contains("not rendered"), "{refused}");
+    let unknown = format!("/studies/{}/series/{}/instances/1.2.3/rendered", plan.study, plan.series);
     problem(hilum.get_as(&unknown, "*/*"), 404, "not-found");
 }

@@ -84,19 +84,25 @@ fn uri_2_uri_3_v28_the_content_type() {
         let refused = problem(ask(&hilum, &stored, wrong), 400, "invalid-parameter");
         assert_eq!(refused["parameter"], "contentType", "{wrong}");
     }
-    // V28: without one it is a JPEG, which is not made yet.
-    for rendered in [
-        "",
-        "contentType=image/jpeg",
-        "contentType=image/png,image/gif",
-        "contentType=image/jpeg&frameNumber=1",
+    // V28: without one it is a JPEG.
+    for (rendered, kind) in [
+        ("", "image/jpeg"),
+        ("contentType=image/jpeg", "image/jpeg"),
+        ("contentType=image/png,image/gif", "image/png"),
+        ("windowCenter=40&windowWidth=400&rows=64&imageQuality=50&region=0,0,0.5,0.5", "image/jpeg"),
     ] {
-        let refused = problem(ask(&hilum, &stored, rendered), 406, "not-acceptable");
-        assert!(refused["detail"].as_str().unwrap().contains("not rendered"), "{refused}");
+        let answer = ask(&hilum, &stored, rendered);
+        assert_eq!(
+            (answer.status().as_u16(), header(&answer, "content-type")),
+            (200, kind.to_owned()),
+            "{rendered}"
+        );
+        assert!(header(&answer, "content-location").ends_with(&stored.path));
     }
     assert_eq!(ask_as(&hilum, &stored, "", "application/dicom").status(), 200);
-    // The header must allow it (NEG-01).
-    problem(ask_as(&hilum, &stored, FILE, "image/png"), 406, "not-acceptable");
+    // The header must allow it (NEG-01), else it decides.
+    assert_eq!(header(&ask_as(&hilum, &stored, FILE, "image/png"), "content-type"), "image/png");
+    problem(ask_as(&hilum, &stored, FILE, "text/html"), 406, "not-acceptable");
     assert_eq!(ask_as(&hilum, &stored, FILE, "text/html, application/*;q=0.5").status(), 200);
 }
 
@@ -169,4 +175,38 @@ fn uri_3_a_document_comes_as_its_own_type() {
         assert!(answer.bytes().unwrap() == document);
     }
     problem(ask_as(&hilum, &stored, "contentType=image/jpeg", "image/*"), 406, "not-acceptable");
+}
+
+#[test]
+fn uri_6_the_parameters_of_a_rendered_image() {
+    let hilum = Hilum::start();
+    let stored = hilum.store_fixture("emri_small.dcm");
+    for (query, parameter) in [
+        ("frameNumber=0", "frameNumber"),
+        ("frameNumber=11", "frameNumber"),
+        ("rows=0", "rows"),
+        ("region=0,0,2,2", "region"),
+        ("windowCenter=1&windowWidth=0", "windowCenter"),
+        ("imageQuality=101", "imageQuality"),
+        ("annotation=", "annotation"),
+    ] {
+        let refused = problem(ask(&hilum, &stored, query), 400, "invalid-parameter");
+        assert_eq!(refused["parameter"], parameter, "{query}");
+    }
+    problem(ask(&hilum, &stored, "presentationUID=1.2&presentationSeriesUID=1.3"), 406, "not-acceptable");
+    let size = |query: &str| {
+        let answer = ask(&hilum, &stored, &format!("contentType=image/png&{query}"));
+        assert_eq!(answer.status(), 200, "{query}");
+        let (width, height, _) = crate::rendered::png_bytes(&answer.bytes().unwrap());
+        (width, height)
+    };
+    assert_eq!(size(""), (64, 64));
+    assert_eq!(size("rows=32"), (32, 32));
+    assert_eq!(size("rows=32&columns=16"), (16, 16));
+    assert_eq!(size("region=0,0.25,0.5,1"), (32, 48));
+    assert_eq!(size("region=0,0.5,1,1&columns=128"), (128, 64));
+    let frame = ask(&hilum, &stored, "frameNumber=3");
+    assert!(header(&frame, "content-location").ends_with("/frames/3"));
+    let single = hilum.store_fixture("MR_small.dcm");
+    problem(ask(&hilum, &single, "frameNumber=1"), 400, "invalid-parameter");
 }

@@ -14,7 +14,7 @@ use crate::{
 /// Compressed pixels can be decoded.
 const DECODES: bool = true;
 /// Images can be rendered.
-const RENDERS: bool = false;
+const RENDERS: bool = true;
 
 const J2K: &str = "1.2.840.10008.1.2.4.90";
 const JPEG: &str = "1.2.840.10008.1.2.4.50";
@@ -279,7 +279,7 @@ fn v20_v21_v22_v23_v24_v25_neg_04_rendered() {
         ("V23", format!("{path}?accept=image/png"), "image/jpeg", jpeg()),
         ("V24", format!("{path}?accept=image/*"), "*/*", Status(400)),
         ("V24", format!("{path}?accept=application/dicom,image/png"), "*/*", Status(400)),
-        ("V25", format!("{REPORT}/rendered"), "*/*", rendered(single("text/html"))),
+        ("V25", format!("{REPORT}/rendered"), "*/*", rendered(single("text/html; charset=utf-8"))),
         ("V25", format!("{REPORT}/rendered"), "image/jpeg", Status(406)),
     ];
     for (vector, path, accept, expected) in &table {

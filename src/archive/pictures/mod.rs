@@ -1,0 +1,257 @@
+//! Pictures: frames drawn as a person looks at them, and what else an instance
+//! can be shown as. Drawing shares the pool of the decoders, so that it never
+//! keeps reads waiting; what was drawn is kept in memory while there is room.
+
+mod kept;
+mod subject;
+mod thumbnail;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use self::{
+    kept::{Kept, Key},
+    subject::{Decoded, Subject},
+};
+use super::{Archive, ArchiveError, Core};
+use crate::{
+    auth::Permit,
+    dicom::DataSet,
+    render::{
+        RenderError,
+        encode::{self, Animation, Format},
+        icc,
+        picture::{self, Frame, Look},
+        report,
+        slide::Mosaic,
+        waveform,
+    },
+    storage::{
+        catalog::{InstanceRow, Snapshot},
+        thumbnails::Thumbnails,
+    },
+};
+
+pub use thumbnail::Thumbnail;
+
+/// What drawing may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Memory for what was drawn, and as much for what it was drawn from.
+    pub cache_bytes: usize,
+    /// Frames of an animation; of more, every n-th is shown.
+    pub animation_frames_max: usize,
+    /// Bytes of an animation.
+    pub animation_bytes_max: usize,
+    /// Disk for thumbnails; 0: none are kept.
+    pub thumbnail_bytes_max: u64,
+}
+
+/// What is to be drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// One frame, counted from 1.
+    Frame(u32),
+    /// The frame that stands for the instance.
+    Representative,
+    /// Several as one moving picture.
+    Animation(Vec<u32>),
+}
+
+/// A text that an instance is shown as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// A report to be read.
+    Html,
+    /// The same without mark-up.
+    Text,
+    /// A waveform as a drawing.
+    Svg,
+}
+
+/// The kind of file that is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    Picture(Format),
+    Page(Page),
+}
+
+/// A picture as it is wanted. Invariant: two that are equal in their debug form
+/// are drawn alike; what was drawn is kept under that.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    pub what: What,
+    pub look: Look,
+    pub output: Output,
+    /// 1 to 100.
+    pub quality: u8,
+    pub profile: icc::Asked,
+}
+
+/// Where pictures are drawn.
+pub(super) struct Studio {
+    pictures: Kept<Bytes>,
+    subjects: Arc<Kept<Arc<Subject>>>,
+    thumbnails: Option<Arc<Thumbnails>>,
+    options: Options,
+}
+
+impl Studio {
+    pub(super) fn new(options: Options, thumbnails: Option<Thumbnails>) -> Self {
+        Self {
+            pictures: Kept::new(options.cache_bytes),
+            subjects: Arc::new(Kept::new(options.cache_bytes)),
+            thumbnails: thumbnails.map(Arc::new),
+            options,
+        }
+    }
+
+    fn desk(&self, core: &Arc<Core>) -> Desk {
+        Desk { core: Arc::clone(core), subjects: Arc::clone(&self.subjects), options: self.options }
+    }
+}
+
+impl Archive {
+    /// Draws an instance: from memory, or together with all who ask for the same
+    /// picture now.
+    ///
+    /// # Errors
+    /// `Busy` when too many wait; when the instance cannot be drawn that way.
+    pub async fn draw(
+        &self,
+        _permit: &Permit,
+        row: InstanceRow,
+        order: Order,
+    ) -> Result<Bytes, ArchiveError> {
+        let key = key_of(&row, &format!("{order:?}"));
+        let make = || {
+            let desk = self.studio.desk(&self.core);
+            self.pixel_pool.run(move || desk.draw(&row, &order).map(Bytes::from))
+        };
+        self.studio.pictures.get_or_make(key, Bytes::len, make).await
+    }
+}
+
+fn key_of(row: &InstanceRow, wanted: &str) -> Key {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&row.digest.0).update(wanted.as_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+/// What one drawing works with. Everything here blocks.
+struct Desk {
+    core: Arc<Core>,
+    subjects: Arc<Kept<Arc<Subject>>>,
+    options: Options,
+}
+
+impl Desk {
+    fn subject(&self, snapshot: &Snapshot, row: &InstanceRow) -> Result<Arc<Subject>, ArchiveError> {
+        if let Some(subject) = self.subjects.get(&row.digest.0) {
+            return Ok(subject);
+        }
+        let subject = Arc::new(Subject::read(&self.core, snapshot, row)?);
+        self.subjects.put(row.digest.0, Arc::clone(&subject), subject.bytes);
+        Ok(subject)
+    }
+
+    fn draw(&self, row: &InstanceRow, order: &Order) -> Result<Vec<u8>, ArchiveError> {
+        let snapshot = self.core.catalog.read()?;
+        let subject = self.subject(&snapshot, row)?;
+        let format = match order.output {
+            Output::Page(page) => return Ok(write(page, &subject.set)?.into_bytes()),
+            Output::Picture(format) => format,
+        };
+        if row.frames.count() == 0 {
+            let fits = order.look.viewport.and_then(|viewport| viewport.fits);
+            let image = waveform::picture(&subject.set, fits)?;
+            return Ok(encode::encode(&image, format, order.quality, None)?);
+        }
+        if order.what == What::Representative
+            && let Some(mosaic) = Mosaic::of(&subject.set, row.frames.count())
+        {
+            return self.lay(mosaic, &subject, order, format);
+        }
+        let number = match &order.what {
+            What::Animation(numbers) => return self.animate(&subject, numbers, order),
+            What::Frame(number) => *number,
+            What::Representative => picture::representative(&subject.set, row.frames.count()),
+        };
+        let frame = subject.frame(&self.core, number)?;
+        let image = picture::draw(&frame_of(&subject, &frame, number), &order.look)?;
+        let (image, profile) = icc::apply(image, &subject.set, order.profile)?;
+        Ok(encode::encode(&image, format, order.quality, profile.as_ref())?)
+    }
+
+    /// A level of a whole slide.
+    fn lay(
+        &self,
+        mut mosaic: Mosaic,
+        subject: &Subject,
+        order: &Order,
+        format: Format,
+    ) -> Result<Vec<u8>, ArchiveError> {
+        let look = Look { without_overlays: true, ..Look::default() };
+        for number in mosaic.frames() {
+            let frame = subject.frame(&self.core, number)?;
+            mosaic.put(number, picture::draw(&frame_of(subject, &frame, number), &look)?)?;
+        }
+        let image = picture::finish(mosaic.into_image(), &subject.set, 0, &order.look)?;
+        let (image, profile) = icc::apply(image, &subject.set, order.profile)?;
+        Ok(encode::encode(&image, format, order.quality, profile.as_ref())?)
+    }
+
+    fn animate(&self, subject: &Subject, numbers: &[u32], order: &Order) -> Result<Vec<u8>, ArchiveError> {
+        let step = numbers.len().div_ceil(self.options.animation_frames_max.max(1)).max(1);
+        let numbers: Vec<u32> = numbers.iter().copied().step_by(step).collect();
+        let read = |number| subject.frame(&self.core, number);
+        // All frames with one brightness, else it flickers.
+        let mut look = order.look.clone();
+        for number in &numbers {
+            let frame = read(*number)?;
+            let Some((low, high)) = picture::range(&frame_of(subject, &frame, *number))? else { break };
+            let so_far = look.range.unwrap_or((low, high));
+            look.range = Some((f64::min(so_far.0, low), f64::max(so_far.1, high)));
+        }
+        let mut animation: Option<Animation> = None;
+        for number in numbers {
+            let frame = read(number)?;
+            let image = picture::draw(&frame_of(subject, &frame, number), &look)?;
+            let running = match &mut animation {
+                Some(running) => running,
+                None => animation.insert(Animation::begin(image.width, image.height)?),
+            };
+            running.add(&image, picture::frame_time_ms(&subject.set, number - 1) * step as f64)?;
+            if running.length() > self.options.animation_bytes_max {
+                return Err(RenderError::Parameter {
+                    name: "viewport",
+                    detail: format!(
+                        "the animation would be larger than {} bytes; ask for a smaller viewport or for fewer frames",
+                        self.options.animation_bytes_max
+                    ),
+                }
+                .into());
+            }
+        }
+        let animation = animation.ok_or(ArchiveError::NotFound("frame"))?;
+        Ok(animation.end()?)
+    }
+}
+
+fn write(page: Page, set: &DataSet) -> Result<String, RenderError> {
+    Ok(match page {
+        Page::Html => report::html(set),
+        Page::Text => report::text(set),
+        Page::Svg => waveform::svg(set)?,
+    })
+}
+
+fn frame_of<'a>(subject: &'a Subject, frame: &'a Decoded<'_>, number: u32) -> Frame<'a> {
+    Frame {
+        bytes: &frame.bytes,
+        description: frame.description,
+        set: &subject.set,
+        index: number.saturating_sub(1),
+    }
+}

@@ -1,0 +1,144 @@
+//! How a picture looks: values, colours, regions, text.
+
+use super::{PATH, gray, png_of};
+use crate::{
+    harness::Hilum,
+    library::{header, problem},
+    sample::Sample,
+};
+
+/// The pixels of the only instance, as PNG.
+fn pixels_of(sample: &Sample, query: &str) -> Vec<u8> {
+    let hilum = Hilum::start();
+    assert!(hilum.store(&[&sample.file()]).status().is_success());
+    png_of(hilum.get_as(&format!("{PATH}/rendered{query}"), "image/png")).2
+}
+
+#[test]
+fn rnd_08_rnd_09_rnd_03_windows_over_rescaled_values() {
+    let image = gray([-1000, 0, 40, 140, 240, 241, 1000, 3000]);
+    // None: from the smallest value to the largest, padding left out.
+    assert_eq!(pixels_of(&image, ""), [0, 64, 66, 73, 79, 79, 128, 255]);
+    let padded = image.clone().bytes(0x0028_0120, "SS", 3000_i16.to_le_bytes().to_vec());
+    assert_eq!(pixels_of(&padded, ""), [0, 128, 133, 145, 158, 158, 255, 0]);
+    let windowed = image.text(0x0028_1050, "DS", "140.5\\9").text(0x0028_1051, "DS", "201\\9").text(
+        0x0028_1053,
+        "DS",
+        "1",
+    );
+    let linear = [0, 0, 0, 128, 255, 255, 255, 255];
+    assert_eq!(pixels_of(&windowed, ""), linear, "the first window");
+    assert_eq!(
+        pixels_of(&windowed.clone().text(0x0028_1052, "DS", "1000"), "?window=1140.5,201,linear"),
+        linear
+    );
+    assert_eq!(pixels_of(&windowed, "?window=140,200,linear-exact"), [0, 0, 0, 128, 255, 255, 255, 255]);
+    assert_eq!(pixels_of(&windowed, "?window=140,200,sigmoid"), [0, 15, 30, 128, 225, 225, 255, 255]);
+    let sigmoid = windowed.clone().text(0x0028_1056, "CS", "SIGMOID");
+    assert_eq!(pixels_of(&sigmoid, "")[3], 127);
+    // A table goes before the window.
+    let table = Sample::empty().bytes(
+        0x0028_3002,
+        "SS",
+        [2_i16, 140, 8].iter().flat_map(|n| n.to_le_bytes()).collect(),
+    );
+    let table = table.bytes(0x0028_3006, "OW", vec![10, 200]);
+    assert_eq!(pixels_of(&windowed.items(0x0028_3010, &[table]), ""), [10, 10, 10, 10, 200, 200, 200, 200]);
+}
+
+#[test]
+fn rnd_10_inversion_palettes_and_colour_spaces() {
+    let values = [0, 1, 2, 3, 3, 2, 1, 255];
+    let inverse = gray(values).text(0x0028_0004, "CS", "MONOCHROME1");
+    assert_eq!(pixels_of(&inverse, ""), [255, 254, 253, 252, 252, 253, 254, 0]);
+    let both = inverse.text(0x2050_0020, "CS", "INVERSE");
+    assert_eq!(pixels_of(&both, "")[7], 0, "both say the same");
+
+    let mut palette =
+        gray([0, 1, 2, 3, 3, 2, 1, 9]).text(0x0028_0004, "CS", "PALETTE COLOR").number(0x0028_0103, 0);
+    let words = |values: [u16; 3]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+    for (descriptor, data, top) in [
+        (0x0028_1101, 0x0028_1201, 0xFF00),
+        (0x0028_1102, 0x0028_1202, 0x8000),
+        (0x0028_1103, 0x0028_1203, 0),
+    ] {
+        palette =
+            palette.bytes(descriptor, "US", words([3, 1, 16])).bytes(data, "OW", words([0, 0x1000, top]));
+    }
+    let colors = pixels_of(&palette, "");
+    assert_eq!(colors[..15], [0, 0, 0, 0, 0, 0, 16, 16, 16, 255, 128, 0, 255, 128, 0]);
+
+    let color = |photometric: &str, pixels: [u8; 6]| {
+        Sample::new("1.2", "1.2.1", "1.2.1.1")
+            .pixels(1, 2, 1)
+            .number(0x0028_0002, 3)
+            .text(0x0028_0004, "CS", photometric)
+            .number(0x0028_0006, 0)
+            .bytes(0x7FE0_0010, "OB", pixels.to_vec())
+    };
+    assert_eq!(pixels_of(&color("RGB", [1, 2, 3, 4, 5, 6]), ""), [1, 2, 3, 4, 5, 6]);
+    let planes = color("RGB", [1, 2, 3, 4, 5, 6]).number(0x0028_0006, 1);
+    assert_eq!(pixels_of(&planes, ""), [1, 3, 5, 2, 4, 6]);
+    assert_eq!(pixels_of(&color("YBR_FULL", [76, 85, 255, 29, 255, 107]), ""), [254, 0, 0, 0, 0, 254]);
+}
+
+#[test]
+fn rnd_04_rnd_02_regions_scales_and_mirrors() {
+    let hilum = Hilum::start();
+    assert!(hilum.store(&[&gray([0, 1, 2, 3, 4, 5, 6, 255]).file()]).status().is_success());
+    let shown = |query: &str| png_of(hilum.get_as(&format!("{PATH}/rendered?viewport={query}"), "image/png"));
+    assert_eq!(shown("2,2,1,0,2,2"), (2, 2, vec![1, 2, 5, 6]));
+    assert_eq!(shown("2,2,1,0,-2,-2"), (2, 2, vec![6, 5, 2, 1]));
+    assert_eq!(shown("4,1,,1"), (4, 1, vec![4, 5, 6, 255]));
+    let (width, height, _) = shown("400,400");
+    assert_eq!((width, height), (400, 200), "scaled up, in its aspect");
+    let (width, height, _) = shown("2,400");
+    assert_eq!((width, height), (2, 1));
+    let outside = hilum.get_as(&format!("{PATH}/rendered?viewport=2,2,4,0"), "image/png");
+    assert_eq!(problem(outside, 400, "invalid-parameter")["parameter"], "viewport");
+}
+
+#[test]
+fn rnd_03_rnd_04_rnd_05_rnd_06_rnd_07_bad_values_are_named() {
+    let hilum = Hilum::start();
+    assert!(hilum.store(&[&gray([0; 8]).file()]).status().is_success());
+    for (query, parameter) in [
+        ("window=1,2,cubic", "window"),
+        ("window=", "window"),
+        ("viewport=100", "viewport"),
+        ("viewport=0,10", "viewport"),
+        ("viewport=100000,10", "viewport"),
+        ("quality=0", "quality"),
+        ("quality=high", "quality"),
+        ("annotation=", "annotation"),
+        ("iccprofile=cmyk", "iccprofile"),
+        ("iccprofile=yes&accept=image/gif", "iccprofile"),
+    ] {
+        let refused = hilum.get_as(&format!("{PATH}/rendered?{query}"), "*/*");
+        assert_eq!(problem(refused, 400, "invalid-parameter")["parameter"], parameter, "{query}");
+    }
+    let warned = hilum.get_as(&format!("{PATH}/rendered?annotation=patient,series&unknown=1"), "*/*");
+    assert_eq!(warned.status(), 200);
+    let warning = header(&warned, "warning");
+    assert!(
+        warning.starts_with("299 ") && warning.contains("annotation values are not supported: series"),
+        "{warning}"
+    );
+}
+
+#[test]
+fn rnd_06_rnd_05_text_and_quality_change_the_picture() {
+    let hilum = Hilum::start();
+    let stored = hilum.store_fixture("examples_overlay.dcm");
+    let bytes = |query: &str| {
+        let answer = hilum.get_as(&format!("{}/rendered?{query}", stored.path), "image/jpeg");
+        assert_eq!(answer.status(), 200, "{query}");
+        answer.bytes().unwrap()
+    };
+    let plain = bytes("quality=90");
+    assert!(plain == bytes(""), "90 is the default");
+    assert!(bytes("quality=20").len() < plain.len() / 2);
+    let named = bytes("annotation=patient,technique");
+    assert!(named != plain && named.len() > plain.len());
+    assert!(memchr::memmem::find(&bytes("iccprofile=yes"), b"ICC_PROFILE\0").is_some());
+}
