@@ -61,6 +61,7 @@ pub struct Store {
     #[serde(with = "bytes")]
     pub small_bytes_max: u64,
     pub duplicates: Duplicates,
+    pub warn_attributes: bool,
     pub versions_max: usize,
 }
 

@@ -142,6 +142,7 @@ pub fn archive_options(config: &Config) -> archive::Options {
             Duplicates::Replace => archive::Duplicates::Replace,
             Duplicates::Keep => archive::Duplicates::Keep,
         },
+        warn_attributes: config.store.warn_attributes,
         versions_max: config.store.versions_max,
         uploads: uploads::Options {
             uploads_max: config.uploads.count_max,

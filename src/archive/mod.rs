@@ -111,6 +111,8 @@ pub struct Options {
     /// Results that may be ordered by what the index holds no order for: all of
     /// them are read.
     pub sorted_max: u64,
+    /// Whether values that break their VR are told to who stored them.
+    pub warn_attributes: bool,
     /// A file up to this size is kept in memory until it is written with others.
     pub small_bytes_max: usize,
     /// Memory for files that are arriving.
@@ -144,6 +146,7 @@ pub(crate) struct Core {
     sorted_max: u64,
     clock: Clock,
     limits: part10::Limits,
+    warn_attributes: bool,
     duplicates: Duplicates,
     versions_max: usize,
     indexer: indexer::Signal,
@@ -254,6 +257,7 @@ impl Archive {
             limits: options.parse,
             paging: Paging::new(options.paging),
             duplicates: options.duplicates,
+            warn_attributes: options.warn_attributes,
             versions_max: options.versions_max,
             indexer: indexer::Signal::default(),
             reservations: Reservations::default(),

@@ -17,7 +17,9 @@ use super::{Archive, ArchiveError, Core, Duplicates, committer::Work, reserve::R
 use crate::{
     auth::Permit,
     dicom::{
-        Bulk, DataSet, InstancePath, StudyUid, Tag, VR, Value, attributes, json,
+        Bulk, DataSet, InstancePath, StudyUid, Tag, VR, Value, attributes,
+        check::{self, Note},
+        json,
         part10::{self, ReadError, Warning},
         reasons,
         source::Source,
@@ -53,7 +55,7 @@ pub struct Stored {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Durable and visible.
-    Stored { path: InstancePath, warnings: Vec<String> },
+    Stored { path: InstancePath, warnings: Vec<Note> },
     /// The same bytes were there already.
     AlreadyThere { path: InstancePath },
     /// Nothing of it was kept. `reason` is one of [`crate::dicom::reasons`].
@@ -96,7 +98,7 @@ enum PendingState {
     Known(Outcome),
     Committing {
         path: InstancePath,
-        warnings: Vec<String>,
+        warnings: Vec<Note>,
         answer: oneshot::Receiver<Result<catalog::Outcome, ArchiveError>>,
         /// Memory stays accounted for until the bytes are written.
         _held: Vec<OwnedSemaphorePermit>,
@@ -330,7 +332,7 @@ fn finish_stream(
 fn committing(
     path: InstancePath,
     sop_class: String,
-    warnings: Vec<String>,
+    warnings: Vec<Note>,
     answer: oneshot::Receiver<Result<catalog::Outcome, ArchiveError>>,
     held: Vec<OwnedSemaphorePermit>,
 ) -> Pending {
@@ -344,7 +346,7 @@ fn committing(
 /// A file that was parsed, is not known yet, and may be written.
 struct Understood {
     instance: Box<NewInstance>,
-    warnings: Vec<String>,
+    warnings: Vec<Note>,
     reservation: Reservation,
 }
 
@@ -383,10 +385,12 @@ fn understand(
             Some("the file came without file meta information that names a transfer syntax")
         }
     };
+    let findings = if archive.core.warn_attributes { check::check(&read.dataset) } else { Vec::new() };
     let warnings = envelope
         .into_iter()
-        .map(str::to_owned)
-        .chain(read.warnings.iter().map(ToString::to_string))
+        .map(Note::from)
+        .chain(read.warnings.iter().map(Note::from))
+        .chain(findings.into_iter().map(Note::from))
         .collect();
     let instance = NewInstance { role, ..new_instance(read, hashed.digest, hashed.chunks, by) };
     let instance = Box::new(instance);
@@ -409,7 +413,7 @@ fn known(core: &Core, path: &InstancePath, digest: Digest) -> Result<Result<Role
     }
     let versions = snapshot.versions(path)?;
     if core.duplicates == Duplicates::Keep && versions.iter().any(|version| version.digest == digest) {
-        return Ok(Err(Outcome::Stored { path: existing, warnings: vec![KEPT.to_owned()] }));
+        return Ok(Err(Outcome::Stored { path: existing, warnings: vec![KEPT.into()] }));
     }
     if versions.len() >= core.versions_max {
         let why = format!(
@@ -488,10 +492,10 @@ fn gather_bulk(set: &DataSet, found: &mut Vec<Bulk>) {
     }
 }
 
-fn committed(outcome: catalog::Outcome, path: InstancePath, mut warnings: Vec<String>) -> Outcome {
+fn committed(outcome: catalog::Outcome, path: InstancePath, mut warnings: Vec<Note>) -> Outcome {
     match outcome {
         catalog::Outcome::Kept { beside: true } => {
-            warnings.push(KEPT.to_owned());
+            warnings.push(KEPT.into());
             Outcome::Stored { path, warnings }
         }
         catalog::Outcome::Stored { .. } => Outcome::Stored { path, warnings },

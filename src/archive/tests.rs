@@ -35,6 +35,7 @@ fn options() -> Options {
         parse: part10::Limits::default(),
         duplicates: Duplicates::Reject,
         paging: PagingOptions { idle: std::time::Duration::from_secs(60), sessions_max: 16 },
+        warn_attributes: true,
         versions_max: 10,
         uploads: UploadOptions {
             uploads_max: 10,

@@ -4,6 +4,7 @@
 
 pub mod attributes;
 pub mod bitstream;
+pub mod check;
 pub mod commitment;
 pub mod compose;
 pub mod dataset;

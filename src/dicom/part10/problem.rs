@@ -4,6 +4,7 @@
 use std::io;
 
 use dicom_core::Tag;
+use dicom_dictionary_std::tags;
 
 use crate::dicom::uid::UidError;
 
@@ -83,6 +84,33 @@ pub enum Warning {
     OffsetTable,
     #[error("it is unclear which fragments make up a frame")]
     Fragments,
+}
+
+impl Warning {
+    /// The attribute of the data set that it is about.
+    #[must_use]
+    pub fn tag(&self) -> Option<Tag> {
+        match self {
+            Self::UidFromMeta { tag }
+            | Self::MetaContradicts { tag }
+            | Self::UnknownVr { tag }
+            | Self::OddLength { tag }
+            | Self::WrongLength { tag }
+            | Self::Duplicate { tag }
+            | Self::OutOfOrder { tag }
+            | Self::ForeignGroup { tag }
+            | Self::Undecodable { tag } => Some(*tag),
+            Self::MisspeltCharacterSet | Self::UnknownCharacterSet => Some(tags::SPECIFIC_CHARACTER_SET),
+            Self::FrameCount { .. } => Some(tags::NUMBER_OF_FRAMES),
+            Self::PixelForm | Self::OffsetTable | Self::Fragments => Some(tags::PIXEL_DATA),
+            Self::NoTransferSyntax
+            | Self::Encoding { .. }
+            | Self::StrayDelimiter { .. }
+            | Self::MissingDelimiter { .. }
+            | Self::TrailingBytes { .. }
+            | Self::NoDimensions => None,
+        }
+    }
 }
 
 /// Collects warnings up to a number that a hostile file cannot exceed.

@@ -10,7 +10,11 @@ use actix_web::{
 use super::super::negotiate::DataSetMedia;
 use crate::{
     archive::{StoreOutcome, Stored},
-    dicom::{DataSet, Element, StudyUid, Tag, VR, Value, json, reasons, xml},
+    dicom::{
+        DataSet, Element, StudyUid, Tag, VR, Value,
+        check::{Note, Place},
+        json, reasons, xml,
+    },
 };
 
 const RETRIEVE_URL: Tag = Tag(0x0008, 0x1190);
@@ -22,6 +26,10 @@ const REFERENCED_SOP_INSTANCE: Tag = Tag(0x0008, 0x1155);
 const WARNING_REASON: Tag = Tag(0x0008, 0x1196);
 const FAILURE_REASON: Tag = Tag(0x0008, 0x1197);
 const FAILED_ATTRIBUTES_SEQUENCE: Tag = Tag(0x0074, 0x1048);
+const SELECTOR_ATTRIBUTE: Tag = Tag(0x0072, 0x0026);
+const SELECTOR_VALUE_NUMBER: Tag = Tag(0x0072, 0x0028);
+const SELECTOR_SEQUENCE_POINTER: Tag = Tag(0x0072, 0x0052);
+const SELECTOR_SEQUENCE_POINTER_ITEMS: Tag = Tag(0x0074, 0x1057);
 const ERROR_COMMENT: Tag = Tag(0x0000, 0x0902);
 
 /// The report on what came otherwise than by a store request, as JSON.
@@ -102,12 +110,12 @@ pub(super) fn response(
     response.content_type(media.name()).body(out)
 }
 
-fn success(instance: &Stored, url: &str, warnings: &[String]) -> DataSet {
+fn success(instance: &Stored, url: &str, warnings: &[Note]) -> DataSet {
     let mut item = reference(instance);
     item.put_text(RETRIEVE_URL, VR::UR, url);
     if !warnings.is_empty() {
         put_reason(&mut item, WARNING_REASON, reasons::DEPARTS_FROM_STANDARD);
-        put_comments(&mut item, warnings.iter().map(String::as_str));
+        put_notes(&mut item, warnings);
     }
     item
 }
@@ -115,7 +123,7 @@ fn success(instance: &Stored, url: &str, warnings: &[String]) -> DataSet {
 fn failure(instance: &Stored, reason: u16, why: &str) -> DataSet {
     let mut item = reference(instance);
     put_reason(&mut item, FAILURE_REASON, reason);
-    put_comments(&mut item, std::iter::once(why));
+    put_notes(&mut item, &[Note::from(why)]);
     item
 }
 
@@ -134,16 +142,36 @@ fn put_reason(item: &mut DataSet, tag: Tag, reason: u16) {
     item.put(tag, Element::new(VR::US, Value::Unsigned(vec![u64::from(reason)])));
 }
 
-/// The reasons in words: the standard has only numbers. Other servers put
-/// them in the same place.
-fn put_comments<'a>(item: &mut DataSet, comments: impl Iterator<Item = &'a str>) {
-    let items = comments
-        .map(|comment| {
-            let mut item = DataSet::new();
+/// The reasons in words, where other servers put them, and the attribute each
+/// is about (PS3.3 table 10-20, Selector Attribute Macro): the standard has only
+/// numbers.
+fn put_notes(item: &mut DataSet, notes: &[Note]) {
+    let items = notes
+        .iter()
+        .map(|note| {
+            let mut item = note.place.as_ref().map(selector).unwrap_or_default();
             // A backslash would separate values.
-            item.put_text(ERROR_COMMENT, VR::LO, &comment.replace('\\', "/"));
+            item.put_text(ERROR_COMMENT, VR::LO, &note.why.replace('\\', "/"));
             item
         })
         .collect();
     item.put(FAILED_ATTRIBUTES_SEQUENCE, Element::new(VR::SQ, Value::Items(items)));
+}
+
+fn selector(place: &Place) -> DataSet {
+    let number = |tag: &Tag| u32::from(tag.group()) << 16 | u32::from(tag.element());
+    let mut item = DataSet::new();
+    if let Some(tag) = &place.tag {
+        item.put(SELECTOR_ATTRIBUTE, Element::new(VR::AT, Value::Tags(vec![number(tag)])));
+    }
+    if let Some(value) = place.value {
+        item.put(SELECTOR_VALUE_NUMBER, Element::new(VR::US, Value::Unsigned(vec![value.into()])));
+    }
+    if !place.sequences.is_empty() {
+        let pointers = place.sequences.iter().map(|(tag, _)| number(tag)).collect();
+        item.put(SELECTOR_SEQUENCE_POINTER, Element::new(VR::AT, Value::Tags(pointers)));
+        let items = place.sequences.iter().map(|(_, item)| item.to_string()).collect();
+        item.put(SELECTOR_SEQUENCE_POINTER_ITEMS, Element::new(VR::IS, Value::Text(items)));
+    }
+    item
 }

@@ -187,3 +187,37 @@ fn a_thousand_instances_in_one_request() {
     assert_eq!(study["00201206"]["Value"][0], 7);
     assert_eq!(study["00201208"]["Value"][0], 1000);
 }
+
+#[test]
+fn sto_12_each_value_that_breaks_its_vr_is_named() {
+    let inner = Sample::empty().text(0x0008_0100, "SH", "far too long for a short string");
+    let file = Sample::new("1.2", "1.2.1", "1.2.1.1")
+        .text(0x0008_0020, "DA", "20240231")
+        .text(0x0008_0008, "CS", "ORIGINAL\\Primary")
+        .text(0x0008_0050, "SH", "fits")
+        .items(0x0008_2218, &[Sample::empty(), inner])
+        .file();
+    let hilum = Hilum::start();
+    let (status, module) = outcome(hilum.store(&[&file]));
+    assert_eq!(status, 202, "{module}");
+    let item = values(&module, "00081199")[0];
+    assert_eq!(item["00081196"]["Value"][0], 45063);
+    let notes = values(item, "00741048");
+    let of = |tag: &str| {
+        let found = notes.iter().find(|note| text(note, "00720026") == tag);
+        (*found.unwrap_or_else(|| panic!("{tag}: {module}"))).clone()
+    };
+    assert!(text(&of("00080020"), "00000902").contains("is no DA"));
+    assert_eq!(of("00080008")["00720028"]["Value"][0], 2);
+    assert_eq!(text(&of("00080100"), "00720052"), "00082218");
+    assert_eq!(of("00080100")["00741057"]["Value"][0], 2);
+    assert_eq!(notes.len(), 3, "{module}");
+    assert!(!module.to_string().contains("20240231") && !module.to_string().contains("Primary"));
+    // Stored as it came.
+    let path = "/studies/1.2/series/1.2.1/instances/1.2.1.1";
+    let stored = hilum.get_as(path, "application/dicom; transfer-syntax=*").bytes().unwrap();
+    assert_eq!(stored, file);
+
+    let hilum = Hilum::with(|config| config.store.warn_attributes = false);
+    assert_eq!(outcome(hilum.store(&[&file])).0, 200);
+}
