@@ -99,7 +99,8 @@ fn v17_ret_04_a_part_for_each_instance_of_a_study() {
         })
         .collect();
     let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
-    assert_eq!(hilum.store(&files).status(), 200);
+    // A control character in a text is told, and stored.
+    assert_eq!(hilum.store(&files).status(), 202);
     for (path, count) in [("/studies/1.2", 60), ("/studies/1.2/series/1.2.1", 20)] {
         let response = hilum.get_as(&format!("{path}/metadata"), XML);
         assert!(header(&response, "content-type").starts_with(&format!("{XML}; boundary=")));
