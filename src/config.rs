@@ -7,6 +7,7 @@
 //! others, so an error names the line or the variable it came from. An unknown
 //! key of a file is an error: a limit with a typing mistake is no limit.
 
+mod coercion;
 mod network;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
+pub use coercion::{Attribute, Coercion, CoercionReason};
 pub use network::Network;
 
 /// The commented defaults.
@@ -62,6 +64,7 @@ pub struct Store {
     pub small_bytes_max: u64,
     pub duplicates: Duplicates,
     pub warn_attributes: bool,
+    pub coerce: Vec<Coercion>,
     pub versions_max: usize,
 }
 

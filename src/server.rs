@@ -8,8 +8,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::{
     archive::{self, Archive},
-    config::{Config, Duplicates},
-    dicom::part10,
+    config::{self, Config, Duplicates},
+    dicom::{coerce, part10},
     http::{self, State},
     pixels,
     storage::{catalog, commitments, index, packs, uploads},
@@ -143,6 +143,7 @@ pub fn archive_options(config: &Config) -> archive::Options {
             Duplicates::Keep => archive::Duplicates::Keep,
         },
         warn_attributes: config.store.warn_attributes,
+        coercion: config.store.coerce.iter().map(coercion_rule).collect(),
         versions_max: config.store.versions_max,
         uploads: uploads::Options {
             uploads_max: config.uploads.count_max,
@@ -179,6 +180,28 @@ pub fn archive_options(config: &Config) -> archive::Options {
             thumbnail_bytes_max: config.render.thumbnail_disk_bytes_max,
         },
     }
+}
+
+/// A rule of the configuration as the archive has it.
+fn coercion_rule(coercion: &config::Coercion) -> archive::CoercionRule {
+    let pairs = |map: &std::collections::BTreeMap<config::Attribute, String>| {
+        map.iter().map(|(attribute, value)| (attribute.tag(), value.clone())).collect()
+    };
+    let rule = coerce::Rule {
+        matching: pairs(&coercion.matching),
+        set: pairs(&coercion.set),
+        default: pairs(&coercion.default),
+        map: coercion
+            .map
+            .iter()
+            .map(|(attribute, map)| (attribute.tag(), map.clone().into_iter().collect()))
+            .collect(),
+        reason: match coercion.reason {
+            config::CoercionReason::Coerce => coerce::Reason::Coerce,
+            config::CoercionReason::Correct => coerce::Reason::Correct,
+        },
+    };
+    archive::CoercionRule { peers: coercion.peers.clone(), rule }
 }
 
 fn cores() -> usize {

@@ -9,6 +9,7 @@
 
 mod candidates;
 mod clock;
+mod coerce;
 mod commitment;
 mod committer;
 mod delete;
@@ -70,6 +71,7 @@ use pictures::Studio;
 use pool::Pool;
 use reserve::Reservations;
 
+pub use coerce::CoercionRule;
 pub use commitment::Commitment;
 pub use documents::Limits as DocumentLimits;
 pub use error::ArchiveError;
@@ -113,6 +115,8 @@ pub struct Options {
     pub sorted_max: u64,
     /// Whether values that break their VR are told to who stored them.
     pub warn_attributes: bool,
+    /// What is put right in instances that arrive.
+    pub coercion: Vec<CoercionRule>,
     /// A file up to this size is kept in memory until it is written with others.
     pub small_bytes_max: usize,
     /// Memory for files that are arriving.
@@ -147,6 +151,7 @@ pub(crate) struct Core {
     clock: Clock,
     limits: part10::Limits,
     warn_attributes: bool,
+    coercion: coerce::Rules,
     duplicates: Duplicates,
     versions_max: usize,
     indexer: indexer::Signal,
@@ -258,6 +263,7 @@ impl Archive {
             paging: Paging::new(options.paging),
             duplicates: options.duplicates,
             warn_attributes: options.warn_attributes,
+            coercion: options.coercion.clone().into(),
             versions_max: options.versions_max,
             indexer: indexer::Signal::default(),
             reservations: Reservations::default(),

@@ -8,12 +8,17 @@
 //! One instance failing is data ([`Outcome::Failed`]), never an error of the
 //! request.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{Archive, ArchiveError, Core, Duplicates, committer::Work, reserve::Reservation};
+use super::{
+    Archive, ArchiveError, Core, Duplicates,
+    coerce::{self, Coerced},
+    committer::Work,
+    reserve::Reservation,
+};
 use crate::{
     auth::Permit,
     dicom::{
@@ -28,6 +33,7 @@ use crate::{
         Chunks, Digest, PackId, Place, Role, Stamp,
         catalog::{self, Form, NewInstance},
         packs::{Hashed, Hasher, Upload},
+        uploads::Spool,
     },
 };
 
@@ -43,7 +49,7 @@ const WRITE_BYTES: usize = 512 * 1024;
 const LANE_WAIT: Duration = Duration::from_secs(30);
 
 /// What became of one instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
     /// SOP Class UID, as far as it could be read.
     pub sop_class: Option<String>,
@@ -52,10 +58,15 @@ pub struct Stored {
     pub outcome: Outcome,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// Durable and visible.
-    Stored { path: InstancePath, warnings: Vec<Note> },
+    Stored {
+        path: InstancePath,
+        warnings: Vec<Note>,
+        /// What coercion has changed: the item of the Original Attributes Sequence.
+        original: Option<Box<DataSet>>,
+    },
     /// The same bytes were there already.
     AlreadyThere { path: InstancePath },
     /// Nothing of it was kept. `reason` is one of [`crate::dicom::reasons`].
@@ -66,6 +77,9 @@ pub enum Outcome {
 pub struct Incoming {
     archive: Arc<Archive>,
     by: &'static str,
+    peer: Option<IpAddr>,
+    /// Rules have changed it already.
+    original: Option<Box<DataSet>>,
     received: u64,
     state: State,
 }
@@ -91,6 +105,7 @@ enum State {
 pub struct Pending {
     sop_class: Option<String>,
     sop_instance: Option<String>,
+    original: Option<Box<DataSet>>,
     state: PendingState,
 }
 
@@ -112,6 +127,8 @@ impl Archive {
         Incoming {
             archive: Arc::clone(self),
             by: permit.caller(),
+            peer: permit.peer(),
+            original: None,
             received: 0,
             state: State::Memory { chunks: Vec::new(), bytes: 0, held: Vec::new() },
         }
@@ -209,6 +226,63 @@ impl Incoming {
         Ok(())
     }
 
+    /// Lets the rules of coercion look at the file, and puts what they make of
+    /// it in its place.
+    async fn coerce(&mut self) -> Result<(), ArchiveError> {
+        let core = Arc::clone(&self.archive.core);
+        let peer = self.peer;
+        match std::mem::replace(&mut self.state, State::Lost) {
+            State::Memory { chunks, held, .. } => {
+                let run = move || coerce::in_memory(&core, peer, chunks);
+                let (bytes, coerced) = self.archive.pool.run(run).await?;
+                let (file, original) = match coerced {
+                    Some(Coerced { file, original }) => (file, Some(Box::new(original))),
+                    None => (bytes, None),
+                };
+                self.original = original;
+                self.state = State::Memory { bytes: file.len(), chunks: vec![file], held };
+            }
+            State::Stream { upload, hasher, waiting, bytes, lane } => {
+                // Without changes the upload goes on as it is. With changes it is
+                // taken back before another begins: who holds a lane must not
+                // wait for one.
+                let run = move || match coerce::streamed(&core, peer, &upload)? {
+                    Some(coerced) => {
+                        drop(upload);
+                        drop(lane);
+                        Ok(Err(coerced))
+                    }
+                    None => Ok::<_, ArchiveError>(Ok((upload, lane))),
+                };
+                match self.archive.pool.run(run).await? {
+                    Ok((upload, lane)) => {
+                        self.state = State::Stream { upload, hasher, waiting, bytes, lane };
+                    }
+                    Err(coerced) => self.take_spool(coerced).await?,
+                }
+            }
+            State::Lost => return Err(ArchiveError::Stopping),
+        }
+        Ok(())
+    }
+
+    /// Begins again with a changed file.
+    async fn take_spool(&mut self, coerced: Coerced<Spool>) -> Result<(), ArchiveError> {
+        let Coerced { file, original } = coerced;
+        self.original = Some(Box::new(original));
+        self.state = State::Memory { chunks: Vec::new(), bytes: 0, held: Vec::new() };
+        let length = file.len();
+        let file = Arc::new(file);
+        let mut at = 0;
+        while at < length {
+            let spool = Arc::clone(&file);
+            let bytes = self.archive.pool.run(move || coerce::next_of(&spool, at)).await?;
+            at += bytes.len() as u64;
+            self.write(bytes).await?;
+        }
+        if matches!(self.state, State::Stream { .. }) { self.drain().await } else { Ok(()) }
+    }
+
     /// The file is whole: parses it and queues its commit. With `study`, an
     /// instance of another study is refused.
     ///
@@ -218,12 +292,16 @@ impl Incoming {
         if matches!(self.state, State::Stream { .. }) {
             self.drain().await?;
         }
+        if self.archive.has_coercion() && self.original.is_none() {
+            self.coerce().await?;
+        }
         let archive = Arc::clone(&self.archive);
         let study = study.cloned();
         let by = self.by;
         let state = std::mem::replace(&mut self.state, State::Lost);
         let worker = Arc::clone(&archive);
-        archive
+        let original = self.original.take();
+        let pending = archive
             .pool
             .run(move || match state {
                 State::Memory { chunks, held, .. } => {
@@ -234,7 +312,8 @@ impl Incoming {
                 }
                 State::Lost => Err(ArchiveError::Stopping),
             })
-            .await
+            .await?;
+        Ok(Pending { original, ..pending })
     }
 }
 
@@ -254,7 +333,7 @@ impl Pending {
     /// One whose outcome is known.
     pub(super) fn known(stored: Stored) -> Self {
         let Stored { sop_class, sop_instance, outcome } = stored;
-        Self { sop_class, sop_instance, state: PendingState::Known(outcome) }
+        Self { sop_class, sop_instance, original: None, state: PendingState::Known(outcome) }
     }
 
     /// Waits until the instance is durable and visible, or refused.
@@ -268,6 +347,12 @@ impl Pending {
                 let answer = answer.await.map_err(|_| ArchiveError::Stopping)??;
                 committed(answer, path, warnings)
             }
+        };
+        let outcome = match outcome {
+            Outcome::Stored { path, warnings, .. } => {
+                Outcome::Stored { path, warnings, original: self.original }
+            }
+            other @ (Outcome::AlreadyThere { .. } | Outcome::Failed { .. }) => other,
         };
         Ok(Stored { sop_class: self.sop_class, sop_instance: self.sop_instance, outcome })
     }
@@ -339,6 +424,7 @@ fn committing(
     Pending {
         sop_class: Some(sop_class),
         sop_instance: Some(path.instance.to_string()),
+        original: None,
         state: PendingState::Committing { path, warnings, answer, _held: held },
     }
 }
@@ -367,6 +453,7 @@ fn understand(
     let settled = |outcome: Outcome, read: &part10::Instance| Pending {
         sop_class: Some(read.sop_class.clone()),
         sop_instance: Some(read.path.instance.to_string()),
+        original: None,
         state: PendingState::Known(outcome),
     };
     if study.is_some_and(|study| *study != read.path.study) {
@@ -413,7 +500,7 @@ fn known(core: &Core, path: &InstancePath, digest: Digest) -> Result<Result<Role
     }
     let versions = snapshot.versions(path)?;
     if core.duplicates == Duplicates::Keep && versions.iter().any(|version| version.digest == digest) {
-        return Ok(Err(Outcome::Stored { path: existing, warnings: vec![KEPT.into()] }));
+        return Ok(Err(Outcome::Stored { path: existing, warnings: vec![KEPT.into()], original: None }));
     }
     if versions.len() >= core.versions_max {
         let why = format!(
@@ -496,9 +583,9 @@ fn committed(outcome: catalog::Outcome, path: InstancePath, mut warnings: Vec<No
     match outcome {
         catalog::Outcome::Kept { beside: true } => {
             warnings.push(KEPT.into());
-            Outcome::Stored { path, warnings }
+            Outcome::Stored { path, warnings, original: None }
         }
-        catalog::Outcome::Stored { .. } => Outcome::Stored { path, warnings },
+        catalog::Outcome::Stored { .. } => Outcome::Stored { path, warnings, original: None },
         catalog::Outcome::AlreadyThere => Outcome::AlreadyThere { path },
         catalog::Outcome::Conflict { existing } => conflict(&path, &existing),
         catalog::Outcome::Kept { beside: false }
@@ -529,10 +616,10 @@ fn unreadable(error: &ReadError) -> Pending {
         | ReadError::Compressed => reasons::CANNOT_UNDERSTAND,
     };
     let outcome = Outcome::Failed { reason, why: error.to_string() };
-    Pending { sop_class: None, sop_instance: None, state: PendingState::Known(outcome) }
+    Pending { sop_class: None, sop_instance: None, original: None, state: PendingState::Known(outcome) }
 }
 
-fn join(mut chunks: Vec<Bytes>) -> Bytes {
+pub(super) fn join(mut chunks: Vec<Bytes>) -> Bytes {
     if chunks.len() == 1 {
         return chunks.pop().unwrap_or_default();
     }

@@ -36,6 +36,7 @@ fn options() -> Options {
         duplicates: Duplicates::Reject,
         paging: PagingOptions { idle: std::time::Duration::from_secs(60), sessions_max: 16 },
         warn_attributes: true,
+        coercion: Vec::new(),
         versions_max: 10,
         uploads: UploadOptions {
             uploads_max: 10,

@@ -4,10 +4,13 @@
 //! Authentication is off in this version; Hilum then listens on loopback only
 //! (see [`crate::config::Config::check`]), and every caller is the local one.
 
+use std::net::IpAddr;
+
 /// The right to act on the archive. Only this module makes one.
 #[derive(Debug, Clone)]
 pub struct Permit {
     caller: Caller,
+    peer: Option<IpAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,13 +25,25 @@ impl Permit {
     /// The permit of every request while authentication is off.
     #[must_use]
     pub fn local() -> Self {
-        Self { caller: Caller::Local }
+        Self { caller: Caller::Local, peer: None }
     }
 
     /// The permit of a command that the operator runs on this machine.
     #[must_use]
     pub fn operator() -> Self {
-        Self { caller: Caller::Operator }
+        Self { caller: Caller::Operator, peer: None }
+    }
+
+    /// The same, from an address.
+    #[must_use]
+    pub fn from_peer(self, peer: Option<IpAddr>) -> Self {
+        Self { peer, ..self }
+    }
+
+    /// The address that the request came from.
+    #[must_use]
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// The caller's name, as the feed keeps it.

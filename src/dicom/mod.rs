@@ -5,11 +5,13 @@
 pub mod attributes;
 pub mod bitstream;
 pub mod check;
+pub mod coerce;
 pub mod commitment;
 pub mod compose;
 pub mod dataset;
 pub mod dicomdir;
 pub mod document;
+mod edit;
 pub mod encode;
 pub mod fold;
 mod form;

@@ -6,9 +6,13 @@
 //! known beforehand. Text keeps its bytes and its character set. Compressed
 //! pixels are never touched. The plan's data set reads back as the stored one.
 
+use std::collections::BTreeMap;
+
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
 
+use super::dataset::{DataSet, Element};
+use super::edit::Edit;
 use super::part10::walk::{Context, Header, Token, Walk};
 use super::part10::{
     self, EXPLICIT_LITTLE_ENDIAN, Form, Inflated, Limits, Parsed, ReadError, Syntax, Warning,
@@ -31,7 +35,7 @@ pub fn explicit_little_endian(source: &dyn Source, limits: &Limits) -> Result<Pl
     if parsed.transfer_syntax == EXPLICIT_LITTLE_ENDIAN && is_as_declared(&parsed) {
         return as_stored(source, parsed);
     }
-    rewrite(source, parsed, inflated, Some(EXPLICIT_LITTLE_ENDIAN), None, limits)
+    rewrite(source, parsed, inflated, Some(EXPLICIT_LITTLE_ENDIAN), None, None, limits)
 }
 
 /// The file in its own transfer syntax, with the preamble and file meta
@@ -45,7 +49,7 @@ pub fn complete(source: &dyn Source, limits: &Limits) -> Result<Plan, ReadError>
     if is_as_declared(&parsed) {
         return as_stored(source, parsed);
     }
-    rewrite(source, parsed, inflated, None, None, limits)
+    rewrite(source, parsed, inflated, None, None, None, limits)
 }
 
 /// Frames in another form, and what the data set says of them then.
@@ -70,7 +74,28 @@ pub struct Replaced<'a> {
 /// More pixels than a native value can hold; whatever reading it meets.
 pub fn with_frames(source: &dyn Source, replaced: &Replaced<'_>, limits: &Limits) -> Result<Plan, ReadError> {
     let (parsed, inflated) = part10::parse_and_keep(source, limits)?;
-    rewrite(source, parsed, inflated, Some(replaced.transfer_syntax), Some(replaced), limits)
+    rewrite(source, parsed, inflated, Some(replaced.transfer_syntax), Some(replaced), None, limits)
+}
+
+/// The file with other elements in its data set, and with an item more in its
+/// Original Attributes Sequence. What is compressed stays so; everything else
+/// becomes Explicit VR Little Endian.
+///
+/// # Errors
+/// Whatever reading it meets.
+pub fn edited(
+    source: &dyn Source,
+    limits: &Limits,
+    elements: &BTreeMap<Tag, Element>,
+    original: &DataSet,
+) -> Result<Plan, ReadError> {
+    let (parsed, inflated) = part10::parse_and_keep(source, limits)?;
+    let edit = Edit::new(elements, original).map_err(|_| ReadError::Structure {
+        tag: tags::ORIGINAL_ATTRIBUTES_SEQUENCE,
+        offset: 0,
+        reason: "has values left in the file",
+    })?;
+    rewrite(source, parsed, inflated, None, None, Some(edit), limits)
 }
 
 /// Bytes of the words that big endian reverses in a value. Pixels of more than
@@ -111,6 +136,7 @@ fn rewrite(
     inflated: Option<Inflated>,
     target: Option<&'static str>,
     replaced: Option<&Replaced<'_>>,
+    mut edit: Option<Edit>,
     limits: &Limits,
 ) -> Result<Plan, ReadError> {
     let (sop_class, sop_instance) = part10::sop_uids(&mut parsed)?;
@@ -136,6 +162,11 @@ fn rewrite(
         let token = walk.next()?;
         if let (Some(replaced), true) = (replaced, walk.is_at_root())
             && writer.replace(&token, replaced)?
+        {
+            continue;
+        }
+        if let Some(edit) = &mut edit
+            && edit.take(&token, &mut writer)
         {
             continue;
         }
@@ -264,7 +295,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::dicom::dataset::{DataSet, Element, Value};
+    use crate::dicom::dataset::Value;
     use crate::dicom::part10::samples::{Sample, encapsulated, rich, rich_files};
     use crate::dicom::part10::{EXPLICIT_BIG_ENDIAN, IMPLICIT_LITTLE_ENDIAN, read};
 

@@ -45,8 +45,8 @@ impl State {
     /// loopback interface may do everything.
     #[allow(clippy::unused_self, reason = "authentication will need it")]
     #[must_use]
-    pub fn permit(&self, _request: &HttpRequest) -> Permit {
-        Permit::local()
+    pub fn permit(&self, request: &HttpRequest) -> Permit {
+        Permit::local().from_peer(request.peer_addr().map(|address| address.ip()))
     }
 
     /// The absolute URL of the DICOMweb services, as the client reaches them.

@@ -30,6 +30,7 @@ const SELECTOR_ATTRIBUTE: Tag = Tag(0x0072, 0x0026);
 const SELECTOR_VALUE_NUMBER: Tag = Tag(0x0072, 0x0028);
 const SELECTOR_SEQUENCE_POINTER: Tag = Tag(0x0072, 0x0052);
 const SELECTOR_SEQUENCE_POINTER_ITEMS: Tag = Tag(0x0074, 0x1057);
+const ORIGINAL_ATTRIBUTES_SEQUENCE: Tag = Tag(0x0400, 0x0561);
 const ERROR_COMMENT: Tag = Tag(0x0000, 0x0902);
 
 /// The report on what came otherwise than by a store request, as JSON.
@@ -52,14 +53,14 @@ pub(super) fn response(
     let mut warned = false;
     for instance in stored {
         match &instance.outcome {
-            StoreOutcome::Stored { path, warnings } => {
-                warned |= !warnings.is_empty();
+            StoreOutcome::Stored { path, warnings, original } => {
+                warned |= !warnings.is_empty() || original.is_some();
                 studies.insert(path.study.clone());
                 let url = format!(
                     "{base_url}/studies/{}/series/{}/instances/{}",
                     path.study, path.series, path.instance
                 );
-                referenced.push(success(instance, &url, warnings));
+                referenced.push(success(instance, &url, warnings, original.as_deref()));
             }
             StoreOutcome::AlreadyThere { path } => {
                 studies.insert(path.study.clone());
@@ -67,7 +68,7 @@ pub(super) fn response(
                     "{base_url}/studies/{}/series/{}/instances/{}",
                     path.study, path.series, path.instance
                 );
-                referenced.push(success(instance, &url, &[]));
+                referenced.push(success(instance, &url, &[], None));
             }
             StoreOutcome::Failed { reason, why } if instance.sop_instance.is_some() => {
                 failed.push(failure(instance, *reason, why));
@@ -110,11 +111,18 @@ pub(super) fn response(
     response.content_type(media.name()).body(out)
 }
 
-fn success(instance: &Stored, url: &str, warnings: &[Note]) -> DataSet {
+fn success(instance: &Stored, url: &str, warnings: &[Note], original: Option<&DataSet>) -> DataSet {
     let mut item = reference(instance);
     item.put_text(RETRIEVE_URL, VR::UR, url);
-    if !warnings.is_empty() {
+    // There is room for one reason: that it was changed is the graver one.
+    if let Some(original) = original {
+        put_reason(&mut item, WARNING_REASON, reasons::COERCED);
+        let items = Value::Items(vec![original.clone()]);
+        item.put(ORIGINAL_ATTRIBUTES_SEQUENCE, Element::new(VR::SQ, items));
+    } else if !warnings.is_empty() {
         put_reason(&mut item, WARNING_REASON, reasons::DEPARTS_FROM_STANDARD);
+    }
+    if !warnings.is_empty() {
         put_notes(&mut item, warnings);
     }
     item
