@@ -1,5 +1,7 @@
 //! The index against a filter over a `Vec`, and what it does after a restart.
 
+mod measure;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use dicom_core::{Tag, VR};
