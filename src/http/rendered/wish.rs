@@ -226,7 +226,7 @@ pub fn quality(name: &str, text: &str) -> Result<u8, Problem> {
     text.trim().parse().ok().filter(|quality| (1..=100).contains(quality)).ok_or_else(|| {
         Problem::invalid_parameter(
             name,
-            "the quality is a whole number from 1 (smallest file) to 100 (best picture)",
+            format!("{name} is a whole number from 1 (smallest file) to 100 (best picture)"),
         )
     })
 }
@@ -239,7 +239,7 @@ fn profile(text: &str) -> Result<icc::Asked, Problem> {
         "adobergb" => icc::Asked::AdobeRgb,
         "rommrgb" => icc::Asked::RommRgb,
         _ => {
-            let detail = "the profile is one of no, yes, srgb, adobergb and rommrgb";
+            let detail = "iccprofile is one of no, yes, srgb, adobergb and rommrgb";
             return Err(Problem::invalid_parameter("iccprofile", detail));
         }
     })
