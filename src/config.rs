@@ -673,7 +673,15 @@ mod tests {
         assert_eq!(config.public_url, None);
         let printed = config.to_commented_toml();
         // Only digit separators differ.
-        assert_eq!(printed, DEFAULTS.replace("100_000", "100000").replace("10_000", "10000"));
+        let mut defaults = String::new();
+        let next = DEFAULTS.chars().skip(1).chain(['\n']);
+        for (letter, next) in DEFAULTS.chars().zip(next) {
+            let is_separator = letter == '_' && next.is_ascii_digit();
+            if !is_separator {
+                defaults.push(letter);
+            }
+        }
+        assert_eq!(printed, defaults);
     }
 
     #[test]
