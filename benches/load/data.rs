@@ -54,8 +54,7 @@ pub fn ct(study: usize, slice: usize) -> Made {
 
 /// A study of one instance with 4 KiB of pixels.
 pub fn small(study: usize) -> Made {
-    let modality = ["CT", "MR", "US", "CR"][study % 4];
-    image(study, 0, 45, modality, &patient(study))
+    image(study, 0, 45, modality(study), &patient(study))
 }
 
 /// The Patient ID of a small study.
@@ -63,11 +62,21 @@ pub fn patient(study: usize) -> String {
     format!("P{study:07}")
 }
 
+/// The Study Date of a study: ten years of months of 28 days, one day a study.
+pub fn date(study: usize) -> String {
+    format!("{}{:02}{:02}", 2015 + study / 336 % 10, 1 + study / 28 % 12, 1 + study % 28)
+}
+
+/// The modality of a small study.
+pub fn modality(study: usize) -> &'static str {
+    ["CT", "MR", "US", "CR"][study % 4]
+}
+
 fn image(study: usize, slice: usize, size: u16, modality: &str, patient: &str) -> Made {
     let known = known(study, slice);
     let length = usize::from(size) * usize::from(size) * 2;
     let pixels = Noise(((study as u64) << 20) + slice as u64 + 1).bytes(length);
-    let mut set = head(&known, CT_IMAGE, modality, patient, slice);
+    let mut set = head(&known, CT_IMAGE, modality, patient, study, slice);
     put(&mut set, 0x0028, 0x0002, "US", &1_u16.to_le_bytes());
     put(&mut set, 0x0028, 0x0004, "CS", b"MONOCHROME2");
     for (element, value) in
@@ -92,7 +101,7 @@ pub fn slide(study: usize, tiles: usize) -> Made {
             [&[0xFF, 0xD8, 0xFF, 0xE0], noise.bytes(length).as_slice(), &[0xFF, 0xD9]].concat()
         })
         .collect();
-    let mut set = head(&known, SLIDE_IMAGE, "SM", "SLIDE", 0);
+    let mut set = head(&known, SLIDE_IMAGE, "SM", "SLIDE", study, 0);
     put(&mut set, 0x0028, 0x0002, "US", &3_u16.to_le_bytes());
     put(&mut set, 0x0028, 0x0004, "CS", b"YBR_FULL_422");
     put(&mut set, 0x0028, 0x0008, "IS", tiles.len().to_string().as_bytes());
@@ -126,7 +135,7 @@ fn known(study: usize, slice: usize) -> Known {
 }
 
 /// The attributes up to group 0020.
-fn head(known: &Known, class: &str, modality: &str, patient: &str, slice: usize) -> Vec<u8> {
+fn head(known: &Known, class: &str, modality: &str, patient: &str, study: usize, slice: usize) -> Vec<u8> {
     let number = (slice + 1).to_string();
     let position = format!("-250\\-250\\{slice}.5");
     let texts: [(u16, u16, &str, &str); 27] = [
@@ -134,7 +143,7 @@ fn head(known: &Known, class: &str, modality: &str, patient: &str, slice: usize)
         (0x0008, 0x0008, "CS", "ORIGINAL\\PRIMARY\\AXIAL"),
         (0x0008, 0x0016, "UI", class),
         (0x0008, 0x0018, "UI", &known.instance),
-        (0x0008, 0x0020, "DA", "20260401"),
+        (0x0008, 0x0020, "DA", &date(study)),
         (0x0008, 0x0030, "TM", "101500"),
         (0x0008, 0x0050, "SH", patient),
         (0x0008, 0x0060, "CS", modality),

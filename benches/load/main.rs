@@ -219,6 +219,39 @@ impl Bench {
                 Box::new(|_| "/studies?PatientName=BENCH*&limit=25&includefield=StudyDescription".to_owned()),
                 Box::new(|_, body| memchr::memmem::find_iter(body, b"Thorax").count() == 25),
             );
+            read(
+                "search: name contains",
+                connections,
+                JSON,
+                Box::new(move |n| {
+                    format!("/studies?PatientName=*{}*", data::patient(n * 17 % studies).to_lowercase())
+                }),
+                Box::new(move |n, body| holds(body, data::patient(n * 17 % studies).as_bytes())),
+            );
+            read(
+                "search: dates, 25 of many",
+                connections,
+                JSON,
+                Box::new(move |n| {
+                    let to = data::date(n * 17 % studies);
+                    format!("/studies?StudyDate={}01-{to}&limit=25", &to[..6])
+                }),
+                Box::new(move |n, body| holds(body, &data::date(n * 17 % studies).as_bytes()[..6])),
+            );
+            read(
+                "search: modality, 25 of many",
+                connections,
+                JSON,
+                Box::new(|n| format!("/studies?ModalitiesInStudy={}&limit=25", data::modality(n))),
+                Box::new(|_, body| memchr::memmem::find_iter(body, b"\"00100020\"").count() == 25),
+            );
+            read(
+                "search: everything, 25 of all",
+                connections,
+                JSON,
+                Box::new(|_| "/studies?limit=25".to_owned()),
+                Box::new(|_, body| memchr::memmem::find_iter(body, b"\"00100020\"").count() == 25),
+            );
         }
         read(
             "metadata: the CT series",
