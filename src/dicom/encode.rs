@@ -291,7 +291,7 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// Whether a transfer syntax is one that [`file`] can write: a data set in
+/// Whether a transfer syntax is one that [`file()`] can write: a data set in
 /// Explicit VR Little Endian, with native or encapsulated pixels.
 #[must_use]
 pub fn can_write(transfer_syntax: &str) -> bool {

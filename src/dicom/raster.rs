@@ -121,7 +121,7 @@ fn native(row: &[u8], channels: usize, samples: usize, wide: bool, out: &mut Vec
 /// bytes.
 ///
 /// # Errors
-/// As [`png`].
+/// As [`png()`].
 pub fn gif(
     source: &dyn Source,
     stretch: Stretch,

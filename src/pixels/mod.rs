@@ -4,7 +4,7 @@
 //! Code streams come from strangers. What a frame will need in memory follows
 //! from its data set ([`Description`]), is checked against a limit, and against
 //! what the code stream says of itself, before any of it is allocated; a decoder
-//! runs where a panic or a runaway costs that one frame ([`guard`]).
+//! runs where a panic or a runaway costs that one frame (`guard.rs`).
 //!
 //! A decoded frame always lies in memory in the same way: little endian, the
 //! samples of a pixel together, signed values extended to all bits allocated,

@@ -38,7 +38,7 @@ pub struct Look {
     /// None: the size of the image.
     pub viewport: Option<Viewport>,
     pub annotations: Annotations,
-    /// See [`Brightness::range`].
+    /// See `Brightness::range`.
     pub range: Option<(f64, f64)>,
     /// Leave out overlays, which may say who the patient is.
     pub without_overlays: bool,

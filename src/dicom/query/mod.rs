@@ -90,7 +90,7 @@ pub struct Query {
     pub keys: Vec<Key>,
     pub include: Include,
     /// Words to be found in any text of a result (`q=`). Whoever asks
-    /// [`matches()`] has to ask [`FullText::hear`] too.
+    /// [`matches()`] has to look for them too.
     pub text: Option<FullText>,
     /// `fuzzymatching=true` was asked for; the [`NameTest`]s show it already.
     pub fuzzy: bool,
