@@ -413,7 +413,7 @@ class Session:
         enhanced = next(fixture for fixture in whole if fixture.name == "emri_small.dcm")
         report.check("the client", "streams", lambda: methods.streamed(self.client, enhanced.uids, enhanced.frames))
         report.check("the client", "names", lambda: methods.names(self.client))
-        report.check("the client", "refused", lambda: methods.refused(self.client, enhanced.uids))
+        report.check("the client", "rendered", lambda: methods.rendered(self.client, enhanced.uids))
 
         for path in sorted(FIXTURES.glob("variants/*.dcm")):
             self.variant(Fixture(path))
