@@ -143,6 +143,8 @@ impl Bench {
                 store(&(first..last).map(data::small).collect::<Vec<_>>())?;
             }
             eprintln!("{} is filled after {:.1} s", server.name, begun.elapsed().as_secs_f64());
+            server.settle()?;
+            eprintln!("{} has it indexed after {:.1} s", server.name, begun.elapsed().as_secs_f64());
         }
         Ok(Filled { slices: slices.into_iter().map(|made| made.known).collect(), slide: slide.known })
     }

@@ -92,6 +92,22 @@ impl Server {
         Client::connect(&self.address)
     }
 
+    /// Waits until what was stored is indexed, where the server tells that: a
+    /// search before then also looks through what is not.
+    pub fn settle(&self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(600) {
+            let answer = self.client()?.get("/metrics", "text/plain")?;
+            let text = String::from_utf8_lossy(&answer.body);
+            let waiting = text.lines().find_map(|line| line.strip_prefix("hilum_overlay_studies "));
+            if answer.status != 200 || waiting.is_none_or(|studies| studies.trim() == "0") {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        bail!("{} does not finish its index", self.name)
+    }
+
     /// Seconds of processor time used so far.
     pub fn cpu_seconds(&self) -> f64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
