@@ -4,7 +4,12 @@
 //! Authentication is off in this version; Hilum then listens on loopback only
 //! (see [`crate::config::Config::check`]), and every caller is the local one.
 
+pub mod event;
+pub mod identity;
+
 use std::net::IpAddr;
+
+pub use identity::{Identity, Method};
 
 /// The right to act on the archive. Only this module makes one.
 #[derive(Debug, Clone)]

@@ -65,6 +65,40 @@ impl BaseUrl {
         self.trusted.iter().any(|network| network.contains(address))
     }
 
+    /// The address of the client. Of the hops that proxies name, from the
+    /// nearest on, the first that is no trusted proxy; what lies behind it is
+    /// its own word.
+    #[must_use]
+    pub fn client<'a>(&self, peer: Option<IpAddr>, header: &dyn Fn(&str) -> Vec<&'a str>) -> Option<IpAddr> {
+        let mut client = peer?;
+        // The common proxies append to X-Forwarded-For and pass a Forwarded of
+        // the client on as it is; so it counts only where the other is not.
+        let mut hops: Vec<Option<IpAddr>> = header("x-forwarded-for")
+            .into_iter()
+            .flat_map(|value| split_outside_quotes(value, ','))
+            .map(address_of)
+            .collect();
+        if hops.is_empty() {
+            let elements = header("forwarded").into_iter().flat_map(|value| split_outside_quotes(value, ','));
+            let hop_of = |element: &str| {
+                split_outside_quotes(element, ';').find_map(|pair| {
+                    let (name, value) = pair.split_once('=')?;
+                    name.trim().eq_ignore_ascii_case("for").then(|| address_of(&unquote(value.trim())))?
+                })
+            };
+            hops = elements.map(hop_of).collect();
+        }
+        for hop in hops.into_iter().rev() {
+            if !self.trusts(client) {
+                break;
+            }
+            // A proxy that hides whom it serves is all that is known.
+            let Some(hop) = hop else { break };
+            client = hop.to_canonical();
+        }
+        Some(client)
+    }
+
     /// The URL of the service for this request, without a slash at its end.
     ///
     /// # Errors
@@ -328,6 +362,25 @@ mod tests {
         assert_eq!(base(PROXY, &headers), url("https://pacs.example/imaging"));
         assert_eq!(base("1.2.3.4", &headers), url("http://inner:8080"));
         assert_eq!(base("no address", &headers), url("http://inner:8080"));
+    }
+
+    #[test]
+    fn the_client_behind_trusted_proxies() {
+        let client = |peer: &str, name: &'static str, value: &'static str| {
+            let networks = ["10.0.0.0/8", "fd00::/8"].map(network);
+            let base = BaseUrl::new(None, networks.to_vec()).expect("nothing configured");
+            let header = |asked: &str| if asked == name { vec![value] } else { Vec::new() };
+            base.client(peer.parse().ok(), &header).map(|address| address.to_string()).unwrap_or_default()
+        };
+        let hops = "x-forwarded-for";
+        assert_eq!(client("1.2.3.4", hops, "9.9.9.9"), "1.2.3.4", "a stranger's word");
+        assert_eq!(client(PROXY, hops, "6.6.6.6, 1.2.3.4"), "1.2.3.4", "what the client says before it");
+        assert_eq!(client(PROXY, hops, "1.2.3.4, 10.0.0.9"), "1.2.3.4");
+        assert_eq!(client(PROXY, hops, "10.0.0.8, 10.0.0.9"), "10.0.0.8", "all of them are proxies");
+        assert_eq!(client(PROXY, hops, "nonsense"), PROXY);
+        assert_eq!(client(PROXY, "forwarded", "for=1.2.3.4;proto=https, for=\"[fd00::5]:81\""), "1.2.3.4");
+        assert_eq!(client(PROXY, "forwarded", "for=_hidden"), PROXY);
+        assert_eq!(client("no address", hops, "1.2.3.4"), "");
     }
 
     #[test]

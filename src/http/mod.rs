@@ -2,6 +2,7 @@
 //! does the work, and what comes back becomes a representation. Knows no redb,
 //! no tantivy and no files.
 
+mod auth;
 pub mod base_url;
 mod body;
 mod capabilities;
@@ -31,6 +32,7 @@ mod versions;
 mod wado;
 mod zip;
 
+pub use auth::{authenticate, tell};
 pub use middleware::{cors, observe};
 pub use problem::Problem;
 pub use routes::routes;

@@ -1,8 +1,8 @@
 //! What every handler shares.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use actix_web::HttpRequest;
+use actix_web::{HttpMessage, HttpRequest};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
@@ -11,7 +11,11 @@ use super::{
     base_url::{Asked, BaseUrl, ConfiguredError},
     negotiate::{Accept, NegotiateError},
 };
-use crate::{archive::Archive, auth::Permit, config::Config};
+use crate::{
+    archive::Archive,
+    auth::{Identity, Permit},
+    config::Config,
+};
 
 /// Where the DICOMweb services stand under the server's root.
 pub const SERVICE_ROOT: &str = super::base_url::SERVICE_PATH;
@@ -41,12 +45,24 @@ impl State {
         Ok(Self { archive, config, metrics, uploads, boundary_key, base_url })
     }
 
-    /// Who asks. While authentication is off everybody who reaches the
-    /// loopback interface may do everything.
-    #[allow(clippy::unused_self, reason = "authentication will need it")]
+    /// What the caller may do: the identity that [`super::authenticate`] put
+    /// into the request, as a permit. While authentication is off everybody who
+    /// reaches the loopback interface may do everything.
+    #[allow(clippy::unused_self, reason = "authorisation will need it")]
     #[must_use]
     pub fn permit(&self, request: &HttpRequest) -> Permit {
-        Permit::local().from_peer(request.peer_addr().map(|address| address.ip()))
+        Permit::local().from_peer(identity(request).peer)
+    }
+
+    /// The address of the client: the other end of the connection, or what a
+    /// trusted proxy says.
+    #[must_use]
+    pub fn peer(&self, request: &HttpRequest) -> Option<IpAddr> {
+        let peer = request.peer_addr().map(|address| address.ip().to_canonical());
+        let header = |name: &str| -> Vec<&str> {
+            request.headers().get_all(name).filter_map(|value| value.to_str().ok()).collect()
+        };
+        self.base_url.client(peer, &header)
     }
 
     /// The absolute URL of the DICOMweb services, as the client reaches them.
@@ -68,6 +84,12 @@ impl State {
         };
         self.base_url.of(&asked).map_err(|_| Problem::bad_host())
     }
+}
+
+/// Who asks, as [`super::authenticate`] found it; nobody where it did not run.
+pub fn identity(request: &HttpRequest) -> Arc<Identity> {
+    let known = request.extensions().get::<Arc<Identity>>().cloned();
+    known.unwrap_or_else(|| Arc::new(Identity::anonymous()))
 }
 
 impl Accept {

@@ -1,0 +1,27 @@
+//! The one place that hears what authentication has seen.
+
+use crate::{
+    auth::event::{Event, What},
+    http::{Problem, State},
+};
+
+/// Takes note of an event, before its consequence is answered: an error stops
+/// what was to happen.
+///
+/// # Errors
+/// When it could not be noted.
+#[allow(clippy::unused_async, reason = "a trail is written to a disk")]
+pub async fn tell(_state: &State, event: &Event) -> Result<(), Problem> {
+    let code = event.what.code();
+    let (subject, by, peer) = (&event.subject, &event.by, event.peer);
+    let detail = match &event.what {
+        What::LoginFailed { why } | What::CredentialRefused { why } => why,
+        What::AccountChanged { change } => change,
+        What::LoggedIn { how } => how.as_str(),
+        What::TokenMade { id } | What::TokenRevoked { id } => id.as_str(),
+        What::LoggedOut => "",
+    };
+    metrics::counter!("hilum_auth_events_total", "event" => code).increment(1);
+    tracing::info!(code, ?subject, ?by, ?peer, detail, "authentication");
+    Ok(())
+}
