@@ -125,6 +125,7 @@ pub struct Pixels {
     pub cache_bytes: u64,
     #[serde(with = "bytes")]
     pub ahead_bytes_max: u64,
+    pub lossy: bool,
 }
 
 /// Uploads that outlive their connection.

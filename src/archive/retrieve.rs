@@ -13,7 +13,7 @@ use super::{
 use crate::{
     auth::Permit,
     dicom::{
-        DataSet, FrameSpan, InstancePath, InstanceUid, SeriesPath, StudyUid, Tag, attributes, json,
+        DataSet, FrameSpan, InstancePath, InstanceUid, SeriesPath, StudyUid, Tag, attributes, derived, json,
         part10::{self, Inflated},
         source::Source,
         transcode::{self, Plan, Segment},
@@ -358,12 +358,18 @@ impl Core {
         let file = stored(snapshot, row, 0..row.place.length)?;
         let source = self.packs.source(&row.place)?;
         let description = image.described();
+        let derived = image.loss(lengths).map(|loss| -> Result<_, ArchiveError> {
+            let set = data_set(snapshot, row)?;
+            Ok(derived::with_loss(&set, image.derived_uid(&self.packs.key()), &loss))
+        });
+        let derived = derived.transpose()?;
         let replaced = transcode::Replaced {
             transfer_syntax: image.syntax(),
             photometric: description.photometric.name(),
             bits_allocated: description.bits_allocated,
             is_colour: description.samples_per_pixel > 1,
             frames: lengths,
+            derived: derived.as_ref(),
         };
         let plan = transcode::with_frames(&source, &replaced, &self.limits)?;
         Ok(Self::pieces_of(plan, &file, Some(image)))

@@ -1,5 +1,6 @@
 //! Elements of a data set's root that take the place of others while the data
-//! set is transcoded, and an item more for its Original Attributes Sequence.
+//! set is transcoded, and if need be an item more for its Original Attributes
+//! Sequence.
 //! It follows the tokens of the walk; everything it is not about passes.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,10 +26,15 @@ pub(super) struct Edit {
     depth: usize,
     /// The one of the root is the Original Attributes Sequence.
     in_originals: bool,
+    /// The one of the root was replaced.
+    in_replaced: bool,
 }
 
 impl Edit {
-    pub(super) fn new(elements: &BTreeMap<Tag, Element>, original: &DataSet) -> Result<Self, EncodeError> {
+    pub(super) fn new(
+        elements: &BTreeMap<Tag, Element>,
+        original: Option<&DataSet>,
+    ) -> Result<Self, EncodeError> {
         let mut encoded = VecDeque::with_capacity(elements.len());
         for (tag, element) in elements {
             let mut bytes = Vec::new();
@@ -36,15 +42,27 @@ impl Edit {
             encode::data_set(&set, &mut bytes)?;
             encoded.push_back((*tag, bytes));
         }
-        let mut item = ITEM_BEGINS.to_vec();
-        encode::data_set(original, &mut item)?;
-        item.extend(ITEM_ENDS);
-        Ok(Self { elements: encoded, item, depth: 0, in_originals: false })
+        let mut item = Vec::new();
+        if let Some(original) = original {
+            item.extend(ITEM_BEGINS);
+            encode::data_set(original, &mut item)?;
+            item.extend(ITEM_ENDS);
+        }
+        Ok(Self { elements: encoded, item, depth: 0, in_originals: false, in_replaced: false })
     }
 
     /// Writes what comes before a token of the stored data set; says whether
     /// the token itself is to be left out.
     pub(super) fn take(&mut self, token: &Token, writer: &mut Writer) -> bool {
+        if self.in_replaced {
+            match token {
+                Token::Sequence(_) => self.depth += 1,
+                Token::EndSequence => self.depth = self.depth.saturating_sub(1),
+                Token::Element(_) | Token::Fragments(..) | Token::Item | Token::EndItem | Token::End => {}
+            }
+            self.in_replaced = self.depth > 0;
+            return true;
+        }
         match token {
             // A group length would be wrong now.
             Token::Element(header) if self.depth == 0 => {
@@ -53,11 +71,11 @@ impl Edit {
             Token::Fragments(header, _) if self.depth == 0 => self.before(header.tag, writer),
             Token::Sequence(header) => {
                 if self.depth == 0 {
-                    self.before(header.tag, writer);
+                    self.in_replaced = self.before(header.tag, writer);
                     self.in_originals = header.tag == tags::ORIGINAL_ATTRIBUTES_SEQUENCE;
                 }
                 self.depth += 1;
-                false
+                self.in_replaced
             }
             Token::EndSequence => {
                 self.depth = self.depth.saturating_sub(1);

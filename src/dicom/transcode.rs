@@ -64,6 +64,16 @@ pub struct Replaced<'a> {
     pub is_colour: bool,
     /// Bytes of each frame.
     pub frames: &'a [u64],
+    /// The file becomes another instance.
+    pub derived: Option<&'a Derived>,
+}
+
+/// What makes another instance of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Derived {
+    pub sop_instance: String,
+    /// In place of those that stand there. SOP Instance UID comes by itself.
+    pub elements: BTreeMap<Tag, Element>,
 }
 
 /// The file with frames in another form in place of its pixel data
@@ -74,7 +84,13 @@ pub struct Replaced<'a> {
 /// More pixels than a native value can hold; whatever reading it meets.
 pub fn with_frames(source: &dyn Source, replaced: &Replaced<'_>, limits: &Limits) -> Result<Plan, ReadError> {
     let (parsed, inflated) = part10::parse_and_keep(source, limits)?;
-    rewrite(source, parsed, inflated, Some(replaced.transfer_syntax), Some(replaced), None, limits)
+    let edit = replaced.derived.map(|derived| {
+        let mut elements = derived.elements.clone();
+        elements.insert(tags::SOP_INSTANCE_UID, Element::text(VR::UI, &derived.sop_instance));
+        Edit::new(&elements, None).map_err(|_| left_in_the_file(tags::SOURCE_IMAGE_SEQUENCE))
+    });
+    let edit = edit.transpose()?;
+    rewrite(source, parsed, inflated, Some(replaced.transfer_syntax), Some(replaced), edit, limits)
 }
 
 /// The file with other elements in its data set, and with an item more in its
@@ -90,12 +106,13 @@ pub fn edited(
     original: &DataSet,
 ) -> Result<Plan, ReadError> {
     let (parsed, inflated) = part10::parse_and_keep(source, limits)?;
-    let edit = Edit::new(elements, original).map_err(|_| ReadError::Structure {
-        tag: tags::ORIGINAL_ATTRIBUTES_SEQUENCE,
-        offset: 0,
-        reason: "has values left in the file",
-    })?;
+    let edit = Edit::new(elements, Some(original))
+        .map_err(|_| left_in_the_file(tags::ORIGINAL_ATTRIBUTES_SEQUENCE))?;
     rewrite(source, parsed, inflated, None, None, Some(edit), limits)
+}
+
+fn left_in_the_file(tag: Tag) -> ReadError {
+    ReadError::Structure { tag, offset: 0, reason: "has values left in the file" }
 }
 
 /// Bytes of the words that big endian reverses in a value. Pixels of more than
@@ -139,7 +156,10 @@ fn rewrite(
     mut edit: Option<Edit>,
     limits: &Limits,
 ) -> Result<Plan, ReadError> {
-    let (sop_class, sop_instance) = part10::sop_uids(&mut parsed)?;
+    let (sop_class, mut sop_instance) = part10::sop_uids(&mut parsed)?;
+    if let Some(derived) = replaced.and_then(|replaced| replaced.derived) {
+        sop_instance.clone_from(&derived.sop_instance);
+    }
     let declared = Syntax::of(&parsed.transfer_syntax);
     let is_native = declared.deflated || declared.pixels == part10::PixelForm::Native;
     let target = match target {
@@ -160,13 +180,14 @@ fn rewrite(
     let copied_max = COPIED_BYTES_MAX.min(limits.inline_bytes_max);
     loop {
         let token = walk.next()?;
-        if let (Some(replaced), true) = (replaced, walk.is_at_root())
-            && writer.replace(&token, replaced)?
+        // First, since it also writes what comes before.
+        if let Some(edit) = &mut edit
+            && edit.take(&token, &mut writer)
         {
             continue;
         }
-        if let Some(edit) = &mut edit
-            && edit.take(&token, &mut writer)
+        if let (Some(replaced), true) = (replaced, walk.is_at_root())
+            && writer.replace(&token, replaced)?
         {
             continue;
         }

@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 
 pub use self::own_media::Presented;
 use self::{
-    answer::{Asked, Gathered, identity_of, instance_url, items, not_decoded, one_row},
+    answer::{Asked, Gathered, identity_of, instance_url, items, one_row},
     values::{all_bulkdata, all_pixel_data, one_bulkdata},
 };
 use super::{
@@ -112,7 +112,8 @@ pub(super) fn represent_files(
     let mut single = false;
     for row in view.instances(scope)? {
         let stored = stored_pixels(&row);
-        let Some(delivery) = asked.choices.deliver(&stored) else {
+        let is_encodable = |syntax: &str| view.image(&row, syntax).is_ok();
+        let Some(delivery) = asked.choices.deliver_if(&stored, is_encodable) else {
             gathered.leave_out(&row);
             continue;
         };
@@ -131,7 +132,7 @@ pub(super) fn represent_files(
         let part = pieces.map(|pieces| vec![Part { content_type, location, pieces }]);
         gathered.take(view, &row, part)?;
     }
-    let partial = gathered.settle()?;
+    let partial = gathered.settle(|syntax| asked.not_acceptable(syntax))?;
     let representation = match (single, gathered.parts.len()) {
         (true, 1) => Representation::single(gathered.parts.remove(0), &gathered.identity),
         _ => asked.multipart("application/dicom", gathered.parts, &gathered.identity),
@@ -177,7 +178,7 @@ fn represent_frames(
     }
     let locate = |number: u32| format!("{url}/frames/{number}");
     let Some(mut answer) = frame_parts(view, asked, &row, numbers, &locate)? else {
-        return Err(not_decoded(&row.transfer_syntax));
+        return Err(asked.not_acceptable(&row.transfer_syntax));
     };
     let mut identity = identity_of(&row);
     for number in numbers {
@@ -216,7 +217,8 @@ fn frame_parts(
     locate: &dyn Fn(u32) -> String,
 ) -> Result<Option<FrameParts>, ArchiveError> {
     let stored = stored_pixels(row);
-    let Some(delivery) = asked.choices.deliver(&stored) else { return Ok(None) };
+    let is_encodable = |syntax: &str| view.image(row, syntax).is_ok();
+    let Some(delivery) = asked.choices.deliver_if(&stored, is_encodable) else { return Ok(None) };
     let content_type = delivery.content_type();
     let mut broken = Broken::default();
     let frames = match (delivery.how, delivery.transfer_syntax) {

@@ -1,5 +1,6 @@
-//! From a decoded frame to a code stream, always without loss, and what the
-//! data set must say of it then.
+//! From a decoded frame to a code stream, and what the data set must say of it
+//! then. Only the Transfer Syntaxes that are lossy by their name lose something,
+//! and how much is the same for everybody ([`LOSSY_CODING`]).
 
 use super::{
     Description, Frame, Number, Photometric, PixelError, deflate, jpeg, jpeg_ls, jpeg_xl,
@@ -8,6 +9,17 @@ use super::{
     samples::{Samples, Values},
 };
 use crate::dicom::transfer_syntax::{Pixels, TransferSyntax};
+
+/// How lossy codings are written, in words that go into Derivation Description.
+/// Whoever changes one of the numbers gets other SOP Instance UIDs.
+pub const LOSSY_CODING: [(&str, &str); 3] = [
+    ("1.2.840.10008.1.2.4.50", "JPEG Baseline, quality 90"),
+    ("1.2.840.10008.1.2.4.81", "JPEG-LS near-lossless, no sample changed by more than 2"),
+    ("1.2.840.10008.1.2.4.91", "JPEG 2000, a tenth of the bytes"),
+];
+const JPEG_QUALITY: u8 = 90;
+const NEAR: u8 = 2;
+const JPEG_2000_RATIO: f32 = 10.0;
 
 /// A frame as a code stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +51,26 @@ pub fn described(syntax: &TransferSyntax, description: &Description) -> Result<D
         Pixels::Rle => {}
         _ if !matches!(bits, 8 | 16) => return refuse("samples that are not of 8 or 16 bits"),
         _ if !matches!(colours, 1 | 3) => return refuse("other than 1 or 3 samples a pixel"),
+        _ if !syntax.is_lossless() && description.photometric == Photometric::PaletteColor => {
+            return refuse("entries of a palette");
+        }
+        Pixels::Jpeg if !syntax.is_lossless() => {
+            if (bits, description.bits_stored) != (8, 8) || description.is_signed() {
+                return refuse("samples that are not of 8 bits without a sign");
+            }
+            match (colours, description.photometric) {
+                (1, _) => {}
+                (_, Photometric::Rgb | Photometric::YbrFull) => after.photometric = Photometric::YbrFull422,
+                _ => return refuse("colours other than RGB and YBR_FULL"),
+            }
+        }
         Pixels::Jpeg | Pixels::JpegLs | Pixels::HtJpeg2000 => {}
         Pixels::Jpeg2000 => match (colours, description.photometric) {
             (1, _) => {}
-            (_, Photometric::Rgb) if !description.is_signed() => after.photometric = Photometric::YbrRct,
+            (_, Photometric::Rgb) if !description.is_signed() => {
+                after.photometric =
+                    if syntax.is_lossless() { Photometric::YbrRct } else { Photometric::YbrIct };
+            }
             _ => return refuse("colours other than RGB"),
         },
         Pixels::JpegXl if description.is_signed() => return refuse("signed samples"),
@@ -59,15 +87,28 @@ pub fn described(syntax: &TransferSyntax, description: &Description) -> Result<D
 
 pub fn encode(syntax: &TransferSyntax, frame: &Frame) -> Result<Encoded, PixelError> {
     let description = described(syntax, &frame.description)?;
-    if !super::can_encode(syntax.uid) {
+    if !super::can_encode(syntax.uid) && !super::can_encode_lossy(syntax.uid) {
         return Err(PixelError::Unsupported(format!("{} is not written here", syntax.name)));
     }
     let signed = frame.description.is_signed();
+    let lossy = !syntax.is_lossless();
     let code = match syntax.pixels {
         Pixels::Rle => rle::encode(&frame.bytes, &frame.description)?,
         Pixels::DeflatedFrame => deflate::deflate(&frame.bytes)?,
+        Pixels::Jpeg if lossy => {
+            jpeg::encode_baseline(&samples(frame), frame.description.photometric, JPEG_QUALITY)?
+        }
         Pixels::Jpeg => jpeg::encode(&samples(frame))?,
-        Pixels::JpegLs => jpeg_ls::encode(&samples(frame))?,
+        Pixels::JpegLs if lossy => {
+            let image = samples(frame);
+            if signed && is_at_an_end(&image) {
+                // Within the allowed difference is the other end of the range.
+                return Err(PixelError::Unsupported("signed samples at the ends of their range".to_owned()));
+            }
+            jpeg_ls::encode(&image, NEAR)?
+        }
+        Pixels::JpegLs => jpeg_ls::encode(&samples(frame), 0)?,
+        Pixels::Jpeg2000 if lossy => jpeg2000::encode_lossy(&samples(frame), signed, JPEG_2000_RATIO)?,
         Pixels::Jpeg2000 => jpeg2000::encode(&samples(frame), signed, Coder::Classic)?,
         Pixels::HtJpeg2000 => jpeg2000::encode(&samples(frame), signed, Coder::HighThroughput)?,
         Pixels::JpegXl => jpeg_xl::encode(&samples(frame))?,
@@ -110,6 +151,18 @@ fn samples(frame: &Frame) -> Samples {
         per_pixel: description.samples_per_pixel,
         precision,
         values,
+    }
+}
+
+/// A signed sample is so near to the largest or the smallest number that a
+/// near-lossless coding could make the one of the other.
+fn is_at_an_end(image: &Samples) -> bool {
+    let middle = 1u16 << (image.precision - 1);
+    let near = u16::from(NEAR);
+    let is_near = |value: u16| (middle.saturating_sub(near)..middle.saturating_add(near)).contains(&value);
+    match &image.values {
+        Values::Bytes(values) => values.iter().any(|value| is_near(u16::from(*value))),
+        Values::Words(values) => values.iter().any(|value| is_near(*value)),
     }
 }
 

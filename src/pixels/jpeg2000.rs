@@ -140,7 +140,7 @@ pub enum Coder {
 pub fn encode(image: &Samples, is_signed: bool, coder: Coder) -> Result<Vec<u8>, PixelError> {
     let planes = planes(image, is_signed);
     if coder == Coder::Classic {
-        let code = classic(image, is_signed, &planes)?;
+        let code = classic(image, is_signed, &planes, None)?;
         if is_same(&code, image) {
             return Ok(code);
         }
@@ -154,6 +154,11 @@ pub fn encode(image: &Samples, is_signed: bool, coder: Coder) -> Result<Vec<u8>,
         }
     }
     Err(PixelError::Unsupported("the encoder changed the samples of this frame".to_owned()))
+}
+
+/// Classic, irreversible, so that a frame has about `1 / ratio` of its bytes.
+pub fn encode_lossy(image: &Samples, is_signed: bool, ratio: f32) -> Result<Vec<u8>, PixelError> {
+    classic(image, is_signed, &planes(image, is_signed), Some(ratio))
 }
 
 /// Columns and rows of code blocks, those that compress best first.
@@ -187,7 +192,12 @@ fn decompositions(image: &Samples) -> u32 {
 
 /// OpenJPEG writes to a file: a temporary one, that never leaves the cache of
 /// the operating system.
-fn classic(image: &Samples, is_signed: bool, planes: &[Vec<i32>]) -> Result<Vec<u8>, PixelError> {
+fn classic(
+    image: &Samples,
+    is_signed: bool,
+    planes: &[Vec<i32>],
+    ratio: Option<f32>,
+) -> Result<Vec<u8>, PixelError> {
     let refused = |what: &str| PixelError::Unsupported(format!("JPEG 2000: {what}"));
     let component = opj_image_comptparm {
         dx: 1,
@@ -214,6 +224,10 @@ fn classic(image: &Samples, is_signed: bool, planes: &[Vec<i32>]) -> Result<Vec<
         numresolution: decompositions(image) as i32 + 1,
         ..opj_cparameters_t::default()
     };
+    if let Some(ratio) = ratio {
+        parameters.irreversible = 1;
+        parameters.tcp_rates[0] = ratio;
+    }
     let mut codec = Codec::new_encoder(OPJ_CODEC_J2K).ok_or_else(|| refused("no encoder"))?;
     if codec.setup_encoder(&mut parameters, &mut picture) == 0 {
         return Err(refused("these samples are not taken"));

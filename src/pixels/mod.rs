@@ -37,9 +37,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use description::{Description, Number, Photometric};
-pub use encode::{Encoded, described};
+pub use encode::{Encoded, LOSSY_CODING, described};
 pub use error::PixelError;
-pub use table::{Codec, TABLE, can_decode, can_encode};
+pub use table::{Codec, TABLE, can_decode, can_encode, can_encode_lossy};
 
 use crate::dicom::transfer_syntax::{self, Pixels, TransferSyntax};
 
@@ -87,7 +87,7 @@ impl Codecs {
         self.guard.run(move || decode(syntax, &code, &description, &limits))
     }
 
-    /// Encodes a decoded frame losslessly. Blocks for as long as that takes.
+    /// Encodes a decoded frame; with loss only in a Transfer Syntax that says so. Blocks for as long as that takes.
     ///
     /// # Errors
     /// There is no encoder, or it cannot code such samples.

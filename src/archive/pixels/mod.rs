@@ -23,8 +23,13 @@ pub use made::Made;
 use super::{Archive, ArchiveError, Core, View, pieces::Pieces, retrieve::FrameReader};
 use crate::{
     auth::Permit,
-    dicom::{DataSet, json, transfer_syntax, transfer_syntax::EXPLICIT_LITTLE},
-    pixels::{self, Codecs, Description, PixelError, TABLE},
+    dicom::{
+        DataSet,
+        derived::Loss,
+        json, transfer_syntax,
+        transfer_syntax::{EXPLICIT_LITTLE, Pixels},
+    },
+    pixels::{self, Codecs, Description, LOSSY_CODING, PixelError, TABLE},
     storage::{
         Digest,
         catalog::{InstanceRow, Snapshot},
@@ -95,6 +100,36 @@ impl Image {
 
     pub(super) fn row(&self) -> &InstanceRow {
         &self.row
+    }
+
+    /// What such a coding loses, if it does, its frames having so many bytes.
+    pub(super) fn loss(&self, frames: &[u64]) -> Option<Loss> {
+        let (_, description) = LOSSY_CODING.iter().find(|(uid, _)| *uid == self.syntax)?;
+        let method = match transfer_syntax::find(self.syntax)?.pixels {
+            Pixels::Jpeg => "ISO_10918_1",
+            Pixels::JpegLs => "ISO_14495_1",
+            _ => "ISO_15444_1",
+        };
+        let before = self.after.samples() * u64::from(self.after.bits_allocated) / 8 * frames.len() as u64;
+        // At the first look at a request nothing is known of the lengths.
+        let after: u64 = frames.iter().sum::<u64>().max(1);
+        Some(Loss { method, ratio: before as f64 / after as f64, description })
+    }
+
+    /// The SOP Instance UID of the image that a lossy coding makes: always the
+    /// same of the same bytes in one archive (PS3.5 section B.2).
+    pub(super) fn derived_uid(&self, key: &[u8; 32]) -> String {
+        let mut hasher = blake3::Hasher::new_keyed(key);
+        hasher.update(b"derived").update(&self.row.digest.0).update(self.syntax.as_bytes());
+        for (_, description) in LOSSY_CODING.iter().filter(|(uid, _)| *uid == self.syntax) {
+            hasher.update(description.as_bytes());
+        }
+        let mut uuid = [0; 16];
+        hasher.finalize_xof().fill(&mut uuid);
+        // RFC 9562 section 5.8: version 8, whose other bits are ours.
+        uuid[6] = uuid[6] & 0x0F | 0x80;
+        uuid[8] = uuid[8] & 0x3F | 0x80;
+        format!("2.25.{}", u128::from_be_bytes(uuid))
     }
 
     fn error(&self, index: u32, why: PixelError) -> ArchiveError {

@@ -114,7 +114,8 @@ fn retrieve(page: &mut Page, resources: &[Resource]) {
         "All of these are stored. Implicit VR Little Endian and Explicit VR Big Endian never leave the server \
          (section 8.7.3): their data sets and pixels are converted to Explicit VR Little Endian. Where no transfer \
          syntax is named, compressed pixels are sent decoded; where one is named that is encoded here, they are sent \
-         in that, without loss.",
+         in that: with loss only if the configuration allows it (`pixels.lossy`, off by default) and the lossy \
+         Transfer Syntax itself is named, an instance then being another one with a SOP Instance UID of its own.",
     );
     page.table(
         &["Transfer Syntax", "Name", "`application/dicom`", "Frames and pixel data", "Here"],

@@ -90,6 +90,7 @@ pub(super) fn transfer_syntaxes() -> Rows {
             };
             let files = if row.is_barred_from_web() { "as Explicit VR Little Endian" } else { "as stored" };
             let made = match (pixels::can_decode(row.uid), pixels::can_encode(row.uid)) {
+                _ if pixels::can_encode_lossy(row.uid) => "decoded, encoded with loss (`pixels.lossy`)",
                 (true, true) => "decoded, encoded",
                 (true, false) => "decoded",
                 (false, _) => "-",

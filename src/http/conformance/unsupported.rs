@@ -9,10 +9,6 @@ pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
         "Volumetric rendering is optional, and not part of this version.",
     ),
     (
-        "Lossy compression of pixels",
-        "Pixels are decoded, and encoded without loss; what loses something makes another image.",
-    ),
-    (
         "Rejection notes (IOCM) by `POST …/reject/{code}`",
         "Rejection is an extension that is not part of this version; instances are deleted.",
     ),

@@ -37,6 +37,8 @@ pub struct Choice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choices {
     pub list: Vec<Choice>,
+    /// Pixels may lose something where a lossy Transfer Syntax is named.
+    pub with_loss: bool,
 }
 
 /// What is known of the thing to be sent.
@@ -70,7 +72,8 @@ pub enum How {
     LittleEndian,
     /// Pixels decoded, then written as Explicit VR Little Endian.
     Decoded,
-    /// Pixels encoded, without loss, in the Transfer Syntax of the delivery.
+    /// Pixels encoded in the Transfer Syntax of the delivery; with loss only if
+    /// that one was named.
     Encoded,
 }
 
@@ -225,11 +228,11 @@ impl Choices {
             is_named: true,
             quality: 1000,
         };
-        Self { list: vec![choice] }
+        Self { list: vec![choice], with_loss: false }
     }
 
     fn new(list: Vec<Choice>) -> Result<Self, NegotiateError> {
-        if list.is_empty() { Err(NegotiateError::NotAcceptable) } else { Ok(Self { list }) }
+        if list.is_empty() { Err(NegotiateError::NotAcceptable) } else { Ok(Self { list, with_loss: false }) }
     }
 
     /// DICOM files are asked for, not bulk data.
@@ -238,35 +241,63 @@ impl Choices {
         self.list.first().is_some_and(|choice| choice.media == Media::Dicom)
     }
 
+    /// A lossy Transfer Syntax is named that could be encoded here.
+    #[must_use]
+    pub fn name_loss(&self) -> bool {
+        let is_lossy = |choice: &Choice| matches!(&choice.transfer_syntax, Asked::Uid(uid) if pixels::can_encode_lossy(uid));
+        self.list.iter().any(is_lossy)
+    }
+
     /// The best choice that this instance can satisfy; of two that are equally
     /// acceptable, one that needs no encoding. None: leave it out (206), and if
     /// nothing is left, 406.
     #[must_use]
     pub fn deliver<'a>(&'a self, stored: &Stored<'a>) -> Option<Delivery<'a>> {
-        let mut satisfied = self.list.iter().filter_map(|choice| {
-            let (how, transfer_syntax) = satisfy(choice, stored)?;
-            let delivery =
-                Delivery { form: choice.form, media: choice.media, name: &choice.name, transfer_syntax, how };
-            Some((choice, delivery))
-        });
-        let (choice, first) = satisfied.next()?;
-        if first.how != How::Encoded {
-            return Some(first);
-        }
-        let other = satisfied.find(|(_, delivery)| delivery.how != How::Encoded);
-        // A wildcard says that anything will do, as the defaults of HTTP libraries do.
-        let as_good = |other: &Choice| other.quality == choice.quality || !other.is_named;
-        Some(other.filter(|(other, _)| as_good(other)).map_or(first, |(_, other)| other))
+        self.deliver_if(stored, |_| true)
+    }
+
+    /// As [`Self::deliver`]; `is_encodable` tells of a Transfer Syntax whether
+    /// it takes these pixels. If that leaves nothing, the best of what it
+    /// refused: then the answer can say what is wrong with it.
+    #[must_use]
+    pub fn deliver_if<'a>(
+        &'a self,
+        stored: &Stored<'a>,
+        is_encodable: impl Fn(&str) -> bool,
+    ) -> Option<Delivery<'a>> {
+        let satisfied = || {
+            self.list.iter().filter_map(|choice| {
+                let (how, transfer_syntax) = satisfy(choice, stored, self.with_loss)?;
+                let (form, media, name) = (choice.form, choice.media, choice.name.as_str());
+                Some((choice, Delivery { form, media, name, transfer_syntax, how }))
+            })
+        };
+        let is_possible = |delivery: &Delivery<'_>| {
+            delivery.how != How::Encoded || delivery.transfer_syntax.is_some_and(&is_encodable)
+        };
+        let best = best_of(satisfied().filter(|(_, delivery)| is_possible(delivery)));
+        best.or_else(|| best_of(satisfied()))
     }
 }
 
-fn satisfy<'a>(choice: &'a Choice, stored: &Stored<'a>) -> Option<(How, Option<&'a str>)> {
+fn best_of<'a>(mut satisfied: impl Iterator<Item = (&'a Choice, Delivery<'a>)>) -> Option<Delivery<'a>> {
+    let (choice, first) = satisfied.next()?;
+    if first.how != How::Encoded {
+        return Some(first);
+    }
+    let other = satisfied.find(|(_, delivery)| delivery.how != How::Encoded);
+    // A wildcard says that anything will do, as the defaults of HTTP libraries do.
+    let as_good = |other: &Choice| other.quality == choice.quality || !other.is_named;
+    Some(other.filter(|(other, _)| as_good(other)).map_or(first, |(_, other)| other))
+}
+
+fn satisfy<'a>(choice: &'a Choice, stored: &Stored<'a>, with_loss: bool) -> Option<(How, Option<&'a str>)> {
     let own = stored.transfer_syntax;
     let found = match (choice.media, stored.content) {
         (Media::Document, Content::Document(kind)) => {
             return kind.trim().eq_ignore_ascii_case(&choice.name).then_some((How::Stored, None));
         }
-        (Media::Dicom, _) => satisfy_file(&choice.transfer_syntax, stored),
+        (Media::Dicom, _) => satisfy_file(&choice.transfer_syntax, stored, with_loss),
         (Media::OctetStream, Content::Pixels) => satisfy_pixels(&choice.transfer_syntax, stored),
         (Media::OctetStream, Content::Bytes | Content::Document(_)) => match &choice.transfer_syntax {
             Asked::Uid(wanted) if wanted != EXPLICIT_LITTLE && wanted != own => None,
@@ -281,8 +312,8 @@ fn satisfy<'a>(choice: &'a Choice, stored: &Stored<'a>) -> Option<(How, Option<&
             Asked::Default | Asked::Any | Asked::Uid(_) => Some((How::Stored, own)),
         },
         (media, Content::Pixels) if stored.decodable && choice.is_named => match &choice.transfer_syntax {
-            Asked::Uid(wanted) if media_of(wanted) == media => encoded(wanted),
-            Asked::Default => encoded(default_transfer_syntax(media)),
+            Asked::Uid(wanted) if media_of(wanted) == media => encoded(wanted, with_loss),
+            Asked::Default => encoded(default_transfer_syntax(media), false),
             Asked::Any | Asked::Uid(_) => None,
         },
         (_, Content::Pixels | Content::Bytes | Content::Document(_)) => None,
@@ -291,7 +322,7 @@ fn satisfy<'a>(choice: &'a Choice, stored: &Stored<'a>) -> Option<(How, Option<&
 }
 
 /// A whole file.
-fn satisfy_file<'a>(asked: &'a Asked, stored: &Stored<'a>) -> Option<(How, &'a str)> {
+fn satisfy_file<'a>(asked: &'a Asked, stored: &Stored<'a>, with_loss: bool) -> Option<(How, &'a str)> {
     let own = stored.transfer_syntax;
     let plain = || how_plain(stored).map(|how| (how, EXPLICIT_LITTLE));
     match asked {
@@ -300,15 +331,17 @@ fn satisfy_file<'a>(asked: &'a Asked, stored: &Stored<'a>) -> Option<(How, &'a s
         Asked::Any => Some((How::Stored, own)),
         Asked::Uid(wanted) if wanted == EXPLICIT_LITTLE => plain(),
         Asked::Uid(wanted) if wanted == own && !syntax::is_barred_from_web(own) => Some((How::Stored, own)),
-        Asked::Uid(wanted) if stored.decodable => encoded(wanted),
+        Asked::Uid(wanted) if stored.decodable => encoded(wanted, with_loss),
         Asked::Uid(_) => None,
     }
 }
 
-/// Pixels encoded anew. Only without loss: to lose something is a decision that
-/// makes another image of it, with a SOP Instance UID of its own.
-fn encoded(wanted: &str) -> Option<(How, &str)> {
-    (pixels::can_encode(wanted) && syntax::is_encapsulated(wanted)).then_some((How::Encoded, wanted))
+/// Pixels encoded anew. With loss only where the archive was told to: that makes
+/// another image of it, with a SOP Instance UID of its own, and a client that
+/// tries what it can get must not be given less than there is.
+fn encoded(wanted: &str, with_loss: bool) -> Option<(How, &str)> {
+    let can = pixels::can_encode(wanted) || (with_loss && pixels::can_encode_lossy(wanted));
+    (can && syntax::is_encapsulated(wanted)).then_some((How::Encoded, wanted))
 }
 
 /// Frames and pixel data as bytes: decoded, or the code stream if that is

@@ -137,6 +137,31 @@ fn neg_15_v02_to_v10_frames() {
 }
 
 #[test]
+fn neg_08_v08_v09_with_loss_only_what_is_named() {
+    let lossy = |accept: &str| {
+        let choices = read(accept).bulk(Items::One).expect("something");
+        Choices { with_loss: true, ..choices }
+    };
+    let named = lossy("image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.50");
+    assert!(named.name_loss());
+    assert_eq!(outcome(Ok(named), &stored(J2K)), part(Single, "image/jpeg", JPEG, How::Encoded));
+    let alone = lossy("image/jpeg");
+    assert!(!alone.name_loss());
+    assert_eq!(outcome(Ok(alone), &stored(J2K)), part(Single, "image/jpeg", JPEG_SV1, How::Encoded));
+    for wildcard in ["image/*", "image/*; transfer-syntax=1.2.840.10008.1.2.4.50", "*/*"] {
+        let outcome = outcome(Ok(lossy(wildcard)), &stored(RLE));
+        assert!(outcome.is_none_or(|(_, content_type, _)| !content_type.contains(JPEG)), "{wildcard}");
+    }
+    // What cannot be encoded gives way to what can.
+    let both = lossy(
+        "image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.50, image/jp2; transfer-syntax=1.2.840.10008.1.2.4.90; q=0.1",
+    );
+    let stored = stored(J2K);
+    let delivery = both.deliver_if(&stored, |syntax| syntax != JPEG).expect("the other");
+    assert_eq!(delivery.transfer_syntax, Some(J2K));
+}
+
+#[test]
 fn neg_15_v11_to_v15_instances() {
     let dicom = "application/dicom";
     let cases = [

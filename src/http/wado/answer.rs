@@ -39,7 +39,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    pub fn new(state: &State, request: &HttpRequest, choices: Choices) -> Result<Self, Problem> {
+    pub fn new(state: &State, request: &HttpRequest, mut choices: Choices) -> Result<Self, Problem> {
+        choices.with_loss = state.config.pixels.lossy;
         Ok(Self {
             choices,
             base_url: state.base_url(request)?,
@@ -47,6 +48,17 @@ impl Asked {
             boundary_key: state.boundary_key,
             first_bytes: FirstBytes::of(request),
         })
+    }
+
+    /// Why nothing acceptable can be made of what is stored in `syntax`.
+    pub fn not_acceptable(&self, syntax: &str) -> Problem {
+        if self.choices.name_loss() && !self.choices.with_loss {
+            return Problem::not_acceptable(
+                "this server encodes pixels without loss only (pixels.lossy is false): ask for a lossless \
+                 Transfer Syntax, or for transfer-syntax=*",
+            );
+        }
+        not_decoded(syntax)
     }
 
     pub fn multipart(&self, root: &str, parts: Vec<Part>, identity: &blake3::Hasher) -> Representation {
@@ -187,11 +199,11 @@ impl Gathered {
     ///
     /// # Errors
     /// 406, or the damage.
-    pub fn settle(&mut self) -> Result<Option<String>, Problem> {
+    pub fn settle(&mut self, unacceptable: impl Fn(&str) -> Problem) -> Result<Option<String>, Problem> {
         if self.parts.is_empty() {
             match (&self.syntax, self.damage.take()) {
                 (_, Some(damage)) => return Err(damage),
-                (Some(syntax), None) => return Err(not_decoded(syntax)),
+                (Some(syntax), None) => return Err(unacceptable(syntax)),
                 (None, None) => return Ok(None),
             }
         }

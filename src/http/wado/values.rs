@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 
 use super::{
     FrameParts, PIXEL_DATA,
-    answer::{Asked, Gathered, identity_of, instance_url, items, not_decoded, one_row},
+    answer::{Asked, Gathered, identity_of, instance_url, items, one_row},
     frame_parts,
     own_media::Presented,
     stored_pixels,
@@ -65,7 +65,7 @@ fn represent_bulkdata(
 ) -> Result<Representation, Problem> {
     let row = one_row(view, scope)?;
     let Some((answer, presented)) = bulk_parts(view, asked, &row, path)? else {
-        return Err(not_decoded(&row.transfer_syntax));
+        return Err(asked.not_acceptable(&row.transfer_syntax));
     };
     let mut identity = identity_of(&row);
     identity.update(path.as_bytes());
@@ -226,7 +226,7 @@ fn represent_values(
     if !found {
         return Err(Problem::not_found(wanted.name()));
     }
-    let partial = gathered.settle()?;
+    let partial = gathered.settle(|syntax| asked.not_acceptable(syntax))?;
     let representation = match (single, gathered.parts.len()) {
         (Some(presented), 1) => {
             Representation::single(gathered.parts.remove(0), &gathered.identity).presented(presented)

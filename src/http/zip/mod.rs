@@ -19,7 +19,10 @@ use super::{
     body::{FirstBytes, Part, Representation},
     negotiate::{Asked, Choices, Content, How, Items, Stored},
     params,
-    wado::{Presented, answer::Gathered},
+    wado::{
+        Presented,
+        answer::{Gathered, not_decoded},
+    },
 };
 use crate::{
     archive::{Checksum, Crc, FileForm, InstanceRow, Pieces, Scope, View},
@@ -149,7 +152,7 @@ fn represent(
             taken.push((row, form, syntax));
         }
     }
-    let partial = gathered.settle()?;
+    let partial = gathered.settle(not_decoded)?;
     let mut members = Vec::with_capacity(taken.len() + 1);
     let mut names = Names::default();
     let mut directory = order.is_medium.then(Directory::default);

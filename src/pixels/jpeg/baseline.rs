@@ -1,12 +1,13 @@
-//! 8-bit DCT frames, through zune-jpeg. The colour of three components is
-//! decided here, so that the decoder does not guess.
+//! 8-bit DCT frames, decoded by zune-jpeg, encoded by jpeg-encoder. The colour of
+//! three components is decided here, so that the decoder does not guess.
 
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::JpegDecoder;
 
 use super::{
     super::{
-        PixelError,
+        Photometric, PixelError,
         samples::{Samples, Values},
     },
     NAME,
@@ -40,6 +41,26 @@ pub fn decode(code: &[u8], frame: &Frame, luminance_chrominance: bool) -> Result
         precision: 8,
         values: Values::Bytes(values),
     })
+}
+
+/// Sequential, of 8 bits, colours as luminance and chrominance with half of the
+/// columns of the latter (YBR_FULL_422).
+pub fn encode(image: &Samples, photometric: Photometric, quality: u8) -> Result<Vec<u8>, PixelError> {
+    let refused = |what: &str| PixelError::Unsupported(format!("JPEG Baseline: {what}"));
+    let (Ok(columns), Ok(rows)) = (u16::try_from(image.columns), u16::try_from(image.rows)) else {
+        return Err(refused("more than 65535 rows or columns"));
+    };
+    let Values::Bytes(values) = &image.values else { return Err(refused("samples of more than 8 bits")) };
+    let colour = match (image.per_pixel, photometric) {
+        (1, _) => ColorType::Luma,
+        (_, Photometric::Rgb) => ColorType::Rgb,
+        _ => ColorType::Ycbcr,
+    };
+    let mut code = Vec::with_capacity(values.len() / 8 + 1024);
+    let mut encoder = Encoder::new(&mut code, quality);
+    encoder.set_sampling_factor(SamplingFactor::F_2_1);
+    encoder.encode(values, columns, rows, colour).map_err(|error| refused(&error.to_string()))?;
+    Ok(code)
 }
 
 /// The code stream without application segments and comments: some are broken,

@@ -1,6 +1,7 @@
 //! JPEG (ISO/IEC 10918-1): the processes that DICOM uses.
 //!
-//! - 8-bit DCT frames, sequential and progressive, are decoded by zune-jpeg;
+//! - 8-bit DCT frames, sequential and progressive, are decoded by zune-jpeg, and
+//!   sequential ones encoded by jpeg-encoder;
 //! - `dct` decodes sequential DCT frames of 12 bits, which hardly anybody does;
 //! - `lossless` decodes process 14, `encode` writes it with selection value 1;
 //! - `segments` and `huffman` are what these share.
@@ -14,6 +15,7 @@ mod huffman;
 mod lossless;
 mod segments;
 
+pub use baseline::encode as encode_baseline;
 pub use encode::encode;
 
 use self::segments::{Frame, Process};

@@ -1,4 +1,6 @@
-//! Lossless JPEG-LS encoding: one scan, the components interleaved by line.
+//! JPEG-LS encoding, lossless or with a largest difference `near`: one scan, the
+//! components interleaved by line. What a decoder will have of a sample is what
+//! the ones after it are predicted from.
 
 use super::{
     super::{
@@ -9,7 +11,7 @@ use super::{
     model::{Lines, Parameters, RUN_BITS, State},
 };
 
-pub fn encode(image: &Samples) -> Result<Vec<u8>, PixelError> {
+pub fn encode(image: &Samples, near: u8) -> Result<Vec<u8>, PixelError> {
     let (Ok(columns), Ok(rows)) = (u16::try_from(image.columns), u16::try_from(image.rows)) else {
         return Err(PixelError::Unsupported("JPEG-LS of more than 65535 rows or columns".to_owned()));
     };
@@ -24,16 +26,16 @@ pub fn encode(image: &Samples) -> Result<Vec<u8>, PixelError> {
     code.extend([0xFF, 0xDA, 0, 6 + components * 2, components]);
     (1..=components).for_each(|component| code.extend([component, 0]));
     let by_line = u8::from(components > 1);
-    code.extend([0, by_line, 0]);
-    code.extend(scan(image, precision));
+    code.extend([near, by_line, 0]);
+    code.extend(scan(image, precision, near));
     code.extend([0xFF, 0xD9]);
     Ok(code)
 }
 
-fn scan(image: &Samples, precision: u16) -> Vec<u8> {
+fn scan(image: &Samples, precision: u16, near: u8) -> Vec<u8> {
     let columns = image.columns as usize;
     let per_pixel = usize::from(image.per_pixel);
-    let parameters = Parameters::new((1 << precision) - 1, 0);
+    let parameters = Parameters::new((1 << precision) - 1, i32::from(near));
     let mut coder = Coder { writer: Writer::default(), parameters, state: State::new(&parameters) };
     let mut lines: Vec<Lines> = (0..per_pixel).map(|_| Lines::new(columns)).collect();
     for row in 0..image.rows as usize {
@@ -70,15 +72,19 @@ impl Coder {
             let around = lines.around(at);
             let context = self.parameters.context(&around);
             if context != 0 {
-                self.sample(context, around.median(), lines.current[at]);
+                lines.current[at] = self.sample(context, around.median(), lines.current[at]);
                 at += 1;
                 continue;
             }
-            let run = lines.current[at..=columns].iter().take_while(|value| **value == around.a).count();
+            let near = self.parameters.near;
+            let is_alike = |value: &&i32| (**value - around.a).abs() <= near;
+            let run = lines.current[at..=columns].iter().take_while(is_alike).count();
+            lines.current[at..at + run].fill(around.a);
             at += run;
             self.run(&mut lines.run_index, run, at > columns);
             if at <= columns {
-                self.run_end(lines.current[at], around.a, lines.above[at], lines.run_index);
+                lines.current[at] =
+                    self.run_end(lines.current[at], around.a, lines.above[at], lines.run_index);
                 lines.run_index = lines.run_index.saturating_sub(1);
                 at += 1;
             }
@@ -86,16 +92,16 @@ impl Coder {
     }
 
     #[inline]
-    fn sample(&mut self, context: i32, median: i32, value: i32) {
+    fn sample(&mut self, context: i32, median: i32, value: i32) -> i32 {
         let negative = context < 0;
         let parameters = &self.parameters;
         let context = &mut self.state.contexts[context.unsigned_abs() as usize];
         let correction = if negative { -context.correction } else { context.correction };
         let predicted = (median + correction).clamp(0, parameters.max);
         let error = if negative { predicted - value } else { value - predicted };
-        let error = parameters.reduce(error);
+        let error = parameters.reduce(parameters.quantize(error));
         let k = context.golomb();
-        let inverted = k == 0 && 2 * context.bias <= -context.count;
+        let inverted = parameters.near == 0 && k == 0 && 2 * context.bias <= -context.count;
         let mapped = match (error >= 0, inverted) {
             (true, false) => 2 * error,
             (false, false) => -2 * error - 1,
@@ -104,6 +110,7 @@ impl Coder {
         };
         put_mapped(&mut self.writer, mapped, k, parameters.code_bits_max, parameters.error_bits);
         context.update(error, parameters);
+        parameters.reconstruct(predicted, if negative { -error } else { error })
     }
 
     fn run(&mut self, run_index: &mut usize, mut run: usize, to_the_end: bool) {
@@ -119,15 +126,15 @@ impl Coder {
         }
     }
 
-    fn run_end(&mut self, value: i32, left: i32, above: i32, run_index: usize) {
+    fn run_end(&mut self, value: i32, left: i32, above: i32, run_index: usize) -> i32 {
         let parameters = &self.parameters;
-        let kind = usize::from(left == above);
+        let kind = usize::from((left - above).abs() <= parameters.near);
         let error = match kind {
             1 => value - left,
             _ if left > above => above - value,
             _ => value - above,
         };
-        let error = parameters.reduce(error);
+        let error = parameters.reduce(parameters.quantize(error));
         let context = &mut self.state.runs[kind];
         let k = context.golomb();
         let flips = k != 0 || 2 * context.negative >= context.count;
@@ -136,6 +143,10 @@ impl Coder {
         let code_bits_max = parameters.code_bits_max - RUN_BITS[run_index] - 1;
         put_mapped(&mut self.writer, mapped, k, code_bits_max, parameters.error_bits);
         context.update(error, mapped, parameters);
+        match kind {
+            1 => parameters.reconstruct(left, error),
+            _ => parameters.reconstruct(above, if left > above { -error } else { error }),
+        }
     }
 }
 

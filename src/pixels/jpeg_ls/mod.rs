@@ -1,5 +1,5 @@
-//! JPEG-LS (ISO/IEC 14495-1, ITU-T T.87): lossless and near-lossless decoding,
-//! lossless encoding.
+//! JPEG-LS (ISO/IEC 14495-1, ITU-T T.87): lossless and near-lossless decoding
+//! and encoding.
 //!
 //! - `model` is what both directions share: gradients, contexts, prediction;
 //! - `bits` reads and writes the bit stream with its stuffing;
@@ -42,7 +42,7 @@ mod tests {
             for (columns, rows, per_pixel) in [(1, 1, 1), (1, 9, 1), (37, 5, 1), (64, 33, 3), (3, 3, 4)] {
                 for noise in [1, 3, 40, 65536] {
                     let image = image(columns, rows, per_pixel, precision, noise);
-                    let code = encode(&image).expect("any image is encoded");
+                    let code = encode(&image, 0).expect("any image is encoded");
                     let back = decode(&code, |_, _, _, _| Ok(())).expect("and decoded");
                     let Values::Words(expected) = &image.values else { panic!("words were made") };
                     match &back.values {
@@ -57,8 +57,33 @@ mod tests {
     }
 
     #[test]
+    fn near_lossless_changes_no_sample_by_more_than_it_may() {
+        let numbers = |samples: &Samples| -> Vec<i32> {
+            match &samples.values {
+                Values::Words(values) => values.iter().map(|value| i32::from(*value)).collect(),
+                Values::Bytes(values) => values.iter().map(|value| i32::from(*value)).collect(),
+            }
+        };
+        for precision in [4, 8, 12, 16] {
+            for (columns, rows, per_pixel) in [(1, 9, 1), (37, 50, 1), (64, 33, 3)] {
+                for (noise, near) in [(1, 1), (3, 2), (3, 7), (40, 2), (65536, 3)] {
+                    let image = image(columns, rows, per_pixel, precision, noise);
+                    let code = encode(&image, near).expect("any image is encoded");
+                    let back = decode(&code, |_, _, _, _| Ok(())).expect("and decoded");
+                    let (before, after) = (numbers(&image), numbers(&back));
+                    let off = before.iter().zip(&after).map(|(a, b)| (a - b).abs()).max();
+                    assert!(
+                        off <= Some(i32::from(near)),
+                        "{precision} {columns}x{rows} {noise} {near}: {off:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn any_cut_is_an_error_or_an_image_and_never_a_panic() {
-        let code = encode(&image(40, 20, 1, 12, 50)).expect("any image is encoded");
+        let code = encode(&image(40, 20, 1, 12, 50), 0).expect("any image is encoded");
         for end in 0..code.len() {
             let _ = decode(&code[..end], |_, _, _, _| Ok(()));
         }

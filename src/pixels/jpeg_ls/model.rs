@@ -87,6 +87,13 @@ impl Parameters {
         value.clamp(0, self.max)
     }
 
+    /// An error in steps of what may be lost.
+    #[inline]
+    pub fn quantize(&self, error: i32) -> i32 {
+        let step = 2 * self.near + 1;
+        if error > 0 { (error + self.near) / step } else { -((self.near - error) / step) }
+    }
+
     /// An error brought into the range that is coded.
     #[inline]
     pub fn reduce(&self, error: i32) -> i32 {

@@ -8,6 +8,7 @@ mod encoding;
 mod frames;
 mod golden;
 mod instances;
+mod lossy;
 mod metadata;
 mod metadata_xml;
 mod negotiation;
