@@ -135,9 +135,9 @@ mod tests {
             Element::new(VR::CS, Value::Text(vec!["ORIGINAL".into(), "SECONDARY".into()])),
         );
         let twice = with_loss(&set, "2.25.2".to_owned(), &loss("ISO_14495_1"));
-        let texts = |tag| match &twice.elements[&tag].value {
-            Value::Text(texts) => texts.join("\\"),
-            other => panic!("{other:?}"),
+        let texts = |tag| {
+            let Value::Text(texts) = &twice.elements[&tag].value else { panic!("{tag} is no text") };
+            texts.join("\\")
         };
         assert_eq!(texts(tags::IMAGE_TYPE), "DERIVED\\SECONDARY");
         assert_eq!(texts(tags::LOSSY_IMAGE_COMPRESSION), "01");

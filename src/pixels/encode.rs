@@ -1,6 +1,6 @@
 //! From a decoded frame to a code stream, and what the data set must say of it
 //! then. Only the Transfer Syntaxes that are lossy by their name lose something,
-//! and how much is the same for everybody ([`LOSSY_CODING`]).
+//! and how much is the same for everybody ([`LOSSY_CODINGS`]).
 
 use super::{
     Description, Frame, Number, Photometric, PixelError, deflate, jpeg, jpeg_ls, jpeg_xl,
@@ -10,12 +10,23 @@ use super::{
 };
 use crate::dicom::transfer_syntax::{Pixels, TransferSyntax};
 
-/// How lossy codings are written, in words that go into Derivation Description.
-/// Whoever changes one of the numbers gets other SOP Instance UIDs.
-pub const LOSSY_CODING: [(&str, &str); 3] = [
-    ("1.2.840.10008.1.2.4.50", "JPEG Baseline, quality 90"),
-    ("1.2.840.10008.1.2.4.81", "JPEG-LS near-lossless, no sample changed by more than 2"),
-    ("1.2.840.10008.1.2.4.91", "JPEG 2000, a tenth of the bytes"),
+/// How a lossy coding is written.
+#[derive(Debug, Clone, Copy)]
+pub struct LossyCoding {
+    pub uid: &'static str,
+    /// Lossy Image Compression Method (0028,2114).
+    pub method: &'static str,
+    /// For Derivation Description. Whoever changes one of the numbers changes
+    /// the SOP Instance UIDs of what is derived, which is as it should be.
+    pub description: &'static str,
+}
+
+/// The lossy codings.
+#[rustfmt::skip]
+pub const LOSSY_CODINGS: [LossyCoding; 3] = [
+    LossyCoding { uid: "1.2.840.10008.1.2.4.50", method: "ISO_10918_1", description: "JPEG Baseline, quality 90" },
+    LossyCoding { uid: "1.2.840.10008.1.2.4.81", method: "ISO_14495_1", description: "JPEG-LS near-lossless, no sample changed by more than 2" },
+    LossyCoding { uid: "1.2.840.10008.1.2.4.91", method: "ISO_15444_1", description: "JPEG 2000, a tenth of the bytes" },
 ];
 const JPEG_QUALITY: u8 = 90;
 const NEAR: u8 = 2;

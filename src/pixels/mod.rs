@@ -37,7 +37,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use description::{Description, Number, Photometric};
-pub use encode::{Encoded, LOSSY_CODING, described};
+pub use encode::{Encoded, LOSSY_CODINGS, LossyCoding, described};
 pub use error::PixelError;
 pub use table::{Codec, TABLE, can_decode, can_encode, can_encode_lossy};
 

@@ -23,13 +23,8 @@ pub use made::Made;
 use super::{Archive, ArchiveError, Core, View, pieces::Pieces, retrieve::FrameReader};
 use crate::{
     auth::Permit,
-    dicom::{
-        DataSet,
-        derived::Loss,
-        json, transfer_syntax,
-        transfer_syntax::{EXPLICIT_LITTLE, Pixels},
-    },
-    pixels::{self, Codecs, Description, LOSSY_CODING, PixelError, TABLE},
+    dicom::{DataSet, derived::Loss, json, transfer_syntax, transfer_syntax::EXPLICIT_LITTLE},
+    pixels::{self, Codecs, Description, LOSSY_CODINGS, LossyCoding, PixelError, TABLE},
     storage::{
         Digest,
         catalog::{InstanceRow, Snapshot},
@@ -102,14 +97,13 @@ impl Image {
         &self.row
     }
 
+    fn lossy(&self) -> Option<&'static LossyCoding> {
+        LOSSY_CODINGS.iter().find(|coding| coding.uid == self.syntax)
+    }
+
     /// What such a coding loses, if it does, its frames having so many bytes.
     pub(super) fn loss(&self, frames: &[u64]) -> Option<Loss> {
-        let (_, description) = LOSSY_CODING.iter().find(|(uid, _)| *uid == self.syntax)?;
-        let method = match transfer_syntax::find(self.syntax)?.pixels {
-            Pixels::Jpeg => "ISO_10918_1",
-            Pixels::JpegLs => "ISO_14495_1",
-            _ => "ISO_15444_1",
-        };
+        let LossyCoding { method, description, .. } = *self.lossy()?;
         let before = self.after.samples() * u64::from(self.after.bits_allocated) / 8 * frames.len() as u64;
         // At the first look at a request nothing is known of the lengths.
         let after: u64 = frames.iter().sum::<u64>().max(1);
@@ -121,9 +115,7 @@ impl Image {
     pub(super) fn derived_uid(&self, key: &[u8; 32]) -> String {
         let mut hasher = blake3::Hasher::new_keyed(key);
         hasher.update(b"derived").update(&self.row.digest.0).update(self.syntax.as_bytes());
-        for (_, description) in LOSSY_CODING.iter().filter(|(uid, _)| *uid == self.syntax) {
-            hasher.update(description.as_bytes());
-        }
+        hasher.update(self.lossy().map_or("", |coding| coding.description).as_bytes());
         let mut uuid = [0; 16];
         hasher.finalize_xof().fill(&mut uuid);
         // RFC 9562 section 5.8: version 8, whose other bits are ours.
