@@ -14,7 +14,7 @@
 //! | 2 | [`storage`] | packs (tar), catalog (redb), index (tantivy), strangers to each other |
 //! | 1 | [`dicom`], [`pixels`], [`render`] | bytes in, values and pictures out; nothing else |
 //!
-//! Side rooms: [`auth`] (who may do what).
+//! Side rooms: [`auth`] (who may do what), [`audit`] (who did what).
 //!
 //! Invariants:
 //! 1. Truth flows pack → catalog → index: no row without its bytes, and each
@@ -29,6 +29,7 @@
 )]
 
 pub mod archive;
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod config;

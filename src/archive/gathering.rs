@@ -211,7 +211,8 @@ impl Composition {
             }
             Err(error) => {
                 let outcome = StoreOutcome::Failed { reason: reason(&error), why: error.to_string() };
-                Ok(Pending::known(Stored { sop_class, sop_instance, outcome }))
+                let stored = Stored { sop_class, sop_instance, about: None, outcome };
+                Ok(Pending::known(stored).on_trail(self.gathering.permit.trail().cloned()))
             }
         }
     }

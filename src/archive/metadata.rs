@@ -6,8 +6,9 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{Archive, ArchiveError, Core, Scope, retrieve::missing};
+use super::{Archive, ArchiveError, Core, Scope, retrieve::missing, trails};
 use crate::{
+    audit::Action,
     auth::Permit,
     dicom::{InstancePath, InstanceUid, SeriesPath},
 };
@@ -52,13 +53,20 @@ impl Archive {
     /// `NotFound` or `Gone` when there is nothing.
     pub async fn metadata(
         &self,
-        _permit: &Permit,
+        permit: &Permit,
         scope: Scope,
         base_url: String,
         assembly: Box<dyn Assembly>,
     ) -> Result<Metadata, ArchiveError> {
         let core = Arc::clone(&self.core);
-        self.pool.run(move || open(core, &scope, base_url, assembly)).await
+        let trail = permit.trail().cloned();
+        self.pool
+            .run(move || {
+                let metadata = open(core, &scope, base_url, assembly)?;
+                trails::scope(trail.as_ref(), &metadata.core, &scope, Action::Read)?;
+                Ok(metadata)
+            })
+            .await
     }
 
     /// The next chunk of a body of metadata, and the rest of it.

@@ -36,6 +36,7 @@ mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trails;
 mod uploads;
 mod verify;
 mod versions;

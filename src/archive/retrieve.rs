@@ -9,8 +9,10 @@ use super::{
     Archive, ArchiveError, Core,
     pieces::{Checksum, Decoding, Pieces, StoredFile},
     pixels::{Image, Made},
+    trails,
 };
 use crate::{
+    audit::Trail,
     auth::Permit,
     dicom::{
         DataSet, FrameSpan, InstancePath, InstanceUid, SeriesPath, StudyUid, Tag, attributes, derived, json,
@@ -94,6 +96,8 @@ pub enum Crc {
 pub struct View<'a> {
     core: &'a Core,
     pub(super) snapshot: Snapshot,
+    /// Where it is noted which instances were looked at.
+    pub(super) trail: Option<Trail>,
 }
 
 impl Archive {
@@ -103,7 +107,7 @@ impl Archive {
     /// When the pool is full or the catalog fails; what `work` answers.
     pub async fn retrieve<T, E>(
         &self,
-        _permit: &Permit,
+        permit: &Permit,
         work: impl FnOnce(&View<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -111,10 +115,11 @@ impl Archive {
         E: From<ArchiveError> + Send + 'static,
     {
         let core = Arc::clone(&self.core);
+        let trail = permit.trail().cloned();
         self.pool
             .run(move || {
                 let snapshot = core.catalog.read().map_err(ArchiveError::from)?;
-                work(&View { core: &core, snapshot })
+                work(&View { core: &core, snapshot, trail })
             })
             .await
     }
@@ -145,7 +150,19 @@ impl View<'_> {
     /// # Errors
     /// `NotFound` or `Gone` when there is none.
     pub fn instances(&self, scope: &Scope) -> Result<Vec<InstanceRow>, ArchiveError> {
+        let rows = self.unseen(scope)?;
+        rows.iter().for_each(|row| self.note(row));
+        Ok(rows)
+    }
+
+    /// The same for a choice among them: none counts as seen yet.
+    pub(super) fn unseen(&self, scope: &Scope) -> Result<Vec<InstanceRow>, ArchiveError> {
         rows(&self.snapshot, scope)
+    }
+
+    /// Notes that an instance is shown.
+    pub(super) fn note(&self, row: &InstanceRow) {
+        trails::read(self.trail.as_ref(), row);
     }
 
     /// The row of one instance.
@@ -154,7 +171,10 @@ impl View<'_> {
     /// `NotFound` or `Gone` when there is none.
     pub fn instance(&self, path: &InstancePath) -> Result<InstanceRow, ArchiveError> {
         match self.snapshot.instance(path)? {
-            Some(row) => Ok(row),
+            Some(row) => {
+                self.note(&row);
+                Ok(row)
+            }
             None => Err(missing(&self.snapshot, &Scope::Instance(path.clone()))?),
         }
     }

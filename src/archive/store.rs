@@ -18,8 +18,10 @@ use super::{
     coerce::{self, Coerced},
     committer::Work,
     reserve::Reservation,
+    trails::{self, About},
 };
 use crate::{
+    audit::Trail,
     auth::Permit,
     dicom::{
         Bulk, DataSet, InstancePath, StudyUid, Tag, VR, Value, attributes,
@@ -55,6 +57,8 @@ pub struct Stored {
     pub sop_class: Option<String>,
     /// SOP Instance UID, as far as it could be read.
     pub sop_instance: Option<String>,
+    /// Whose it is, as far as it could be read.
+    pub about: Option<Box<About>>,
     pub outcome: Outcome,
 }
 
@@ -78,6 +82,7 @@ pub struct Incoming {
     archive: Arc<Archive>,
     by: &'static str,
     peer: Option<IpAddr>,
+    trail: Option<Trail>,
     /// Rules have changed it already.
     original: Option<Box<DataSet>>,
     received: u64,
@@ -105,6 +110,8 @@ enum State {
 pub struct Pending {
     sop_class: Option<String>,
     sop_instance: Option<String>,
+    about: Option<Box<About>>,
+    trail: Option<Trail>,
     original: Option<Box<DataSet>>,
     state: PendingState,
 }
@@ -128,6 +135,7 @@ impl Archive {
             archive: Arc::clone(self),
             by: permit.caller(),
             peer: permit.peer(),
+            trail: permit.trail().cloned(),
             original: None,
             received: 0,
             state: State::Memory { chunks: Vec::new(), bytes: 0, held: Vec::new() },
@@ -313,7 +321,7 @@ impl Incoming {
                 State::Lost => Err(ArchiveError::Stopping),
             })
             .await?;
-        Ok(Pending { original, ..pending })
+        Ok(Pending { original, trail: self.trail.clone(), ..pending })
     }
 }
 
@@ -332,8 +340,14 @@ impl Drop for Incoming {
 impl Pending {
     /// One whose outcome is known.
     pub(super) fn known(stored: Stored) -> Self {
-        let Stored { sop_class, sop_instance, outcome } = stored;
-        Self { sop_class, sop_instance, original: None, state: PendingState::Known(outcome) }
+        let Stored { sop_class, sop_instance, about, outcome } = stored;
+        let state = PendingState::Known(outcome);
+        Self { sop_class, sop_instance, about, trail: None, original: None, state }
+    }
+
+    /// The same, noted on a trail.
+    pub(super) fn on_trail(self, trail: Option<Trail>) -> Self {
+        Self { trail, ..self }
     }
 
     /// Waits until the instance is durable and visible, or refused.
@@ -354,7 +368,10 @@ impl Pending {
             }
             other @ (Outcome::AlreadyThere { .. } | Outcome::Failed { .. }) => other,
         };
-        Ok(Stored { sop_class: self.sop_class, sop_instance: self.sop_instance, outcome })
+        let stored =
+            Stored { sop_class: self.sop_class, sop_instance: self.sop_instance, about: self.about, outcome };
+        trails::stored(self.trail.as_ref(), &stored);
+        Ok(stored)
     }
 }
 
@@ -384,10 +401,10 @@ fn finish_in_memory(
         Ok(understood) => understood,
         Err(settled) => return Ok(settled),
     };
-    let Understood { instance, warnings, reservation } = understood;
+    let Understood { instance, about, warnings, reservation } = understood;
     let (path, sop_class) = (instance.path.clone(), instance.sop_class.clone());
     let answer = archive.committer.submit(Work::File { bytes, instance, reservation })?;
-    Ok(committing(path, sop_class, warnings, answer, held))
+    Ok(Pending { about, ..committing(path, sop_class, warnings, answer, held) })
 }
 
 /// The lane is given back when the upload is over, after it (parameters are
@@ -406,12 +423,12 @@ fn finish_stream(
         // Dropping the upload cuts the bytes off again.
         Err(settled) => return Ok(settled),
     };
-    let Understood { mut instance, warnings, reservation } = understood;
+    let Understood { mut instance, about, warnings, reservation } = understood;
     instance.stamp = archive.core.clock.stamp();
     instance.place = upload.finish(&instance.path, instance.stamp, instance.role, instance.digest)?;
     let (path, sop_class) = (instance.path.clone(), instance.sop_class.clone());
     let answer = archive.committer.submit(Work::Placed { instance, reservation })?;
-    Ok(committing(path, sop_class, warnings, answer, Vec::new()))
+    Ok(Pending { about, ..committing(path, sop_class, warnings, answer, Vec::new()) })
 }
 
 fn committing(
@@ -424,6 +441,8 @@ fn committing(
     Pending {
         sop_class: Some(sop_class),
         sop_instance: Some(path.instance.to_string()),
+        about: None,
+        trail: None,
         original: None,
         state: PendingState::Committing { path, warnings, answer, _held: held },
     }
@@ -432,6 +451,7 @@ fn committing(
 /// A file that was parsed, is not known yet, and may be written.
 struct Understood {
     instance: Box<NewInstance>,
+    about: Option<Box<About>>,
     warnings: Vec<Note>,
     reservation: Reservation,
 }
@@ -450,19 +470,25 @@ fn understand(
         Ok(read) => read,
         Err(error) => return Ok(Err(unreadable(&error))),
     };
-    let settled = |outcome: Outcome, read: &part10::Instance| Pending {
-        sop_class: Some(read.sop_class.clone()),
-        sop_instance: Some(read.path.instance.to_string()),
-        original: None,
-        state: PendingState::Known(outcome),
+    let about = |read: &part10::Instance, replaces| {
+        let subject = trails::subject_of(&read.dataset);
+        Some(Box::new(About { study: read.path.study.clone(), subject, replaces }))
+    };
+    let settled = |outcome: Outcome, read: &part10::Instance| {
+        Pending::known(Stored {
+            sop_class: Some(read.sop_class.clone()),
+            sop_instance: Some(read.path.instance.to_string()),
+            about: about(read, false),
+            outcome,
+        })
     };
     if study.is_some_and(|study| *study != read.path.study) {
         let why = "the Study Instance UID (0020,000D) is not the one in the request's URL".to_owned();
         return Ok(Err(settled(Outcome::Failed { reason: reasons::STUDY_MISMATCH, why }, &read)));
     }
     let reservation = archive.core.reservations.take(&read.path.instance);
-    let role = match known(&archive.core, &read.path, hashed.digest)? {
-        Ok(role) => role,
+    let (role, replaces) = match known(&archive.core, &read.path, hashed.digest)? {
+        Ok(free) => free,
         Err(outcome) => return Ok(Err(settled(outcome, &read))),
     };
     let envelope = match read.form {
@@ -479,16 +505,22 @@ fn understand(
         .chain(read.warnings.iter().map(Note::from))
         .chain(findings.into_iter().map(Note::from))
         .collect();
+    let about = about(&read, replaces);
     let instance = NewInstance { role, ..new_instance(read, hashed.digest, hashed.chunks, by) };
     let instance = Box::new(instance);
-    Ok(Ok(Understood { instance, warnings, reservation }))
+    Ok(Ok(Understood { instance, about, warnings, reservation }))
 }
 
-/// As what a file is to be stored, or what it comes to without that, when its
+/// As what a file is to be stored and whether in the place of another, or what
+/// it comes to without that, when its
 /// SOP Instance UID is there already.
-fn known(core: &Core, path: &InstancePath, digest: Digest) -> Result<Result<Role, Outcome>, ArchiveError> {
+fn known(
+    core: &Core,
+    path: &InstancePath,
+    digest: Digest,
+) -> Result<Result<(Role, bool), Outcome>, ArchiveError> {
     let snapshot = core.catalog.read()?;
-    let Some(existing) = snapshot.locate(&path.instance)? else { return Ok(Ok(Role::Current)) };
+    let Some(existing) = snapshot.locate(&path.instance)? else { return Ok(Ok((Role::Current, false))) };
     if existing != *path {
         return Ok(Err(conflict(path, &existing)));
     }
@@ -509,7 +541,7 @@ fn known(core: &Core, path: &InstancePath, digest: Digest) -> Result<Result<Role
         );
         return Ok(Err(Outcome::Failed { reason: reasons::DUPLICATE_SOP_INSTANCE, why }));
     }
-    Ok(Ok(if core.duplicates == Duplicates::Keep { Role::Kept } else { Role::Current }))
+    Ok(Ok(if core.duplicates == Duplicates::Keep { (Role::Kept, false) } else { (Role::Current, true) }))
 }
 
 fn conflict(path: &InstancePath, existing: &InstancePath) -> Outcome {
@@ -616,7 +648,7 @@ fn unreadable(error: &ReadError) -> Pending {
         | ReadError::Compressed => reasons::CANNOT_UNDERSTAND,
     };
     let outcome = Outcome::Failed { reason, why: error.to_string() };
-    Pending { sop_class: None, sop_instance: None, original: None, state: PendingState::Known(outcome) }
+    Pending::known(Stored { sop_class: None, sop_instance: None, about: None, outcome })
 }
 
 pub(super) fn join(mut chunks: Vec<Bytes>) -> Bytes {

@@ -5,6 +5,7 @@ use super::{
     ArchiveError, Scope, View,
     pieces::{Pieces, StoredFile},
     retrieve::{missing, stored},
+    trails,
 };
 use crate::{
     dicom::InstancePath,
@@ -38,6 +39,7 @@ impl View<'_> {
         if let Some(row) = self.snapshot.instance(path)? {
             versions.push((self.as_version(row)?, true));
         }
+        trails::version(self.trail.as_ref(), path);
         if versions.is_empty() {
             return Err(missing(&self.snapshot, &Scope::Instance(path.clone()))?);
         }
@@ -50,6 +52,7 @@ impl View<'_> {
     /// # Errors
     /// `NotFound` or `Gone` when there is no such version.
     pub fn version(&self, path: &InstancePath, stamp: Stamp) -> Result<(Version, Pieces), ArchiveError> {
+        trails::version(self.trail.as_ref(), path);
         let (version, file) = match self.snapshot.instance(path)? {
             Some(row) if row.stamp == stamp => {
                 let file = stored(&self.snapshot, &row, 0..row.place.length)?;

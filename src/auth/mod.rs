@@ -9,6 +9,7 @@ pub mod identity;
 
 use std::net::IpAddr;
 
+use crate::audit::Trail;
 pub use identity::{Identity, Method};
 
 /// The right to act on the archive. Only this module makes one.
@@ -16,6 +17,7 @@ pub use identity::{Identity, Method};
 pub struct Permit {
     caller: Caller,
     peer: Option<IpAddr>,
+    trail: Option<Trail>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,19 +32,31 @@ impl Permit {
     /// The permit of every request while authentication is off.
     #[must_use]
     pub fn local() -> Self {
-        Self { caller: Caller::Local, peer: None }
+        Self { caller: Caller::Local, peer: None, trail: None }
     }
 
     /// The permit of a command that the operator runs on this machine.
     #[must_use]
     pub fn operator() -> Self {
-        Self { caller: Caller::Operator, peer: None }
+        Self { caller: Caller::Operator, peer: None, trail: None }
     }
 
     /// The same, from an address.
     #[must_use]
     pub fn from_peer(self, peer: Option<IpAddr>) -> Self {
         Self { peer, ..self }
+    }
+
+    /// The same, noting what it is used for.
+    #[must_use]
+    pub fn on_trail(self, trail: Option<Trail>) -> Self {
+        Self { trail, ..self }
+    }
+
+    /// Where it is noted what it is used for.
+    #[must_use]
+    pub fn trail(&self) -> Option<&Trail> {
+        self.trail.as_ref()
     }
 
     /// The address that the request came from.

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     archive::Archive,
+    audit::Trail,
     auth::{Identity, Permit},
     config::Config,
 };
@@ -51,7 +52,8 @@ impl State {
     #[allow(clippy::unused_self, reason = "authorisation will need it")]
     #[must_use]
     pub fn permit(&self, request: &HttpRequest) -> Permit {
-        Permit::local().from_peer(identity(request).peer)
+        let trail = request.extensions().get::<Trail>().cloned();
+        Permit::local().from_peer(identity(request).peer).on_trail(trail)
     }
 
     /// The address of the client: the other end of the connection, or what a

@@ -142,7 +142,13 @@ impl View<'_> {
     /// # Errors
     /// `NotFound` or `Gone` when there is nothing; when the catalog fails.
     pub fn representative(&self, scope: &Scope) -> Result<InstanceRow, ArchiveError> {
-        let Scope::Study(study) = scope else { return self.middle(self.instances(scope)?) };
+        let row = self.choose(scope)?;
+        self.note(&row);
+        Ok(row)
+    }
+
+    fn choose(&self, scope: &Scope) -> Result<InstanceRow, ArchiveError> {
+        let Scope::Study(study) = scope else { return self.middle(self.unseen(scope)?) };
         let mut series = self.snapshot().series_of(study)?;
         let rank = |attributes: &DataSet| {
             let modality = attributes.first_text(tags::MODALITY).unwrap_or_default();
@@ -152,7 +158,7 @@ impl View<'_> {
         series.sort_by_key(|row| rank(&row.attributes));
         let mut without_picture = None;
         for row in series {
-            let found = self.middle(self.instances(&Scope::Series(row.path))?)?;
+            let found = self.middle(self.unseen(&Scope::Series(row.path))?)?;
             if found.frames.count() > 0 {
                 return Ok(found);
             }

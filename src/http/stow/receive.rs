@@ -350,6 +350,6 @@ impl Receiver<'_> {
 
     fn fail(&mut self, reason: u16, why: String) {
         let outcome = StoreOutcome::Failed { reason, why };
-        self.stored.push(Stored { sop_class: None, sop_instance: None, outcome });
+        self.stored.push(Stored { sop_class: None, sop_instance: None, about: None, outcome });
     }
 }
