@@ -151,7 +151,9 @@ impl View<'_> {
     /// `NotFound` or `Gone` when there is none.
     pub fn instances(&self, scope: &Scope) -> Result<Vec<InstanceRow>, ArchiveError> {
         let rows = self.unseen(scope)?;
-        rows.iter().for_each(|row| self.note(row));
+        for row in &rows {
+            self.note(row);
+        }
         Ok(rows)
     }
 
