@@ -97,6 +97,16 @@ impl Codecs {
     }
 }
 
+/// A picture of eight bits a channel, gray or RGB, as a JPEG XL code stream
+/// without loss. What comes out was decoded to the same again.
+///
+/// # Errors
+/// The encoder does not take it, or would change it.
+pub fn jpeg_xl(columns: u32, rows: u32, per_pixel: u16, data: &[u8]) -> Result<Vec<u8>, PixelError> {
+    let values = samples::Values::Bytes(data.to_vec());
+    jpeg_xl::encode(&samples::Samples { columns, rows, per_pixel, precision: 8, values })
+}
+
 fn known(syntax: &str) -> Result<&'static TransferSyntax, PixelError> {
     transfer_syntax::find(syntax).ok_or_else(|| PixelError::Unsupported(format!("Transfer Syntax {syntax}")))
 }

@@ -77,10 +77,17 @@ pub fn write(image: &mut Image, text: &str, x: i64, y: i64, size: Size, color: [
 
 /// As [`write`], readable over anything: a dark edge around bright letters.
 pub fn write_outlined(image: &mut Image, text: &str, x: i64, y: i64, size: Size) {
+    write_edged(image, text, x, y, size, [255; 3]);
+}
+
+/// As [`write`], with an edge that is dark around bright letters and bright
+/// around dark ones.
+pub fn write_edged(image: &mut Image, text: &str, x: i64, y: i64, size: Size, color: [u8; 3]) {
+    let edge = if super::image::luminance(color) > 96 { [0; 3] } else { [255; 3] };
     for (right, down) in [(-1, 0), (1, 0), (0, -1), (0, 1), (1, 1)] {
-        write(image, text, x + right, y + down, size, [0; 3]);
+        write(image, text, x + right, y + down, size, edge);
     }
-    write(image, text, x, y, size, [255; 3]);
+    write(image, text, x, y, size, color);
 }
 
 #[cfg(test)]

@@ -4,8 +4,15 @@
 use dicom_dictionary_std::tags;
 
 use super::{
-    Image, RenderError, functional::FrameAttributes, image::byte, modality::Modality, palette::Palette,
-    stored::Stored, values, voi::Voi,
+    Image, RenderError,
+    functional::FrameAttributes,
+    image::byte,
+    lut::Lut,
+    modality::Modality,
+    palette::Palette,
+    stored::Stored,
+    values,
+    voi::{Voi, Window},
 };
 use crate::{
     dicom::DataSet,
@@ -61,8 +68,20 @@ impl Measured {
         }
     }
 
+    /// From the smallest to the largest value that such pixels could have.
+    fn possible(&self) -> (f64, f64) {
+        let Stored::Codes { offset, bits, .. } = self.stored else { return self.range() };
+        match &self.modality {
+            Modality::Table(table) => (0.0, f64::from(table.full_scale())),
+            Modality::Line { .. } => {
+                let ends = [-offset, (1 << bits) - 1 - offset].map(|end| self.modality.apply(end as f64));
+                (f64::min(ends[0], ends[1]), f64::max(ends[0], ends[1]))
+            }
+        }
+    }
+
     /// The frame as a gray picture.
-    fn picture(&self, voi: &Voi, inverted: bool) -> Vec<u8> {
+    fn picture(&self, voi: &Voi, present: impl Fn(f64) -> f64) -> Vec<u8> {
         let scale = voi.full_scale();
         let gray = |value: f64| {
             // Padding is background, whatever the image makes of its value.
@@ -70,7 +89,7 @@ impl Measured {
                 return 0;
             }
             let brightness = voi.apply(self.modality.apply(value), scale);
-            byte(if inverted { 1.0 - brightness } else { brightness })
+            byte(present(brightness))
         };
         match &self.stored {
             Stored::Codes { codes, offset, .. } => {
@@ -100,12 +119,53 @@ pub fn draw(
     let measured = Measured::read(bytes, description, attributes)?;
     let range = asked.range.unwrap_or_else(|| measured.range());
     let voi = Voi::of(attributes, asked.window, range)?;
-    let picture = measured.picture(&voi, is_inverted(attributes.set, description));
+    let inverted = is_inverted(attributes.set, description);
+    let picture = measured.picture(&voi, |brightness| if inverted { 1.0 - brightness } else { brightness });
     let image = Image::gray(description.columns, description.rows, picture);
     match supplemental(attributes, description)? {
         Some(palette) => Ok(colored(image, &measured.stored, &palette)),
         None => Ok(image),
     }
+}
+
+/// Draws a monochrome frame as a presentation state says, `voi` being what it
+/// says of brightness and contrast: of the image, nothing of that counts.
+///
+/// # Errors
+/// The attributes and the pixels do not fit.
+pub fn present(
+    bytes: &[u8],
+    description: &Description,
+    attributes: &FrameAttributes<'_>,
+    state: &DataSet,
+    voi: Option<&DataSet>,
+) -> Result<Image, RenderError> {
+    let stored = Stored::read(bytes, description)?;
+    let modality = Modality::of(&FrameAttributes::of(state, 0), description.is_signed())?;
+    let measured = Measured { stored, modality, padding: padding(attributes.set, description) };
+    let range = measured.possible();
+    let voi = match voi {
+        Some(item) => match Voi::of_items(item, range)? {
+            Some(table) => table,
+            None => Window::of(item).map_or(Voi::Range(range.0, range.1), Voi::Window),
+        },
+        None => Voi::Range(range.0, range.1),
+    };
+    let table = match state.items(tags::PRESENTATION_LUT_SEQUENCE).first() {
+        Some(item) => Lut::read(item, tags::LUT_DESCRIPTOR, tags::LUT_DATA, false)?,
+        None => None,
+    };
+    let inverted = state.first_text(tags::PRESENTATION_LUT_SHAPE) == Some("INVERSE");
+    let picture = measured.picture(&voi, |brightness| match &table {
+        Some(table) => {
+            #[allow(clippy::cast_possible_truncation, reason = "between the first and the last entry")]
+            let entry = (brightness * (table.entries.len() - 1) as f64).round() as i64;
+            f64::from(table.at(table.first + entry)) / f64::from(table.full_scale())
+        }
+        None if inverted => 1.0 - brightness,
+        None => brightness,
+    });
+    Ok(Image::gray(description.columns, description.rows, picture))
 }
 
 /// MONOCHROME1 shows its lowest value brightest; so does Presentation LUT Shape

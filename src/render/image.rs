@@ -60,6 +60,12 @@ impl Image {
         }
     }
 
+    /// The same, in place.
+    pub fn make_rgb(&mut self) {
+        let image = std::mem::replace(self, Self::gray(0, 0, Vec::new()));
+        *self = image.into_rgb();
+    }
+
     /// Mixes a colour into a pixel, as far as `coverage` (0 to 255) says.
     /// Outside the picture nothing happens.
     pub fn blend(&mut self, x: i64, y: i64, color: [u8; 3], coverage: u8) {

@@ -3,13 +3,15 @@
 //! bytes in, pictures and text out; no archive, no HTTP.
 //!
 //! [`picture::draw`] is the way of a frame: values (`stored`, `modality`, `voi`,
-//! `palette`, `color`), `overlay`, `geometry`, `annotate`; [`encode`] makes a
-//! file of the result.
+//! `palette`, `color`), `overlay`, `geometry`, `annotate`; [`presentation::draw`]
+//! the way that a presentation state prescribes; [`encode`] makes a file of the
+//! result.
 
 pub mod annotate;
 mod color;
 pub mod encode;
 mod error;
+mod fill;
 mod font;
 mod functional;
 pub mod geometry;
@@ -22,6 +24,7 @@ mod modality;
 mod overlay;
 mod palette;
 pub mod picture;
+pub mod presentation;
 pub mod report;
 mod segment;
 pub mod slide;

@@ -25,18 +25,36 @@ const DATA: u16 = 0x3000;
 /// make no sense are left out: the picture is worth more than they.
 pub fn draw(image: &mut Image, bytes: &[u8], description: &Description, set: &DataSet, frame_index: u32) {
     for group in (0..GROUPS).map(|number| 0x6000 + number * 2) {
-        let tag = |element: u16| Tag(group, element);
-        if set.first_text(tag(TYPE)) == Some("R") {
-            continue;
-        }
-        let Some(plane) = Plane::read(set, &tag, frame_index) else { continue };
-        match values::bytes(set, tag(DATA)) {
-            Some(data) => {
-                plane.draw(image, |at| data.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1));
-            }
-            None => embedded(image, bytes, description, values::whole(set, tag(BIT_POSITION))),
+        if set.first_text(Tag(group, TYPE)) != Some("R") {
+            draw_group(image, bytes, description, set, group, frame_index, [255; 3]);
         }
     }
+}
+
+/// Draws one overlay, of whatever type, in a colour.
+pub fn draw_group(
+    image: &mut Image,
+    bytes: &[u8],
+    description: &Description,
+    set: &DataSet,
+    group: u16,
+    frame_index: u32,
+    color: [u8; 3],
+) {
+    let has_plane = Plane::read(set, &|element| Tag(group, element), frame_index).is_some();
+    if !draw_plane(image, set, group, frame_index, color) && has_plane {
+        embedded(image, bytes, description, values::whole(set, Tag(group, BIT_POSITION)), color);
+    }
+}
+
+/// Draws an overlay that has data of its own; says whether it has.
+pub fn draw_plane(image: &mut Image, set: &DataSet, group: u16, frame_index: u32, color: [u8; 3]) -> bool {
+    let tag = |element: u16| Tag(group, element);
+    let Some(data) = values::bytes(set, tag(DATA)) else { return false };
+    if let Some(plane) = Plane::read(set, &tag, frame_index) {
+        plane.draw(image, color, |at| data.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1));
+    }
+    true
 }
 
 struct Plane {
@@ -67,13 +85,13 @@ impl Plane {
         Some(Self { rows, columns, top: at(0), left: at(1), skip })
     }
 
-    fn draw(&self, image: &mut Image, is_set: impl Fn(usize) -> bool) {
+    fn draw(&self, image: &mut Image, color: [u8; 3], is_set: impl Fn(usize) -> bool) {
         let rows = self.rows.min(image.height as usize * 2);
         let columns = self.columns.min(image.width as usize * 2);
         for (y, row) in (self.top..).zip(0..rows) {
             for (x, column) in (self.left..).zip(0..columns) {
                 if is_set(self.skip + row * self.columns + column) {
-                    image.blend(x, y, [255; 3], 255);
+                    image.blend(x, y, color, 255);
                 }
             }
         }
@@ -82,7 +100,13 @@ impl Plane {
 
 /// A plane in a bit above those stored; within them it would be a part of the
 /// picture.
-fn embedded(image: &mut Image, bytes: &[u8], description: &Description, position: Option<u16>) {
+fn embedded(
+    image: &mut Image,
+    bytes: &[u8],
+    description: &Description,
+    position: Option<u16>,
+    color: [u8; 3],
+) {
     let Some(position) = position else { return };
     let stored = (description.high_bit + 1).saturating_sub(description.bits_stored)..=description.high_bit;
     let width = usize::from(description.bits_allocated / 8);
@@ -93,7 +117,7 @@ fn embedded(image: &mut Image, bytes: &[u8], description: &Description, position
     let columns = i64::from(image.width);
     for (at, word) in (0..).zip(bytes.chunks_exact(width)) {
         if word[usize::from(position / 8)] >> (position % 8) & 1 == 1 {
-            image.blend(at % columns, at / columns, [255; 3], 255);
+            image.blend(at % columns, at / columns, color, 255);
         }
     }
 }

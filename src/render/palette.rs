@@ -36,6 +36,12 @@ const BLUE: [Tag; 3] = [
 ];
 
 impl Palette {
+    /// The colour of a part of the palette's range: 0 its first, 255 its last.
+    #[must_use]
+    pub fn part(&self, part: u8) -> [u8; 3] {
+        self.colors[usize::from(part) * (self.colors.len() - 1) / 255]
+    }
+
     /// The palette of a data set; `None` when it has none.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ pub fn colored(image: Image, attributes: &FrameAttributes<'_>) -> Image {
 
 /// sRGB, 0 to 1, of CIELab as PS3.3 section C.10.7.1.1 writes it: each of the
 /// three over the whole range of 16 bits.
-fn rgb_of(lightness: f64, a: f64, b: f64) -> [f64; 3] {
+pub fn rgb_of(lightness: f64, a: f64, b: f64) -> [f64; 3] {
     let lightness = lightness / 65_535.0 * 100.0;
     let (a, b) = (a / 65_535.0 * 255.0 - 128.0, b / 65_535.0 * 255.0 - 128.0);
     let middle = (lightness + 16.0) / 116.0;

@@ -2,8 +2,9 @@
 //! strangers send. The fuzz targets beside this call them with libFuzzer's
 //! inputs, `tests/it/mutations.rs` with mutated real files in every test run.
 
-use std::io::Read as _;
+use std::{io::Read as _, sync::LazyLock, time::Duration};
 
+use bytes::Bytes;
 use hilum::{
     dicom::{
         DataSet, attributes,
@@ -14,6 +15,7 @@ use hilum::{
         transcode, xml,
     },
     http::multipart::{self, Event, Reader},
+    pixels::{self, Codecs, Description, Number, Photometric, PixelError, TABLE},
 };
 
 /// Small, so that a run tries many inputs and not a few large ones.
@@ -157,4 +159,66 @@ pub fn xml(data: &[u8]) {
     xml::write(&again, &mut second);
     let third = xml::read(&second, xml::Limits::default()).expect("what is written can be read");
     assert_eq!(format!("{again:?}"), format!("{third:?}"), "writing what was read changes nothing");
+}
+
+static CODECS: LazyLock<Codecs> = LazyLock::new(|| {
+    Codecs::new(pixels::Limits { frame_bytes_max: 1 << 20, frame_time_max: Duration::from_secs(20) })
+});
+
+/// The image that the first six bytes of an input stand for.
+fn described(head: [u8; 6]) -> Description {
+    let bits_allocated = [1, 8, 16, 32][usize::from(head[3] >> 1 & 3)];
+    let photometrics =
+        [Photometric::Monochrome2, Photometric::Rgb, Photometric::YbrFull422, Photometric::YbrRct];
+    Description {
+        rows: u32::from(head[1]) + 1,
+        columns: u32::from(head[2]) + 1,
+        samples_per_pixel: if head[3] & 1 == 1 { 3 } else { 1 },
+        bits_allocated,
+        bits_stored: u16::from(head[4]) % bits_allocated + 1,
+        high_bit: u16::from(head[4]) % bits_allocated,
+        number: if head[3] >> 3 & 1 == 1 { Number::Signed } else { Number::Unsigned },
+        photometric: photometrics[usize::from(head[5] % 4)],
+        by_plane: false,
+        frames: 1,
+    }
+}
+
+/// A frame of any coding is as long as its description says, or refused. No
+/// decoder of ours panics; one of another's that does costs its frame.
+pub fn frame(data: &[u8]) {
+    let Some((head, code)) = data.split_first_chunk::<6>() else { return };
+    let codec = TABLE[usize::from(head[0]) % TABLE.len()];
+    match CODECS.decode(codec.uid, &Bytes::copy_from_slice(code), &described(*head)) {
+        Ok(frame) => assert_eq!(frame.bytes.len() as u64, frame.description.frame_bytes(), "{}", codec.uid),
+        Err(PixelError::Damaged { what, .. }) if codec.decoder == "hilum" => {
+            assert!(!what.contains("gave up"), "{}: a panic", codec.uid);
+        }
+        Err(_) => {}
+    }
+}
+
+/// Inputs of [`frame`] that are sound: a small image in every coding that is
+/// written here.
+pub fn frames() -> Vec<Vec<u8>> {
+    let mut inputs = Vec::new();
+    for (number, codec) in (0_u8..).zip(TABLE).filter(|(_, codec)| codec.encoder.is_some()) {
+        // Gray of 8, 16 and 32 bits, signed gray of 12, colour of 8.
+        for (kind, stored, colour) in [(2, 7, 0), (4, 15, 0), (6, 31, 0), (12, 11, 0), (3, 7, 1)] {
+            let head = [number, 15, 20, kind, stored, colour];
+            let description = described(head);
+            let mut noise = 77_u32;
+            let bytes = (0..description.frame_bytes()).map(|at| {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                // Of two bytes, the upper one stays small, so that 12 bits hold all.
+                let is_upper = description.bits_allocated == 16 && at % 2 == 1;
+                if is_upper { 3 } else { (at / 8 % 200) as u8 + (noise >> 30) as u8 }
+            });
+            let frame = pixels::Frame { bytes: bytes.collect(), description };
+            if let Ok(encoded) = CODECS.encode(codec.uid, frame) {
+                inputs.push([head.as_slice(), &encoded.code].concat());
+            }
+        }
+    }
+    inputs
 }

@@ -165,6 +165,13 @@ fn broken_json() {
 }
 
 #[test]
+fn broken_frames() {
+    let seeds = targets::frames();
+    assert!(seeds.len() > 25);
+    broken("frame", &seeds, 40, targets::frame);
+}
+
+#[test]
 fn broken_xml() {
     let mut seeds = vec![
         b"<NativeDicomModel><DicomAttribute tag=\"00091001\" vr=\"LO\" privateCreator=\"A\"><Value number=\"2\">b</Value>\

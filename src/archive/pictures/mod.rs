@@ -23,7 +23,7 @@ use crate::{
         encode::{self, Animation, Format},
         icc,
         picture::{self, Frame, Look},
-        report,
+        presentation, report,
         slide::Mosaic,
         waveform,
     },
@@ -66,6 +66,8 @@ pub enum Page {
     Html,
     /// The same without mark-up.
     Text,
+    /// The same as a tree for programs.
+    Xml,
     /// A waveform as a drawing.
     Svg,
 }
@@ -87,6 +89,8 @@ pub struct Order {
     /// 1 to 100.
     pub quality: u8,
     pub profile: icc::Asked,
+    /// The presentation state it is shown with.
+    pub presentation: Option<Box<InstanceRow>>,
 }
 
 /// Where pictures are drawn.
@@ -179,7 +183,21 @@ impl Desk {
             What::Representative => picture::representative(&subject.set, row.frames.count()),
         };
         let frame = subject.frame(&self.core, number)?;
-        let image = picture::draw(&frame_of(&subject, &frame, number), &order.look)?;
+        let frame = frame_of(&subject, &frame, number);
+        let image = match &order.presentation {
+            Some(row) => {
+                let state = self.subject(&snapshot, row)?;
+                let fits = order.look.viewport.and_then(|viewport| viewport.fits);
+                let image = presentation::draw(&frame, &state.set, fits)?;
+                picture::finish(
+                    image,
+                    &subject.set,
+                    frame.index,
+                    &Look { viewport: None, ..order.look.clone() },
+                )?
+            }
+            None => picture::draw(&frame, &order.look)?,
+        };
         let (image, profile) = icc::apply(image, &subject.set, order.profile)?;
         Ok(encode::encode(&image, format, order.quality, profile.as_ref())?)
     }
@@ -243,6 +261,7 @@ fn write(page: Page, set: &DataSet) -> Result<String, RenderError> {
     Ok(match page {
         Page::Html => report::html(set),
         Page::Text => report::text(set),
+        Page::Xml => report::xml(set),
         Page::Svg => waveform::svg(set)?,
     })
 }

@@ -99,6 +99,7 @@ impl Desk {
             output: Output::Picture(wanted.format),
             quality: QUALITY_DEFAULT,
             profile: icc::Asked::No,
+            presentation: None,
         };
         match self.draw(row, &order) {
             Ok(picture) => Ok(picture),

@@ -160,11 +160,12 @@ impl Frames {
         Arc::clone(turns.entry(key.clone()).or_default())
     }
 
-    fn keep(&self, key: FrameKey, made: Result<Bytes, PixelError>) {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    fn keep(&self, key: &FrameKey, made: Result<Bytes, PixelError>) {
+        // First kept, then nobody's turn: who comes between the two finds it.
         if made != Err(PixelError::Busy) {
-            self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(key, made);
+            self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(key.clone(), made);
         }
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }
 
@@ -214,6 +215,7 @@ impl Core {
         let snapshot = self.catalog.read()?;
         let code = FrameReader::new(self, &snapshot, &image.row)?.one(index)?.read_all(self)?;
         drop(snapshot);
+        metrics::counter!("hilum_frames_made_total").increment(1);
         let codecs = &self.frames.codecs;
         let decoded = codecs.decode(&image.row.transfer_syntax, &code, &image.description);
         let made = decoded.and_then(|frame| {
@@ -226,7 +228,7 @@ impl Core {
         if let Err(error) = &made {
             tracing::warn!(%error, instance = %image.row.path, frame = index + 1, "a frame could not be made");
         }
-        self.frames.keep(key, made.clone());
+        self.frames.keep(&key, made.clone());
         made.map_err(failed)
     }
 }

@@ -17,8 +17,8 @@ pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
         "De-identification is optional, and not part of this version: such a request is refused.",
     ),
     (
-        "Presentation states in rendering (`presentationUID`)",
-        "Presentation states are stored and given back; pictures are drawn without them in this version.",
+        "Presentation states that blend images, subtract masks or draw volumes, in rendering",
+        "Grayscale, color and pseudo-color softcopy presentation states are drawn; others are stored and given back.",
     ),
     ("Worklist (UPS-RS)", "The Worklist service is optional, and not part of this version."),
     ("Non-Patient Instances", "The Non-Patient Instance service is optional, and not part of this version."),

@@ -7,6 +7,7 @@
 //! stands for it, or all of them as an animated GIF.
 
 mod multipart;
+mod presentation;
 mod subject;
 mod wish;
 
@@ -121,6 +122,9 @@ async fn rendered(
         return own_media::own_media(state, request, target.scope).await;
     }
     let is_preview = matches!(target.scope, Scope::Instance(_)) || !state.config.strict.accept;
+    if kind == Kind::Presentation && target.frames.is_none() {
+        return presentation::rendered(state, request, &accept, row, wish).await;
+    }
     let frames = target.frames.map(|frames| checked_frames(&row, frames)).transpose()?;
     let items = match &frames {
         Some(frames) if frames.len() > 1 => Items::Many,
@@ -175,7 +179,11 @@ pub async fn by_uri(
     path: InstancePath,
     pairs: &[(String, String)],
 ) -> Result<HttpResponse, Problem> {
-    let asked = UriWish::of(pairs, state.config.render.side_max)?;
+    let mut asked = UriWish::of(pairs, state.config.render.side_max)?;
+    if asked.presentation.is_some() {
+        presentation::check(&asked.wish)?;
+    }
+    let (named, frame) = (asked.presentation.take(), asked.frame);
     let base_url = state.base_url(request)?;
     let permit = state.permit(request);
     let scope = Scope::Instance(path);
@@ -185,11 +193,21 @@ pub async fn by_uri(
         let kind = Kind::of(view, &row)?;
         let own = match kind {
             Kind::Own => Some(own_media::represent(view, &accept, &of_view, &scope)?),
-            Kind::Image | Kind::Report | Kind::Waveform | Kind::Other => None,
+            Kind::Image | Kind::Report | Kind::Waveform | Kind::Presentation | Kind::Other => None,
         };
-        Ok::<_, Problem>((row, kind, own, accept))
+        let presented = match &named {
+            Some((series, instance)) if kind == Kind::Image => {
+                Some(presentation::named(view, &row, (series, instance), frame)?)
+            }
+            Some(_) => {
+                let detail = "a presentation state is of an image, which this instance is not";
+                return Err(Problem::invalid_parameter("presentationUID", detail));
+            }
+            None => None,
+        };
+        Ok::<_, Problem>((row, kind, own, presented, accept))
     });
-    let (row, kind, own, accept) = found.await?;
+    let (row, kind, own, presented, accept) = found.await?;
     if let Some(own) = own {
         return own.send(state, request, &base_url).await;
     }
@@ -200,6 +218,13 @@ pub async fn by_uri(
     let UriMedia::Rendered(media) = accept.uri_service(offers)? else {
         return Err(Problem::not_acceptable("application/dicom is not rendered"));
     };
+    if kind == Kind::Presentation && asked.frame.is_none() {
+        return presentation::rendered(state, request, &accept, row, asked.wish).await;
+    }
+    if let Some((presented, frame)) = presented {
+        let wish = Wish { presentation: Some(Box::new(presented)), ..asked.wish };
+        return single(state, request, row, What::Frame(frame), media, wish, &base_url).await;
+    }
     let count = row.frames.count();
     let what = match (asked.frame, media) {
         (Some(frame), _) if count < 2 || frame > count => {
@@ -252,7 +277,8 @@ fn order(what: What, media: Rendered, wish: &Wish) -> Result<Order, Problem> {
         // A page is the same for everybody.
         Output::Page(_) => {
             let (look, quality, profile) = (Look::default(), 0, icc::Asked::No);
-            return Ok(Order { what: What::Representative, look, output, quality, profile });
+            let what = What::Representative;
+            return Ok(Order { what, look, output, quality, profile, presentation: None });
         }
     };
     if wish.profile != icc::Asked::No && !format.carries_profile() {
@@ -262,7 +288,8 @@ fn order(what: What, media: Rendered, wish: &Wish) -> Result<Order, Problem> {
     }
     // What does not change the picture must not make another one of it.
     let quality = if matches!(format, Format::Jpeg | Format::Pdf) { wish.quality } else { 0 };
-    Ok(Order { what, look: wish.look.clone(), output, quality, profile: wish.profile })
+    let (look, presentation) = (wish.look.clone(), wish.presentation.clone());
+    Ok(Order { what, look, output, quality, profile: wish.profile, presentation })
 }
 
 /// Frames that are there, as they were asked for.

@@ -41,7 +41,9 @@ pub fn items(
     let mut items = Vec::new();
     let mut left_out = 0;
     for row in view.instances(scope)? {
-        if !Kind::of(view, &row)?.offers().contains(&media) {
+        // The images of a presentation state are in it by themselves.
+        let kind = Kind::of(view, &row)?;
+        if kind == Kind::Presentation || !kind.offers().contains(&media) {
             left_out += 1;
             continue;
         }

@@ -4,7 +4,7 @@
 use crate::{
     archive::{ArchiveError, Frames, InstanceRow, Output, Page, View},
     http::{Problem, negotiate::Rendered, wado::Presented},
-    render::encode::Format,
+    render::{encode::Format, presentation},
 };
 
 /// What an instance is to who wants to see it.
@@ -18,6 +18,8 @@ pub enum Kind {
     Report,
     /// A recording of voltages or pressures, drawn on paper.
     Waveform,
+    /// How images are to be shown.
+    Presentation,
     /// Nothing that can be seen.
     Other,
 }
@@ -41,6 +43,7 @@ impl Kind {
             Frames::None if row.sop_class.starts_with(WAVEFORMS) && !row.sop_class.starts_with(SOUNDS) => {
                 Self::Waveform
             }
+            Frames::None if presentation::is_drawn(&row.sop_class) => Self::Presentation,
             Frames::None => Self::Other,
         })
     }
@@ -49,11 +52,19 @@ impl Kind {
     /// 8.7.4-1).
     pub fn offers(self) -> &'static [Rendered] {
         match self {
-            Self::Image => &[Rendered::Jpeg, Rendered::Png, Rendered::Gif, Rendered::Tiff, Rendered::Pdf],
-            Self::Report => &[Rendered::Html, Rendered::PlainText],
-            Self::Waveform => {
-                &[Rendered::Svg, Rendered::Png, Rendered::Jpeg, Rendered::Gif, Rendered::Tiff, Rendered::Pdf]
+            Self::Image | Self::Presentation => {
+                &[Rendered::Jpeg, Rendered::Png, Rendered::Gif, Rendered::Jxl, Rendered::Tiff, Rendered::Pdf]
             }
+            Self::Report => &[Rendered::Html, Rendered::PlainText, Rendered::Xml],
+            Self::Waveform => &[
+                Rendered::Svg,
+                Rendered::Png,
+                Rendered::Jpeg,
+                Rendered::Gif,
+                Rendered::Jxl,
+                Rendered::Tiff,
+                Rendered::Pdf,
+            ],
             Self::Own | Self::Other => &[],
         }
     }
@@ -64,7 +75,7 @@ impl Kind {
             Self::Own => {
                 "a video or a document is given as itself, from its own instance only: GET …/instances/{uid}/rendered"
             }
-            Self::Image | Self::Report | Self::Waveform | Self::Other => {
+            Self::Image | Self::Report | Self::Waveform | Self::Presentation | Self::Other => {
                 "it has no pixels and is of a kind that is not rendered"
             }
         };
@@ -82,22 +93,19 @@ pub fn output_of(media: Rendered) -> Option<Output> {
         Rendered::Pdf => Some(Output::Picture(Format::Pdf)),
         Rendered::Html => Some(Output::Page(Page::Html)),
         Rendered::PlainText => Some(Output::Page(Page::Text)),
+        Rendered::Xml => Some(Output::Page(Page::Xml)),
         Rendered::Svg => Some(Output::Page(Page::Svg)),
-        Rendered::Jp2
-        | Rendered::Jph
-        | Rendered::Jxl
-        | Rendered::Mpeg
-        | Rendered::Mp4
-        | Rendered::H265
-        | Rendered::Xml
-        | Rendered::Rtf => None,
+        Rendered::Jxl => Some(Output::Picture(Format::Jxl)),
+        Rendered::Jp2 | Rendered::Jph | Rendered::Mpeg | Rendered::Mp4 | Rendered::H265 | Rendered::Rtf => {
+            None
+        }
     }
 }
 
 /// The value of `Content-Type`: what is text is in UTF-8.
 pub fn content_type(media: Rendered) -> String {
     match output_of(media) {
-        Some(Output::Page(Page::Html | Page::Text)) => format!("{}; charset=utf-8", media.name()),
+        Some(Output::Page(Page::Html | Page::Text | Page::Xml)) => format!("{}; charset=utf-8", media.name()),
         _ => media.name().to_owned(),
     }
 }
@@ -108,6 +116,7 @@ pub fn presented(media: Rendered, row: &InstanceRow) -> Option<Presented> {
     let ending = match output_of(media) {
         Some(Output::Page(Page::Html)) => "html",
         Some(Output::Page(Page::Text)) => "txt",
+        Some(Output::Page(Page::Xml)) => "xml",
         Some(Output::Page(Page::Svg)) => "svg",
         Some(Output::Picture(_)) | None => return None,
     };

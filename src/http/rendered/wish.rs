@@ -5,6 +5,7 @@
 use actix_web::HttpRequest;
 
 use crate::{
+    archive::InstanceRow,
     http::{Problem, params::query_values},
     render::{
         annotate::Annotations,
@@ -24,6 +25,8 @@ pub struct Wish {
     pub profile: icc::Asked,
     /// What is ignored and must be said so.
     pub warning: Option<String>,
+    /// The presentation state to show it with.
+    pub presentation: Option<Box<InstanceRow>>,
 }
 
 impl Wish {
@@ -44,6 +47,7 @@ impl Wish {
                 .map_or(Ok(QUALITY_DEFAULT), |text| quality("quality", &text))?,
             profile: first(request, "iccprofile").map_or(Ok(icc::Asked::No), |text| profile(&text))?,
             warning,
+            presentation: None,
         })
     }
 }
@@ -54,19 +58,25 @@ pub struct UriWish {
     pub wish: Wish,
     /// Counted from 1.
     pub frame: Option<u32>,
+    /// The series and the instance of a presentation state, as they were given.
+    pub presentation: Option<(String, String)>,
 }
 
 impl UriWish {
     /// Reads the pairs of the query. A side is at most `side_max`.
     ///
     /// # Errors
-    /// 400 for a parameter that is malformed; 406 for a presentation state.
+    /// 400 for a parameter that is malformed.
     pub fn of(pairs: &[(String, String)], side_max: u32) -> Result<Self, Problem> {
         let value = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        if value("presentationUID").or(value("presentationSeriesUID")).is_some() {
-            let detail = "presentation states are not applied by this server: leave presentationUID out";
-            return Err(Problem::not_acceptable(detail));
-        }
+        let presentation = match (value("presentationSeriesUID"), value("presentationUID")) {
+            (None, None) => None,
+            (Some(series), Some(instance)) => Some((series.to_owned(), instance.to_owned())),
+            _ => {
+                let detail = "presentationSeriesUID and presentationUID come together";
+                return Err(Problem::invalid_parameter("presentationUID", detail));
+            }
+        };
         let number = |name: &str, most: u32| {
             let invalid =
                 || Problem::invalid_parameter(name, format!("{name} is a whole number from 1 to {most}"));
@@ -104,8 +114,9 @@ impl UriWish {
                 .map_or(Ok(QUALITY_DEFAULT), |text| quality("imageQuality", text))?,
             profile: value("iccprofile").map_or(Ok(icc::Asked::No), profile)?,
             warning,
+            presentation: None,
         };
-        Ok(Self { wish, frame: number("frameNumber", u32::MAX)? })
+        Ok(Self { wish, frame: number("frameNumber", u32::MAX)?, presentation })
     }
 }
 
@@ -388,6 +399,8 @@ mod tests {
             let problem = of(query).expect_err(parameter);
             assert!(problem.to_string().contains(parameter), "{problem}");
         }
-        assert_eq!(of(&[("presentationUID", "1.2")]).expect_err("refused").code(), "not-acceptable");
+        assert_eq!(of(&[("presentationUID", "1.2")]).expect_err("refused").code(), "invalid-parameter");
+        let both = of(&[("presentationUID", "1.2"), ("presentationSeriesUID", "1.3")]).expect("valid");
+        assert_eq!(both.presentation, Some(("1.3".to_owned(), "1.2".to_owned())));
     }
 }

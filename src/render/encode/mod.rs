@@ -1,4 +1,4 @@
-//! Pictures to files: JPEG, PNG, GIF, TIFF and PDF. Each encoder takes a
+//! Pictures to files: JPEG, PNG, GIF, JPEG XL, TIFF and PDF. Each encoder takes a
 //! finished picture and what describes its colours.
 
 mod gif;
@@ -10,7 +10,8 @@ mod tiff;
 pub use gif::Animation;
 pub use jpeg::QUALITY_DEFAULT;
 
-use super::{Image, RenderError, icc::Profile};
+use super::{Channels, Image, RenderError, icc::Profile};
+use crate::pixels;
 
 /// A file format for pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +21,8 @@ pub enum Format {
     Gif,
     Tiff,
     Pdf,
+    /// Without loss.
+    Jxl,
 }
 
 impl Format {
@@ -51,6 +54,10 @@ pub fn encode(
         }
         Format::Tiff => tiff::encode(image),
         Format::Pdf => pdf::encode(image, quality),
+        Format::Jxl => {
+            let per_pixel = if image.channels == Channels::Gray { 1 } else { 3 };
+            pixels::jpeg_xl(image.width, image.height, per_pixel, &image.data).map_err(RenderError::encode)
+        }
     }
 }
 
@@ -80,6 +87,7 @@ mod tests {
             starts(Format::Png, b"\x89PNG\r\n\x1a\n");
             starts(Format::Gif, b"GIF89a");
             starts(Format::Tiff, b"II*\0");
+            starts(Format::Jxl, &[0xFF, 0x0A]);
             let pdf = starts(Format::Pdf, b"%PDF-1.4");
             assert!(pdf.ends_with(b"%%EOF\n"));
         }

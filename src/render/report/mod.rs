@@ -1,10 +1,11 @@
-//! Structured reports to be read (PS3.3 section C.17.3): as a page of HTML and
-//! as plain text. What a report says is shown in full: headings, texts, coded
+//! Structured reports to be read (PS3.3 section C.17.3): as a page of HTML, as
+//! plain text, and as XML for programs. What a report says is shown in full: headings, texts, coded
 //! meanings, measurements with their units, references.
 
 mod content;
 mod html;
 mod text;
+mod xml;
 
 pub use content::Report;
 
@@ -21,6 +22,12 @@ pub fn html(set: &DataSet) -> String {
 #[must_use]
 pub fn text(set: &DataSet) -> String {
     text::write(&Report::read(set))
+}
+
+/// The report as XML.
+#[must_use]
+pub fn xml(set: &DataSet) -> String {
+    xml::write(&Report::read(set))
 }
 
 #[cfg(test)]
@@ -112,6 +119,23 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected} is not in {text}");
         }
+    }
+
+    #[test]
+    fn rnd_13_a_report_is_xml() {
+        let text = xml(&report());
+        for expected in [
+            "<report title=\"Chest CT report\">",
+            "<section place=\"1.1\" name=\"Findings\">",
+            "&lt;script&gt;alert(1)&lt;/script&gt;",
+            " unit=\"millimeter\">12.5</measurement>",
+            "<code place=\"1.1.2.1\" name=\"Laterality\" relationship=\"Modifier\"",
+            "<reference place=\"1.1.5\" relationship=\"Inferred from\">1.1.1</reference>",
+        ] {
+            assert!(text.contains(expected), "{expected} is not in {text}");
+        }
+        let mut reader = quick_xml::Reader::from_str(&text);
+        while reader.read_event().expect("well-formed") != quick_xml::events::Event::Eof {}
     }
 
     #[test]

@@ -21,6 +21,7 @@ fn rnd_15_rnd_18_v20_to_v26_types_of_a_picture() {
         ("?accept=image/png", "*/*", "image/png"),
         ("?accept=image/png", "image/jpeg", "image/jpeg"),
         ("?accept=image/tiff", "*/*", "image/tiff"),
+        ("?accept=image/jxl", "*/*", "image/jxl"),
         ("?accept=application/pdf", "*/*", "application/pdf"),
     ] {
         let answer = hilum.get_as(&format!("{PATH}/rendered{query}"), accept);

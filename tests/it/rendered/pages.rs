@@ -30,6 +30,10 @@ fn v25_rnd_13_a_report_is_a_page() {
     let text = hilum.get_as(&path, "text/plain");
     assert_eq!(header(&text, "content-type"), "text/plain; charset=utf-8");
     assert!(text.text().unwrap().contains("Diameter: 3 "));
+    let tree = hilum.get_as(&path, "text/xml");
+    assert_eq!(header(&tree, "content-type"), "text/xml; charset=utf-8");
+    assert!(header(&tree, "content-disposition").ends_with(".xml\""));
+    assert!(tree.text().unwrap().contains("<report title=\"Diagnosis\">"));
     problem(hilum.get_as(&path, "image/jpeg"), 406, "not-acceptable");
     problem(hilum.get_as(&path, "application/dicom, text/html"), 400, "invalid-parameter");
 }

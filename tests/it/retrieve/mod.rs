@@ -13,6 +13,7 @@ mod metadata;
 mod metadata_xml;
 mod negotiation;
 mod oracle;
+mod overload;
 mod own_media;
 mod partial;
 mod pixeldata;
