@@ -83,6 +83,36 @@ fn ret_05_an_overload_is_503_and_reads_go_on() {
     }
 }
 
+#[test]
+fn ret_05_a_frame_has_a_limit_of_time_and_of_size() {
+    let hilum = Hilum::with(|config| config.pixels.frame_time_max_ms = 1);
+    let stored = hilum.store_fixture("RG3_J2KI.dcm");
+    let frame = format!("{}/frames/1", stored.path);
+    let slow = hilum.get_as(&frame, "application/octet-stream");
+    assert_eq!(slow.status(), 406);
+    assert!(slow.text().expect("a body").contains("pixels.frame_time_max_ms"));
+    assert_eq!(hilum.get_as(&frame, "image/jp2").status(), 200, "as it is stored");
+    // A code stream that says that it is 60000 by 60000 pixels is never begun.
+    let hilum = Hilum::start();
+    let mut file = fixture("693_J2KI.dcm");
+    let start = memchr::memmem::find(&file, &[0xFF, 0x4F, 0xFF, 0x51]).expect("a code stream");
+    for at in [8, 12, 24, 28] {
+        file[start + at..start + at + 4].copy_from_slice(&60_000_u32.to_be_bytes());
+    }
+    let report = hilum.store(&[&file]);
+    assert_eq!(report.status(), 200);
+    let answer = hilum.get_as(&format!("{}/frames/1", stored_path(report)), "application/octet-stream");
+    assert_eq!(answer.status(), 406);
+    assert!(answer.text().expect("a body").contains("60000×60000"));
+}
+
+/// Where the only instance of a report is.
+fn stored_path(report: reqwest::blocking::Response) -> String {
+    let module = crate::harness::json_of(report);
+    let url = module["00081199"]["Value"][0]["00081190"]["Value"][0].as_str().expect("a URL");
+    url.split("/dicomweb").nth(1).expect("a path").to_owned()
+}
+
 /// The value of a counter; nothing is 0.
 fn counted(server: &Process, name: &str) -> u32 {
     let url = server.base.replace("/dicomweb", "/metrics");
