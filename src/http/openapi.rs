@@ -332,7 +332,7 @@ pub struct UriParams {
     /// SOP Instance UID
     #[param(rename = "objectUID", example = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322")]
     object: String,
-    /// `application/dicom`, or the type of a video or a document
+    /// `application/dicom`, a rendered type such as `image/png`, or the type of a video or a document
     #[param(rename = "contentType", example = "application/dicom")]
     content_type: Option<String>,
     /// A Transfer Syntax UID, or `*` for the stored one; Explicit VR Little Endian without it
@@ -416,7 +416,8 @@ pub struct RenderedQuery {
     /// A media type, as in the Accept header
     #[param(example = "image/png")]
     accept: Option<String>,
-    /// Center, width and function (linear, linear-exact or sigmoid) of the window of a gray image
+    /// Center, width and function (linear, linear-exact or sigmoid) of the window of a gray image; not
+    /// with a presentation state as the target
     #[param(example = "40,400,linear")]
     window: Option<String>,
     /// Width and height that the picture fits into; then left, top, width and height of the region of
@@ -519,6 +520,7 @@ const RENDERED: &[Body] = &[
     Body::Bytes("image/jpeg"),
     Body::Bytes("image/png"),
     Body::Bytes("image/gif"),
+    Body::Bytes("image/jxl"),
     Body::Bytes("image/tiff"),
     Body::Bytes("multipart/related; type=\"image/jpeg\""),
     Body::Bytes("multipart/related; type=\"image/png\""),

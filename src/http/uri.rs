@@ -33,13 +33,50 @@ const OF_IMAGES: [&str; 9] = [
     "presentationUID",
 ];
 
+/// How a rendered image is wanted (PS3.18 section 9.5.1).
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "described, and read from the query by name")]
+struct ImageParams {
+    /// Which frame of several, counted from 1
+    #[param(rename = "frameNumber", minimum = 1)]
+    frame_number: Option<u32>,
+    /// Height that the picture fits into
+    #[param(minimum = 1)]
+    rows: Option<u32>,
+    /// Width that the picture fits into
+    #[param(minimum = 1)]
+    columns: Option<u32>,
+    /// Left, top, right and bottom of the region, as parts of the image
+    #[param(example = "0.25,0.25,0.75,0.75")]
+    region: Option<String>,
+    /// Center of the window of a gray image; with `windowWidth`, and not with a presentation state
+    #[param(rename = "windowCenter")]
+    window_center: Option<f64>,
+    /// Width of that window
+    #[param(rename = "windowWidth")]
+    window_width: Option<f64>,
+    /// Of a JPEG: 1, the smallest file, to 100, the best picture
+    #[param(rename = "imageQuality", minimum = 1, maximum = 100)]
+    image_quality: Option<u8>,
+    /// Text to write into the picture: patient, technique
+    #[param(example = "patient,technique")]
+    annotation: Option<String>,
+    /// The series of a presentation state in the same study; with `presentationUID`
+    #[param(rename = "presentationSeriesUID")]
+    presentation_series: Option<String>,
+    /// The presentation state to show the image with, which must refer to it
+    #[param(rename = "presentationUID")]
+    presentation: Option<String>,
+}
+
 #[utoipa::path(
     get,
     path = "/dicomweb/wado",
     tag = "Retrieve",
     operation_id = "retrieveByUri",
     summary = "Retrieve an instance by the URI service (WADO-URI)",
-    params(openapi::UriParams),
+    params(openapi::UriParams, ImageParams),
     responses(openapi::UriResponses)
 )]
 pub async fn service(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -52,7 +89,7 @@ pub async fn service(state: Data<State>, request: HttpRequest) -> Result<HttpRes
     tag = "Retrieve",
     operation_id = "retrieveByUriAtRoot",
     summary = "Retrieve an instance by the URI service, where older clients look for it",
-    params(openapi::UriParams),
+    params(openapi::UriParams, ImageParams),
     responses(openapi::UriResponses)
 )]
 pub async fn at_root(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {

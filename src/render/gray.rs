@@ -117,7 +117,7 @@ pub fn draw(
     asked: &Brightness,
 ) -> Result<Image, RenderError> {
     let measured = Measured::read(bytes, description, attributes)?;
-    let range = asked.range.unwrap_or_else(|| measured.range());
+    let range = fractions(attributes.set).or(asked.range).unwrap_or_else(|| measured.range());
     let voi = Voi::of(attributes, asked.window, range)?;
     let inverted = is_inverted(attributes.set, description);
     let picture = measured.picture(&voi, |brightness| if inverted { 1.0 - brightness } else { brightness });
@@ -166,6 +166,14 @@ pub fn present(
         None => brightness,
     });
     Ok(Image::gray(description.columns, description.rows, picture))
+}
+
+/// From nothing to all of it, in a segmentation of probabilities or occupancies
+/// (PS3.3 section C.8.20.2.3): a faint one must not look like a certain one.
+fn fractions(set: &DataSet) -> Option<(f64, f64)> {
+    let is_fractional = set.first_text(tags::SEGMENTATION_TYPE) == Some("FRACTIONAL");
+    let most = values::number(set, tags::MAXIMUM_FRACTIONAL_VALUE).filter(|most| *most > 0.0)?;
+    is_fractional.then_some((0.0, most))
 }
 
 /// MONOCHROME1 shows its lowest value brightest; so does Presentation LUT Shape

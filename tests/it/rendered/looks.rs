@@ -47,6 +47,13 @@ fn rnd_08_rnd_09_rnd_03_windows_over_rescaled_values() {
 }
 
 #[test]
+fn rnd_01_a_faint_fraction_is_not_a_certain_one() {
+    let segmentation =
+        gray([0, 50, 100, 0, 0, 0, 0, 25]).text(0x0062_0001, "CS", "FRACTIONAL").number(0x0062_000E, 200);
+    assert_eq!(pixels_of(&segmentation, ""), [0, 64, 128, 0, 0, 0, 0, 32]);
+}
+
+#[test]
 fn rnd_10_inversion_palettes_and_colour_spaces() {
     let values = [0, 1, 2, 3, 3, 2, 1, 255];
     let inverse = gray(values).text(0x0028_0004, "CS", "MONOCHROME1");
