@@ -49,7 +49,9 @@ fn eight_bits(bytes: &[u8], description: &Description) -> Result<Vec<u8>, Render
             count.saturating_mul(width)
         )));
     };
-    let low = (description.high_bit + 1).saturating_sub(description.bits_stored);
+    let low = description.high_bit.saturating_add(1).saturating_sub(description.bits_stored);
+    // A High Bit beyond what is allocated would shift everything out.
+    let low = if low.saturating_add(description.bits_stored) > description.bits_allocated { 0 } else { low };
     let samples: Vec<u8> = match (width, description.bits_stored) {
         (1, 8) => bytes.to_vec(),
         (_, stored) => bytes
@@ -145,6 +147,8 @@ mod tests {
             .collect();
         let image = draw(&wide, &description(Photometric::Rgb, 16, false)).expect("valid");
         assert_eq!(image.data, [0, 128, 255, 0, 1, 127]);
+        let beyond = Description { high_bit: 100, ..description(Photometric::Rgb, 16, false) };
+        assert_eq!(draw(&wide, &beyond).expect("valid").data, [0, 128, 255, 0, 1, 127]);
         assert!(draw(&[0; 5], &description(Photometric::Rgb, 8, false)).is_err());
     }
 }

@@ -108,7 +108,8 @@ fn embedded(
     color: [u8; 3],
 ) {
     let Some(position) = position else { return };
-    let stored = (description.high_bit + 1).saturating_sub(description.bits_stored)..=description.high_bit;
+    let stored =
+        description.high_bit.saturating_add(1).saturating_sub(description.bits_stored)..=description.high_bit;
     let width = usize::from(description.bits_allocated / 8);
     let outside = position > 0 && position < description.bits_allocated && !stored.contains(&position);
     if !outside || description.samples_per_pixel != 1 || width == 0 {

@@ -35,7 +35,7 @@ impl Stored {
             )));
         };
         let bits = u32::from(description.bits_stored.min(description.bits_allocated));
-        let shift = u32::from((description.high_bit + 1).saturating_sub(description.bits_stored));
+        let shift = u32::from(description.high_bit.saturating_add(1).saturating_sub(description.bits_stored));
         // A High Bit beyond what is allocated would shift everything out.
         let shift = if shift + bits > u32::from(description.bits_allocated) { 0 } else { shift };
         let signed = description.number == Number::Signed;
@@ -157,6 +157,9 @@ mod tests {
         // Eight bits in the upper half.
         let high = Stored::read(&[9, 1, 9, 2, 9, 3, 9, 255], &gray(16, 8, 15, Number::Unsigned));
         assert_eq!(numbers(&high.expect("valid")), [1.0, 2.0, 3.0, 255.0]);
+        // A High Bit that cannot be is left out of account.
+        let beyond = Stored::read(&[1, 0, 2, 0, 3, 0, 4, 0], &gray(16, 16, u16::MAX, Number::Unsigned));
+        assert_eq!(numbers(&beyond.expect("valid")), [1.0, 2.0, 3.0, 4.0]);
         let bits = Stored::read(&[0b1010], &gray(1, 1, 0, Number::Unsigned)).expect("valid");
         assert_eq!(numbers(&bits), [0.0, 1.0, 0.0, 1.0]);
         let wide: Vec<u8> = [-1_i32, 2, i32::MAX, i32::MIN].iter().flat_map(|n| n.to_le_bytes()).collect();

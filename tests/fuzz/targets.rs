@@ -16,6 +16,11 @@ use hilum::{
     },
     http::multipart::{self, Event, Reader},
     pixels::{self, Codecs, Description, Number, Photometric, PixelError, TABLE},
+    render::{
+        geometry::{Source, Viewport},
+        picture::{self, Frame, Look},
+        presentation, report, waveform,
+    },
 };
 
 /// Small, so that a run tries many inputs and not a few large ones.
@@ -221,4 +226,38 @@ pub fn frames() -> Vec<Vec<u8>> {
         }
     }
     inputs
+}
+
+/// Whatever a data set says of its image, of reports, waveforms and presentation
+/// states, it is drawn or refused: the image as itself and as a state, which it
+/// then is, shows it.
+pub fn picture(data: &[u8]) {
+    let Ok(parsed) = part10::parse(&data, &limits()) else { return };
+    let set = &parsed.dataset;
+    let _ = (report::html(set), report::text(set), report::xml(set), waveform::svg(set));
+    let Ok(description) = Description::of(set) else { return };
+    if description.samples() > 1 << 18 {
+        return;
+    }
+    let description = Description { by_plane: false, ..description };
+    let length = usize::try_from(description.samples() * 8).expect("a few MiB");
+    let bytes: Vec<u8> = data.iter().copied().cycle().take(length).collect();
+    for index in [0, 1] {
+        let frame = Frame { bytes: &bytes, description: &description, set, index };
+        let viewport = Some(Viewport { fits: Some((64, 48)), source: Source::default() });
+        if let Ok(image) = picture::draw(&frame, &Look { viewport, ..Look::default() }) {
+            assert_eq!(image.data.len(), (image.width * image.height) as usize * image.channels.count());
+        }
+        let mut state = set.clone();
+        for class in
+            ["1.2.840.10008.5.1.4.1.1.11.1", "1.2.840.10008.5.1.4.1.1.11.2", "1.2.840.10008.5.1.4.1.1.11.3"]
+        {
+            state.put_text(dicom_core::Tag(0x0008, 0x0016), dicom_core::VR::UI, class);
+            if let Ok(image) = presentation::draw(&frame, &state, Some((64, 48))) {
+                assert_eq!(image.data.len(), (image.width * image.height) as usize * image.channels.count());
+                assert!(image.width <= 64 && image.height <= 64);
+            }
+        }
+        let _ = presentation::references(&state);
+    }
 }

@@ -172,6 +172,14 @@ fn broken_frames() {
 }
 
 #[test]
+fn broken_pictures() {
+    let mut seeds = vec![crate::rendered::presentation::everything()];
+    files(&fixture_path(""), &mut seeds);
+    broken("picture", &seeds, 4, targets::picture);
+    broken("picture", &seeds[..1], 400, targets::picture);
+}
+
+#[test]
 fn broken_xml() {
     let mut seeds = vec![
         b"<NativeDicomModel><DicomAttribute tag=\"00091001\" vr=\"LO\" privateCreator=\"A\"><Value number=\"2\">b</Value>\

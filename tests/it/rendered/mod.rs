@@ -5,7 +5,7 @@ mod collections;
 mod looks;
 mod negotiation;
 mod pages;
-mod presentation;
+pub mod presentation;
 mod thumbnails;
 
 use reqwest::blocking::Response;

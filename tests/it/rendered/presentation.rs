@@ -42,6 +42,75 @@ fn area(corners: [i32; 4], mode: &str) -> Sample {
     signed(0x0070_0053, &corners[2..], item).text(0x0070_0100, "CS", mode)
 }
 
+/// An image that is its own presentation state, with all that is drawn of one.
+pub fn everything() -> Vec<u8> {
+    let layer = Sample::empty()
+        .text(0x0070_0002, "CS", "ONE")
+        .text(0x0070_0062, "IS", "1")
+        .number(0x0070_0066, 0x4040)
+        .bytes(0x0070_0401, "US", vec![0, 128, 0, 224, 0, 192]);
+    let graphic = |kind: &str, points: &[f32]| {
+        floats(0x0070_0022, points, Sample::empty())
+            .text(0x0070_0005, "CS", "PIXEL")
+            .number(0x0070_0020, 2)
+            .number(0x0070_0021, u16::try_from(points.len() / 2).expect("few"))
+            .text(0x0070_0023, "CS", kind)
+            .text(0x0070_0024, "CS", "Y")
+    };
+    let graphics = [
+        graphic("POINT", &[1.0, 1.0]),
+        graphic("POLYLINE", &[0.0, 0.0, 3.0, 1.0, 0.0, 2.0]),
+        graphic("INTERPOLATED", &[0.0, 0.0, 3.0, 1.0, 0.0, 2.0, 0.0, 0.0]),
+        graphic("CIRCLE", &[2.0, 1.0, 3.0, 1.0]),
+        graphic("ELLIPSE", &[0.0, 1.0, 4.0, 1.0, 2.0, 0.0, 2.0, 2.0]),
+    ];
+    let text = floats(0x0070_0010, &[0.1, 0.1], Sample::empty());
+    let text = floats(0x0070_0011, &[0.9, 0.9], text);
+    let text = floats(0x0070_0014, &[2.0, 1.0], text)
+        .text(0x0070_0003, "CS", "DISPLAY")
+        .text(0x0070_0004, "CS", "PIXEL")
+        .text(0x0070_0006, "ST", "a\r\nb")
+        .text(0x0070_0012, "CS", "CENTER")
+        .text(0x0070_0015, "CS", "Y");
+    let annotation = Sample::empty()
+        .text(0x0070_0002, "CS", "ONE")
+        .items(0x0070_0008, &[text])
+        .items(0x0070_0009, &graphics);
+    let table = Sample::empty().bytes(0x0028_3002, "US", vec![2, 0, 0, 0, 8, 0]).bytes(
+        0x0028_3006,
+        "OW",
+        vec![255, 51],
+    );
+    let magnified = floats(0x0070_0103, &[8.0], area([2, 1, 3, 2], "MAGNIFY"));
+    let series = Sample::empty().text(0x0020_000E, "UI", "1.2.1").items(0x0008_1140, &[reference("1.2.1.1")]);
+    gray([0, 100, 200, 300, 400, 500, 600, 700])
+        .items(0x0008_1115, &[series])
+        .text(0x0018_1600, "CS", "RECTANGULAR\\CIRCULAR\\POLYGONAL\\BITMAP")
+        .text(0x0018_1602, "IS", "1")
+        .text(0x0018_1604, "IS", "3")
+        .text(0x0018_1610, "IS", "1\\2")
+        .text(0x0018_1612, "IS", "2")
+        .text(0x0018_1620, "IS", "1\\1\\1\\4\\2\\2")
+        .number(0x0018_1622, 0x8080)
+        .number(0x0018_1623, 0x6000)
+        .items(0x0028_3110, &[window("350.5", "701", &[]).items(0x0028_3010, std::slice::from_ref(&table))])
+        .items(0x2050_0010, &[table])
+        .number(0x6000_0010, 2)
+        .number(0x6000_0011, 4)
+        .text(0x6000_0040, "CS", "G")
+        .bytes(0x6000_0050, "SS", vec![1, 0, 1, 0])
+        .number(0x6000_0100, 1)
+        .number(0x6000_0102, 0)
+        .text(0x6000_1001, "CS", "ONE")
+        .bytes(0x6000_3000, "OW", vec![0b0000_0001, 0])
+        .items(0x0070_0001, &[annotation])
+        .number(0x0070_0042, 90)
+        .text(0x0070_0041, "CS", "Y")
+        .items(0x0070_005A, &[magnified])
+        .items(0x0070_0060, &[layer])
+        .file()
+}
+
 /// The four by two image and a state of it.
 fn shown(state: &Sample, query: &str) -> (u32, u32, Vec<u8>) {
     let hilum = Hilum::start();
@@ -53,6 +122,20 @@ fn shown(state: &Sample, query: &str) -> (u32, u32, Vec<u8>) {
     );
     assert!(hilum.store(&[&image.file(), &state.file()]).status().is_success());
     png_of(hilum.get_as(&format!("{STATE}/rendered{query}"), "image/png"))
+}
+
+#[test]
+fn rnd_14_a_state_of_everything_is_drawn() {
+    use hilum::{dicom::part10, pixels::Description, render::picture::Frame, render::presentation};
+    let file = everything();
+    let mut set = part10::parse(&file.as_slice(), &part10::Limits::default()).expect("a file").dataset;
+    let description = Description::of(&set).expect("an image");
+    set.put_text(dicom_core::Tag(0x0008, 0x0016), dicom_core::VR::UI, STATE_CLASS);
+    let frame = Frame { bytes: &[7; 16], description: &description, set: &set, index: 0 };
+    let image = presentation::draw(&frame, &set, Some((64, 48))).expect("a picture");
+    // Two columns and two rows, eight times as large and turned.
+    assert_eq!((image.width, image.height), (16, 16));
+    assert!(image.data.iter().any(|value| *value != image.data[0]));
 }
 
 #[test]
