@@ -8,6 +8,7 @@
 //! key of a file is an error: a limit with a typing mistake is no limit.
 
 mod coercion;
+mod encryption;
 mod network;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
 pub use coercion::{Attribute, Coercion, CoercionReason};
+pub use encryption::{Encryption, KEY_VARIABLE, read_key_file};
 pub use network::Network;
 
 /// The commented defaults.
@@ -49,6 +51,7 @@ pub struct Config {
     pub strict: Strict,
     pub catalog: Catalog,
     pub index: Index,
+    pub encryption: Encryption,
     pub cors: Cors,
     pub log: Log,
 }
@@ -341,7 +344,7 @@ impl Config {
         let known = variables_of(&defaults());
         std::env::vars_os()
             .filter_map(|(name, _)| name.into_string().ok())
-            .filter(|name| name.starts_with("HILUM_") && name != FILE_VARIABLE)
+            .filter(|name| name.starts_with("HILUM_") && name != FILE_VARIABLE && name != KEY_VARIABLE)
             .filter(|name| !known.iter().any(|(variable, _)| variable == name))
             .collect()
     }

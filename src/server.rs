@@ -12,7 +12,11 @@ use crate::{
     dicom::{coerce, part10},
     http::{self, State},
     pixels,
-    storage::{catalog, commitments, index, packs, uploads},
+    storage::{
+        catalog, commitments, index, packs,
+        seal::{KeyError, Master, MasterSource},
+        uploads,
+    },
 };
 
 /// How long the end of a server waits for its workers to let go, and how often
@@ -125,6 +129,7 @@ pub fn archive_options(config: &Config) -> archive::Options {
             streams_max: config.store.streams_max,
             ..packs::Options::default()
         },
+        encryption: master_source(config.encryption.clone()),
         catalog: catalog::Options { cache_bytes: size(config.catalog.cache_bytes) },
         index: index::Options { writer_bytes: size(config.index.writer_bytes), ..index::Options::default() },
         documents: archive::DocumentLimits {
@@ -181,6 +186,15 @@ pub fn archive_options(config: &Config) -> archive::Options {
             thumbnail_bytes_max: config.render.thumbnail_disk_bytes_max,
         },
     }
+}
+
+/// The master key is fetched when an archive is opened, and not before.
+fn master_source(encryption: config::Encryption) -> MasterSource {
+    MasterSource::new(move || match encryption.fetch() {
+        Ok(Some(text)) => Master::parse(&text).map(Some),
+        Ok(None) => Ok(None),
+        Err(why) => Err(KeyError::Source(why)),
+    })
 }
 
 /// A rule of the configuration as the archive has it.

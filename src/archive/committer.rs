@@ -387,7 +387,7 @@ impl Progress {
                     new.insert(PackProgress { until, ahead: BTreeMap::new() })
                 }
             };
-            pack.ahead.insert(place.entry_start(), place.entry_end());
+            pack.ahead.insert(place.entry_start(), core.packs.entry_end(place));
             while let Some(next) = pack.ahead.first_entry().filter(|next| *next.key() <= pack.until) {
                 pack.until = pack.until.max(next.remove());
             }

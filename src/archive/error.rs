@@ -85,6 +85,7 @@ impl From<PackError> for ArchiveError {
             | PackError::Newer { .. }
             | PackError::Format { .. }
             | PackError::Locked { .. }
+            | PackError::Keys(_)
             | PackError::Io { .. }
             | PackError::Folder { .. }) => Self::Packs(other),
         }

@@ -14,6 +14,7 @@ mod commitment;
 mod committer;
 mod delete;
 mod documents;
+mod encryption;
 mod error;
 mod full_text;
 mod gathering;
@@ -56,7 +57,8 @@ use crate::{
         catalog::{self, Catalog, CatalogError, Change, Durability, Outcome, Target},
         commitments::{self, Commitments},
         index::{self, Index, Opened},
-        packs::{self, Packs},
+        packs::{self, PackError, Packs},
+        seal::MasterSource,
         thumbnails::Thumbnails,
         uploads::{Options as UploadOptions, Uploads},
     },
@@ -75,6 +77,7 @@ use reserve::Reservations;
 pub use coerce::CoercionRule;
 pub use commitment::Commitment;
 pub use documents::Limits as DocumentLimits;
+pub use encryption::{DataKeyStatus, EncryptionStatus};
 pub use error::ArchiveError;
 pub use gathering::{Composition, Gathering, MetadataSyntax};
 pub use metadata::{Assembly, Metadata};
@@ -100,6 +103,8 @@ pub use crate::storage::{
 #[derive(Debug, Clone)]
 pub struct Options {
     pub packs: packs::Options,
+    /// Where the master key comes from, if what is stored is to be encrypted.
+    pub encryption: MasterSource,
     pub catalog: catalog::Options,
     pub index: index::Options,
     pub parse: part10::Limits,
@@ -215,7 +220,8 @@ impl Archive {
             return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
         }
         // Opened first, so that nothing is pulled away from under a server.
-        let packs = Packs::open(&Layout::packs(data), options.packs)?;
+        let packs = open_packs(data, options)?;
+        unlock(&packs, options)?;
         catalog::set_aside(&Layout::catalog(data), "replaced").map_err(ArchiveError::Io)?;
         index::discard(&Layout::index(data)).map_err(ArchiveError::Io)?;
         let (archive, recovered) = Self::open_on(packs, data, options)?;
@@ -224,7 +230,8 @@ impl Archive {
     }
 
     fn open_and_recover(data: &Path, options: &Options) -> Result<(Arc<Self>, Recovered), ArchiveError> {
-        let packs = Packs::open(&Layout::packs(data), options.packs)?;
+        let packs = open_packs(data, options)?;
+        unlock(&packs, options)?;
         match Self::open_on(packs.clone(), data, options) {
             // It opened and was found to be damaged when it was read.
             Err(ArchiveError::Catalog(error)) if error.is_damage() => {
@@ -310,6 +317,16 @@ impl Archive {
     pub fn key(&self) -> [u8; 32] {
         self.core.packs.key()
     }
+}
+
+fn open_packs(data: &Path, options: &Options) -> Result<Packs, ArchiveError> {
+    Ok(Packs::open(&Layout::packs(data), options.packs)?)
+}
+
+/// Nothing is written, and nothing is recovered, before the keys are there.
+fn unlock(packs: &Packs, options: &Options) -> Result<(), ArchiveError> {
+    let master = options.encryption.fetch().map_err(PackError::Keys)?;
+    Ok(packs.unlock(master.as_ref())?)
 }
 
 /// When the newest instance of a study is deleted, the next newest speaks for

@@ -13,7 +13,7 @@ use crate::{
     storage::{
         Chunks, Digest, PackId, Place, Role, Stamp,
         catalog::{Change, Durability, Rule, Target},
-        packs::{Damage, PackInfo, Replayed, Standing},
+        packs::{Damage, PackError, PackInfo, Replayed, Standing},
     },
 };
 
@@ -46,7 +46,10 @@ pub(super) fn replay_packs(core: &Core) -> Result<Recovered, ArchiveError> {
         let applied = core.catalog.read()?.pack(info.pack)?.unwrap_or_default().applied;
         match replay_pack(core, &info, applied, &mut recovered) {
             Ok(()) => {}
-            Err(Failed::Catalog(error)) => return Err(error),
+            // Without its key nothing is wrong with a pack: it is left as it is.
+            Err(Failed::Catalog(error) | Failed::Pack(error @ ArchiveError::Packs(PackError::Keys(_)))) => {
+                return Err(error);
+            }
             Err(Failed::Pack(error)) => {
                 // This one's instances fail when they are read.
                 tracing::error!(pack = %info.pack, %error, "a pack cannot be recovered; verify the archive");
@@ -105,7 +108,7 @@ impl Replay<'_> {
             }
             Replayed::Tombstone { path, stamp, place } => {
                 self.core.clock.observe(stamp);
-                self.until = place.entry_end();
+                self.until = self.core.packs.entry_end(&place);
                 self.changes.push(Change::Delete {
                     target: Target::Instance(path),
                     stamp,
@@ -138,7 +141,7 @@ impl Replay<'_> {
         place: Place,
     ) -> Result<(), Failed> {
         self.core.clock.observe(stamp);
-        self.until = place.entry_end();
+        self.until = self.core.packs.entry_end(&place);
         let source = self.core.packs.source(&place).map_err(|error| Failed::Pack(error.into()))?;
         match part10::read(&source, &self.core.limits) {
             Ok(read) => {

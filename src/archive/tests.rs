@@ -28,6 +28,7 @@ fn file(study: u32) -> Bytes {
 fn options() -> Options {
     Options {
         packs: packs::Options::default(),
+        encryption: MasterSource::default(),
         catalog: catalog::Options::default(),
         index: index::Options { writer_bytes: 15_000_000, ..index::Options::default() },
         documents: DocumentLimits::default(),

@@ -2,6 +2,7 @@
 //! reads its arguments, calls the floors below and prints; it holds no rule of
 //! the archive itself.
 
+mod encryption;
 pub mod import;
 mod import_command;
 mod logging;
@@ -57,6 +58,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Encryption at rest: what is encrypted, new keys, another master key.
+    #[command(subcommand)]
+    Encryption(encryption::EncryptionCommand),
     /// Print the effective configuration, with comments.
     Config {
         #[command(flatten)]
@@ -101,6 +105,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rebuild { common } => rebuild::run(&common.load(None)?),
         Command::Verify { common, json } => verify::run(&common.load(None)?, json),
         Command::Stats { common, json } => stats::run(&common.load(None)?, json),
+        Command::Encryption(command) => encryption::run(&command),
         Command::Config { common } => {
             print!("{}", common.load(None)?.to_commented_toml());
             Ok(ExitCode::SUCCESS)

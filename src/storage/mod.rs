@@ -6,6 +6,7 @@ pub mod commitments;
 pub mod index;
 pub mod packs;
 pub mod place;
+pub mod seal;
 pub mod thumbnails;
 pub mod uploads;
 mod whole_file;

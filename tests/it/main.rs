@@ -7,6 +7,7 @@ mod capabilities;
 mod commitment;
 mod crash;
 mod delete;
+mod encryption;
 mod errors;
 mod harness;
 mod library;

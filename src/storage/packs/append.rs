@@ -5,11 +5,14 @@
 //! until then the pack ends for tar where it ended before; and when anything
 //! fails the pack is cut back, or given up if it was the flush that failed.
 
+use std::borrow::Cow;
 use std::io::IoSlice;
 
 use super::record::{RECORD_BYTES, What, encode, padded, padding};
+use super::sealed::{Claim, PackKey};
 use super::{OpenPack, PackError, Packs, Shared, lock};
 use crate::dicom::uid::InstancePath;
+use crate::storage::seal::sealed_length;
 use crate::storage::{Digest, Place, Role, Stamp};
 
 /// What is appended.
@@ -42,13 +45,15 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn record(&self, open: &OpenPack, offset: u64) -> [u8; RECORD_BYTES] {
+    fn record(&self, open: &OpenPack, place: Place, key: Option<&PackKey>) -> [u8; RECORD_BYTES] {
+        let seat = open.seat(place.entry_start());
         match *self {
             Self::File(NewFile { path, stamp, role, digest, bytes }) => {
-                let what = What::Stored { role, length: bytes.len() as u64, digest };
-                encode(path, stamp, what, open.seat(offset))
+                let proof = Claim { path, stamp, role, digest, place }.proof(key);
+                let what = What::Stored { role, length: bytes.len() as u64, proof };
+                encode(path, stamp, what, seat)
             }
-            Self::Tombstone { path, stamp } => encode(path, stamp, What::Deleted, open.seat(offset)),
+            Self::Tombstone { path, stamp } => encode(path, stamp, What::Deleted, seat),
         }
     }
 }
@@ -69,7 +74,8 @@ impl Packs {
         let shared = &*self.shared;
         let mut batch = lock(&shared.batch);
         let mut open = shared.batch_pack(batch.take(), entries)?;
-        let (places, end) = match write(&open, entries) {
+        let key = shared.pack_key(open.pack);
+        let (places, end) = match write(&open, entries, key.as_ref()) {
             Ok(written) => written,
             Err(error) => {
                 let error = PackError::io(open.pack, "write", error);
@@ -100,8 +106,12 @@ impl Packs {
 impl Shared {
     /// The pack for these entries: the one at hand if they fit, else a new one.
     fn batch_pack(&self, at_hand: Option<OpenPack>, entries: &[Entry<'_>]) -> Result<OpenPack, PackError> {
-        let bytes =
-            |entry: &Entry<'_>| RECORD_BYTES as u64 + padded(entry.bytes().len() as u64).unwrap_or(u64::MAX);
+        let sealed = at_hand.as_ref().is_some_and(|open| self.pack_key(open.pack).is_some());
+        let bytes = |entry: &Entry<'_>| {
+            let length = entry.bytes().len() as u64;
+            let content = if sealed { sealed_length(length) } else { Some(length) };
+            content.and_then(padded).unwrap_or(u64::MAX).saturating_add(RECORD_BYTES as u64)
+        };
         let total = entries.iter().map(bytes).fold(0, u64::saturating_add);
         if let Some(open) = at_hand {
             if open.end == 0 || open.end.saturating_add(total) <= self.options.pack_bytes_max {
@@ -114,22 +124,33 @@ impl Shared {
 }
 
 /// Writes the entries behind the end of the pack; the places, and the new end.
-fn write(open: &OpenPack, entries: &[Entry<'_>]) -> std::io::Result<(Vec<Place>, u64)> {
+fn write(
+    open: &OpenPack,
+    entries: &[Entry<'_>],
+    key: Option<&PackKey>,
+) -> std::io::Result<(Vec<Place>, u64)> {
     let mut records = Vec::with_capacity(entries.len());
+    let mut contents = Vec::with_capacity(entries.len());
     let mut places = Vec::with_capacity(entries.len());
     let mut at = open.end;
     for entry in entries {
-        records.push(entry.record(open, at));
-        let length = entry.bytes().len() as u64;
-        let place = Place { pack: open.pack, offset: at + RECORD_BYTES as u64, length };
-        at = place.entry_end();
+        let bytes = entry.bytes();
+        let offset = at + RECORD_BYTES as u64;
+        let place = Place { pack: open.pack, offset, length: bytes.len() as u64 };
+        records.push(entry.record(open, place, key));
+        let content = match key {
+            Some(key) => Cow::Owned(key.seal(offset, bytes)?),
+            None => Cow::Borrowed(bytes),
+        };
+        at = offset + content.len() as u64 + padding(content.len() as u64).len() as u64;
+        contents.push(content);
         places.push(place);
     }
     let mut parts = Vec::with_capacity(entries.len() * 3);
-    for (entry, record) in entries.iter().zip(&records) {
+    for (content, record) in contents.iter().zip(&records) {
         parts.push(IoSlice::new(record));
-        parts.push(IoSlice::new(entry.bytes()));
-        parts.push(IoSlice::new(padding(entry.bytes().len() as u64)));
+        parts.push(IoSlice::new(content));
+        parts.push(IoSlice::new(padding(content.len() as u64)));
     }
     let (first, rest) = parts.split_at_mut(1);
     open.file.write_all_at(rest, open.end + RECORD_BYTES as u64)?;

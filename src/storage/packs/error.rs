@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::storage::PackId;
+use crate::storage::seal::KeyError;
 
 /// A pack could not be written, read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum PackError {
     /// Another process holds the packs.
     #[error("{path} is held by another process")]
     Locked { path: PathBuf },
+    /// Files are encrypted, and their keys cannot be had.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     #[error("could not {action} pack {pack}")]
     Io { pack: PackId, action: &'static str, source: io::Error },
     #[error("could not {action} {path}")]
@@ -87,6 +91,8 @@ pub enum Why {
     Digest,
     /// A part of a file does not have its checksum.
     Checksum,
+    /// An encrypted part of a file is not what was encrypted.
+    Seal,
     /// The disk refused to read it.
     Unreadable,
 }
@@ -98,6 +104,7 @@ impl fmt::Display for Why {
             Self::Short => "the pack ends too early",
             Self::Digest => "the file does not have its digest",
             Self::Checksum => "the bytes do not have their checksum",
+            Self::Seal => "the bytes are not what was encrypted",
             Self::Unreadable => "the disk cannot read it",
         })
     }

@@ -41,6 +41,7 @@ pub struct Faulty {
 struct Disk {
     packs: BTreeMap<PackId, Image>,
     torn: Vec<(PackId, u64, Vec<u8>)>,
+    key_ring: Option<Vec<u8>>,
     /// Which operations fail, counted from now on.
     faults: BTreeMap<u64, Fault>,
     /// What cannot be read.
@@ -87,6 +88,13 @@ impl Faulty {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty disk, but for the key ring, which is that of this one.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        let disk = Disk { key_ring: self.disk().key_ring.clone(), ..Disk::default() };
+        Self { disk: Arc::new(Mutex::new(disk)), life: 0 }
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -260,6 +268,18 @@ impl Volume for Faulty {
         self.change(|disk, fault| {
             passes(fault)?;
             found(disk.packs.remove(&pack)).map(|_| ())
+        })
+    }
+
+    fn key_ring(&self) -> io::Result<Option<Vec<u8>>> {
+        self.read(|disk| Ok(disk.key_ring.clone()))
+    }
+
+    fn put_key_ring(&self, text: &[u8]) -> io::Result<()> {
+        self.change(|disk, fault| {
+            passes(fault)?;
+            disk.key_ring = Some(text.to_vec());
+            Ok(())
         })
     }
 

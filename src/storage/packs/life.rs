@@ -41,7 +41,7 @@ impl Packs {
         // A replay may have been served from memory what never reached the disk.
         open.file.flush().map_err(|error| PackError::io(pack, "flush", error))?;
         shared.note(pack, end, Standing::Open);
-        if end >= shared.options.pack_bytes_max {
+        if end >= shared.options.pack_bytes_max || !shared.takes_files(pack) {
             shared.close(open);
             return Ok(());
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! FORMAT              the format's number, the archive's key; held locked
 //! 0000/00000001.tar   a thousand packs a folder; read-only once sealed
+//! KEYS                the key ring, if files are encrypted
 //! torn/               copies of what was cut off after a crash
 //! ```
 //! Sealed is a matter of the file's mode and not of its content: nothing stored
@@ -19,11 +20,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::PackError;
 use super::volume::{Access, Listed, PackFile, Volume};
-use crate::storage::PackId;
+use crate::storage::{PackId, whole_file};
 
 /// The number of the format this version writes. 2 has a record more than 1
-/// (files that were kept); all that was written as 1 is 2 as well.
-pub(super) const FORMAT: u32 = 2;
+/// (files that were kept), 3 has files that are encrypted; all that was written
+/// as 1 or 2 is 3 as well.
+pub(super) const FORMAT: u32 = 3;
+/// The file of the key ring.
+const KEY_RING: &str = "KEYS";
 const PACKS_PER_FOLDER: u32 = 1000;
 
 /// A folder of packs, held by this process alone.
@@ -192,6 +196,18 @@ impl Volume for Local {
         sync_folder(path.parent().unwrap_or(&self.packs))
     }
 
+    fn key_ring(&self) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.packs.join(KEY_RING)) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn put_key_ring(&self, text: &[u8]) -> io::Result<()> {
+        whole_file::put(&self.packs.join(KEY_RING), text)
+    }
+
     fn set_aside(&self, pack: PackId, offset: u64, bytes: &mut dyn Read) -> io::Result<()> {
         // The same place may be torn again: the first free name is taken.
         for attempt in 0..u32::MAX {
@@ -301,11 +317,11 @@ mod tests {
 
         let format = dir.path().join("FORMAT");
         let text = fs::read_to_string(&format).unwrap();
-        fs::write(&format, text.replacen('2', "1", 1)).unwrap();
+        fs::write(&format, text.replacen('3', "1", 1)).unwrap();
         assert_eq!(Local::open(dir.path()).unwrap().key(), key, "an older one is taken");
         assert_eq!(fs::read_to_string(&format).unwrap(), text, "and is of this format from then on");
-        fs::write(&format, "3\nwhatever it needs\n").unwrap();
-        assert!(matches!(Local::open(dir.path()), Err(PackError::Newer { found: 3, known: 2, .. })));
+        fs::write(&format, "4\nwhatever it needs\n").unwrap();
+        assert!(matches!(Local::open(dir.path()), Err(PackError::Newer { found: 4, known: 3, .. })));
         fs::write(&format, "one").unwrap();
         assert!(matches!(Local::open(dir.path()), Err(PackError::Format { .. })));
     }

@@ -11,7 +11,8 @@
 //!
 //! Invariants:
 //! 1. What `append` or `finish` returned is flushed and found by a replay.
-//! 2. `tar xf` of a pack, in whatever state, gives its files byte for byte.
+//! 2. `tar xf` of a pack, in whatever state, gives its files byte for byte; where
+//!    they are encrypted, as they are encrypted.
 //! 3. A file whose flush failed is never flushed again: its pack is abandoned.
 //! 4. A pack's number is never used twice.
 //! 5. No lock that a reader needs is held while the disk works.
@@ -26,6 +27,7 @@ mod local;
 mod read;
 mod record;
 mod replay;
+mod sealed;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -48,6 +50,7 @@ pub use volume::{Access, Listed, PackFile, Volume};
 
 use self::cache::FileCache;
 use self::record::{RECORD_BYTES, Seat};
+use self::sealed::Ring;
 use crate::storage::{PackId, Place};
 
 /// The limits of a pack store.
@@ -90,14 +93,7 @@ pub struct PackInfo {
 }
 
 impl Place {
-    /// Where the entry that holds this file ends in its pack, and the next may
-    /// begin: the position to replay from when all before is known.
-    #[must_use]
-    pub fn entry_end(&self) -> u64 {
-        record::padded(self.length).map_or(u64::MAX, |padded| self.offset.saturating_add(padded))
-    }
-
-    /// Where that entry begins.
+    /// Where the entry that holds this file begins in its pack.
     #[must_use]
     pub fn entry_start(&self) -> u64 {
         self.offset.saturating_sub(RECORD_BYTES as u64)
@@ -108,6 +104,7 @@ struct Shared {
     volume: Arc<dyn Volume>,
     options: Options,
     files: FileCache,
+    ring: Ring,
     known: Mutex<Known>,
     /// The pack that `append` writes. Held while it writes.
     batch: Mutex<Option<OpenPack>>,
@@ -186,6 +183,7 @@ impl Packs {
                 volume,
                 options,
                 files: FileCache::new(options.files_open_max),
+                ring: Ring::new(),
                 known: Mutex::new(known),
                 batch: Mutex::new(None),
                 pool: Mutex::default(),

@@ -1,17 +1,22 @@
 //! The way out: ranges of files, checked against their checksums, whole files
 //! against their digest, and unchecked access for the parser.
 //!
+//! What is encrypted is decrypted here, so lengths and ranges are always those
+//! of the file as it came.
+//!
 //! Invariant: `read` returns no byte whose checksum it has not checked.
 
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::{Access, PackError, PackFile, Packs, Shared, Why};
+use super::sealed::PackKey;
+use super::{Access, PackError, PackFile, Packs, Shared, Why, lock};
 use crate::dicom::source::Source;
+use crate::storage::seal::Sealed;
 use crate::storage::{CHUNK_BYTES, Digest, PackId, Place};
 
 /// Bytes read at a time where a whole file is read.
@@ -46,17 +51,15 @@ impl Packs {
         let start = first * CHUNK_BYTES;
         let end = range.end.next_multiple_of(CHUNK_BYTES).min(length);
         let size = |bytes: u64| usize::try_from(bytes).map_err(|_| out());
-        let mut buffer = vec![0; size(end - start)?];
-        let file = self.shared.file(pack)?;
         let at = offset.checked_add(start).ok_or_else(out)?;
-        file.read_exact_at(&mut buffer, at).map_err(|error| PackError::read(pack, at, error))?;
+        let buffer = self.shared.whole_chunks(place, start..end)?;
 
         let known = first.checked_sub(first_sum).and_then(|skip| usize::try_from(skip).ok());
         let sums = known.and_then(|skip| sums.get(skip..)).unwrap_or_default();
         for (index, chunk) in buffer.chunks(size(CHUNK_BYTES)?).enumerate() {
             if sums.get(index) != Some(&crc32fast::hash(chunk)) {
                 let offset = at + index as u64 * CHUNK_BYTES;
-                return Err(PackError::Damaged { pack, offset, why: Why::Checksum });
+                return Err(self.shared.misread(place, offset, Why::Checksum));
             }
         }
         Ok(Bytes::from(buffer).slice(size(range.start - start)?..size(range.end - start)?))
@@ -67,7 +70,11 @@ impl Packs {
     /// # Errors
     /// `Missing`, and what the disk says.
     pub fn source(&self, place: &Place) -> Result<PackSource, PackError> {
-        Ok(PackSource::new(self.shared.file(place.pack)?, place.offset, place.length))
+        let file = self.shared.file(place.pack)?;
+        Ok(match self.shared.pack_key(place.pack) {
+            None => PackSource::new(file, place.offset, place.length),
+            key => PackSource::sealed(file, place.offset, place.length, key, &[]),
+        })
     }
 
     /// Reads the whole file at `place` and holds it against its digest.
@@ -75,29 +82,38 @@ impl Packs {
     /// # Errors
     /// `Damaged`, `Missing`, and what the disk says.
     pub fn verify(&self, place: &Place, digest: &Digest) -> Result<(), PackError> {
-        let &Place { pack, offset, length } = place;
-        let file = self.shared.file(pack)?;
         let mut hasher = blake3::Hasher::new();
-        let mut buffer = vec![0; usize::try_from(length.min(PIECE_BYTES)).unwrap_or_default()];
         let mut done = 0;
-        while done < length {
-            let take = (length - done).min(PIECE_BYTES);
-            // Never longer than the buffer, which has the length of the longest piece.
-            let piece = &mut buffer[..usize::try_from(take).unwrap_or_default()];
-            let at = offset.saturating_add(done);
-            file.read_exact_at(piece, at).map_err(|error| PackError::read(pack, at, error))?;
-            hasher.update(piece);
-            done += take;
+        while done < place.length {
+            let end = (done + PIECE_BYTES).min(place.length);
+            hasher.update(&self.shared.whole_chunks(place, done..end)?);
+            done = end;
         }
         if hasher.finalize() == blake3::Hash::from_bytes(digest.0) {
             Ok(())
         } else {
-            Err(PackError::Damaged { pack, offset, why: Why::Digest })
+            Err(self.shared.misread(place, place.offset, Why::Digest))
         }
     }
 }
 
 impl Shared {
+    /// Bytes `range` of a file, which begins with a chunk and ends with one.
+    fn whole_chunks(&self, place: &Place, range: Range<u64>) -> Result<Vec<u8>, PackError> {
+        let &Place { pack, offset, length } = place;
+        let file = self.file(pack)?;
+        if let Some(key) = self.pack_key(pack) {
+            let read = |buffer: &mut [u8], at: u64| file.read_exact_at(buffer, offset.saturating_add(at));
+            let opened = key.content(offset, length).read(range, read);
+            return opened.map(|(bytes, _)| bytes).map_err(|error| key.misread(place, error));
+        }
+        let out = |_| PackError::OutOfRange { pack, start: range.start, end: range.end, length };
+        let mut buffer = vec![0; usize::try_from(range.end - range.start).map_err(out)?];
+        let at = offset.saturating_add(range.start);
+        file.read_exact_at(&mut buffer, at).map_err(|error| PackError::read(pack, at, error))?;
+        Ok(buffer)
+    }
+
     /// The pack opened for reading.
     pub(super) fn file(&self, pack: PackId) -> Result<Arc<dyn PackFile>, PackError> {
         let file = self.files.get(pack, || self.volume.open(pack, Access::Read));
@@ -114,6 +130,16 @@ pub struct PackSource {
     file: Arc<dyn PackFile>,
     offset: u64,
     length: u64,
+    sealed: Option<Arc<SealedSource>>,
+}
+
+/// What it takes to read an encrypted file in small pieces.
+struct SealedSource {
+    content: Sealed,
+    /// The end of the file, of a file that is still being written.
+    pending: Vec<u8>,
+    /// The chunk that was read last, and where it begins.
+    chunk: Mutex<(u64, Vec<u8>)>,
 }
 
 impl fmt::Debug for PackSource {
@@ -124,7 +150,51 @@ impl fmt::Debug for PackSource {
 
 impl PackSource {
     pub(super) fn new(file: Arc<dyn PackFile>, offset: u64, length: u64) -> Self {
-        Self { file, offset, length }
+        Self { file, offset, length, sealed: None }
+    }
+
+    /// Of a file whose end may not be in the pack yet.
+    pub(super) fn sealed(
+        file: Arc<dyn PackFile>,
+        offset: u64,
+        length: u64,
+        key: Option<PackKey>,
+        pending: &[u8],
+    ) -> Self {
+        let source = |key: PackKey| SealedSource {
+            content: key.content(offset, length),
+            pending: pending.to_vec(),
+            chunk: Mutex::default(),
+        };
+        Self { file, offset, length, sealed: key.map(source).map(Arc::new) }
+    }
+
+    fn read_sealed(&self, sealed: &SealedSource, mut buffer: &mut [u8], mut at: u64) -> io::Result<()> {
+        let in_pack = self.length - sealed.pending.len() as u64;
+        let mut chunk = lock(&sealed.chunk);
+        while !buffer.is_empty() {
+            let (start, bytes) = if at >= in_pack {
+                (in_pack, &sealed.pending)
+            } else {
+                let (start, bytes) = &mut *chunk;
+                if at < *start || at - *start >= bytes.len() as u64 {
+                    // Large reads take many chunks at a time.
+                    let end = in_pack.min(at + (buffer.len() as u64).clamp(1, PIECE_BYTES));
+                    let read = |buffer: &mut [u8], at| {
+                        self.file.read_exact_at(buffer, self.offset.saturating_add(at))
+                    };
+                    (*bytes, *start) = sealed.content.read(at..end, read)?;
+                }
+                (*start, &*bytes)
+            };
+            let found = usize::try_from(at - start).ok().and_then(|skip| bytes.get(skip..));
+            let found = found.filter(|found| !found.is_empty()).ok_or(io::ErrorKind::UnexpectedEof)?;
+            let take = found.len().min(buffer.len());
+            let (now, later) = buffer.split_at_mut(take);
+            now.copy_from_slice(&found[..take]);
+            (buffer, at) = (later, at + take as u64);
+        }
+        Ok(())
     }
 }
 
@@ -137,6 +207,9 @@ impl Source for PackSource {
         let end = offset.checked_add(buffer.len() as u64);
         if end.is_none_or(|end| end > self.length) {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(sealed) = &self.sealed {
+            return self.read_sealed(sealed, buffer, offset);
         }
         self.file.read_exact_at(buffer, self.offset.saturating_add(offset))
     }

@@ -11,6 +11,11 @@
 //! [`Role`]) has `kept=` for `stored=`, and a name that says so: extraction
 //! must not put it in the place of the other.
 //!
+//! A file that is encrypted (see [`super::sealed`]) has `seal=` for `blake3=`: a
+//! number that only who has the key can make of the digest and the rest. Its
+//! `length` is that of the file, the one tar sees that of the encrypted bytes,
+//! and its name ends in `.enc`.
+//!
 //! A tombstone has `deleted=` for `stored=` and, as the entry that tar wants,
 //! the folder `<study>/<series>/`: extraction makes nothing of it that is not
 //! there. (A pax global header would be the obvious form, but one at the end
@@ -25,6 +30,7 @@
 use std::fmt::Write as _;
 
 use crate::dicom::uid::{InstancePath, InstanceUid, SeriesUid, StudyUid};
+use crate::storage::seal::sealed_length;
 use crate::storage::{Digest, Role, Stamp};
 
 /// Tar counts in blocks of this many bytes.
@@ -39,16 +45,33 @@ const MAGIC: &str = "comment=hilum1 ";
 /// What a record says of its instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
-    Stored { role: Role, length: u64, digest: Digest },
+    Stored { role: Role, length: u64, proof: Proof },
     Deleted,
 }
 
+/// By what the bytes of a file are known to be the right ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    Digest(Digest),
+    /// Of a file that is encrypted, see [`super::sealed::PackKey::proof`].
+    Sealed([u8; 32]),
+}
+
 impl What {
-    /// Bytes of the file after the record.
+    /// Bytes of the file.
     pub fn length(self) -> u64 {
         match self {
             Self::Stored { length, .. } => length,
             Self::Deleted => 0,
+        }
+    }
+
+    /// Bytes that the file takes after the record, without padding. `None` for a
+    /// length that no pack can have.
+    pub fn stored_length(self) -> Option<u64> {
+        match self {
+            Self::Stored { length, proof: Proof::Sealed(_), .. } => sealed_length(length),
+            Self::Stored { .. } | Self::Deleted => Some(self.length()),
         }
     }
 }
@@ -90,18 +113,24 @@ pub(super) fn encode(path: &InstancePath, stamp: Stamp, what: What, seat: Seat) 
     let pax =
         Header { name: &format!("PaxHeaders/{instance}"), prefix: "", mode: 0o644, size: 512, kind: b'x' };
     let series = || format!("{}/{}", path.study, path.series);
+    let extension = match what {
+        What::Stored { proof: Proof::Sealed(_), .. } => "dcm.enc",
+        What::Stored { proof: Proof::Digest(_), .. } | What::Deleted => "dcm",
+    };
     let (name, prefix) = match what {
-        What::Stored { role: Role::Current, .. } => (format!("{instance}.dcm"), series()),
-        // At most 64 + 6 + 20 + 4 of 100 bytes.
-        What::Stored { role: Role::Kept, .. } => (format!("{instance}.kept-{}.dcm", stamp.0), series()),
+        What::Stored { role: Role::Current, .. } => (format!("{instance}.{extension}"), series()),
+        // At most 64 + 6 + 20 + 8 of 100 bytes.
+        What::Stored { role: Role::Kept, .. } => {
+            (format!("{instance}.kept-{}.{extension}", stamp.0), series())
+        }
         What::Deleted => (format!("{}/", path.series), path.study.to_string()),
     };
     let ustar = match what {
-        What::Stored { length, .. } => Header {
+        What::Stored { .. } => Header {
             name: &name,
             prefix: &prefix,
             mode: 0o644,
-            size: if length < USTAR_SIZE_END { length } else { 0 },
+            size: what.stored_length().filter(|&length| length < USTAR_SIZE_END).unwrap_or(0),
             kind: b'0',
         },
         What::Deleted => Header { name: &name, prefix: &prefix, mode: 0o755, size: 0, kind: b'5' },
@@ -124,12 +153,16 @@ fn body(path: &InstancePath, stamp: Stamp, what: What, seat: Seat) -> (String, u
         words.write_fmt(text).expect("writing to a String does not fail");
     };
     match what {
-        What::Stored { role, length, digest } => {
+        What::Stored { role, length, proof } => {
             let word = match role {
                 Role::Current => "stored",
                 Role::Kept => "kept",
             };
-            say(format_args!("{word}={path} length={length} blake3={digest}"));
+            say(format_args!("{word}={path} length={length} "));
+            match proof {
+                Proof::Digest(digest) => say(format_args!("blake3={digest}")),
+                Proof::Sealed(proof) => say(format_args!("seal={}", Digest(proof))),
+            }
         }
         What::Deleted => say(format_args!("deleted={path}")),
     }
@@ -137,6 +170,7 @@ fn body(path: &InstancePath, stamp: Stamp, what: What, seat: Seat) -> (String, u
 
     let mut body = String::with_capacity(BLOCK_BYTES);
     if let What::Stored { length, .. } = what
+        && let length = what.stored_length().unwrap_or(length)
         && length >= USTAR_SIZE_END
     {
         // 2 digits of record length, a space, "size=", the digits, a line feed.
@@ -202,7 +236,7 @@ pub(super) fn decode(bytes: &[u8; RECORD_BYTES], mark: Option<u64>, offset: u64)
     }
     let body = std::str::from_utf8(&bytes[512..1024]).ok()?;
     let (_, words) = body.split_once(MAGIC)?;
-    let (mut path, mut role, mut length, mut digest, mut stamp, mut found) =
+    let (mut path, mut role, mut length, mut proof, mut stamp, mut found) =
         (None, None, None, None, None, None);
     for word in words.split_ascii_whitespace() {
         match word.split_once('=')? {
@@ -210,7 +244,8 @@ pub(super) fn decode(bytes: &[u8; RECORD_BYTES], mark: Option<u64>, offset: u64)
             ("kept", text) => (path, role) = (Some(parse_path(text)?), Some(Role::Kept)),
             ("deleted", text) => (path, role) = (Some(parse_path(text)?), None),
             ("length", text) => length = Some(text.parse().ok()?),
-            ("blake3", text) => digest = Some(Digest(*blake3::Hash::from_hex(text).ok()?.as_bytes())),
+            ("blake3", text) => proof = Some(Proof::Digest(Digest(from_hex(text)?))),
+            ("seal", text) => proof = Some(Proof::Sealed(from_hex(text)?)),
             ("stamp", text) => stamp = Some(Stamp(text.parse().ok()?)),
             ("pack", text) => found = Some(u64::from_str_radix(text, 16).ok()?),
             // The place and the check are held against what we would write.
@@ -222,11 +257,15 @@ pub(super) fn decode(bytes: &[u8; RECORD_BYTES], mark: Option<u64>, offset: u64)
         return None;
     }
     let what = match role {
-        Some(role) => What::Stored { role, length: length?, digest: digest? },
+        Some(role) => What::Stored { role, length: length?, proof: proof? },
         None => What::Deleted,
     };
     let again = encode(&path, stamp, what, Seat { mark: found, offset });
     (again == *bytes).then_some((Record { path, stamp, what }, found))
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    blake3::Hash::from_hex(text).ok().map(|hash| *hash.as_bytes())
 }
 
 fn parse_path(text: &str) -> Option<InstancePath> {
@@ -257,12 +296,14 @@ mod tests {
         #[test]
         fn what_is_written_is_read(
             study in "[0-9][0-9.]{0,63}", series in "[0-9][0-9.]{0,63}", instance in "[0-9][0-9.]{0,63}",
-            stamp: u64, length: u64, digest: [u8; 32], mark: u64, offset: u64, kind in 0..3,
+            stamp: u64, length: u64, digest: [u8; 32], mark: u64, offset: u64, kind in 0..5,
         ) {
             let path = path(&study, &series, &instance);
             let what = match kind {
-                0 => What::Stored { role: Role::Current, length, digest: Digest(digest) },
-                1 => What::Stored { role: Role::Kept, length, digest: Digest(digest) },
+                0 => What::Stored { role: Role::Current, length, proof: Proof::Digest(Digest(digest)) },
+                1 => What::Stored { role: Role::Kept, length, proof: Proof::Digest(Digest(digest)) },
+                2 => What::Stored { role: Role::Current, length, proof: Proof::Sealed(digest) },
+                3 => What::Stored { role: Role::Kept, length, proof: Proof::Sealed(digest) },
                 _ => What::Deleted,
             };
             let bytes = encode(&path, Stamp(stamp), what, Seat { mark, offset });
@@ -289,7 +330,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_seen() {
-        let what = What::Stored { role: Role::Kept, length: u64::MAX, digest: Digest([7; 32]) };
+        let what = What::Stored { role: Role::Kept, length: u64::MAX / 2, proof: Proof::Sealed([7; 32]) };
         let long = "1".repeat(64);
         let seat = Seat { mark: u64::MAX, offset: u64::MAX };
         let bytes = encode(&path(&long, &long, &long), Stamp(u64::MAX), what, seat);
@@ -305,7 +346,8 @@ mod tests {
     /// same bytes.
     #[test]
     fn format_1_has_the_same_bytes() {
-        let what = What::Stored { role: Role::Current, length: 5000, digest: Digest([7; 32]) };
+        let proof = Proof::Digest(Digest([7; 32]));
+        let what = What::Stored { role: Role::Current, length: 5000, proof };
         let bytes = encode(
             &path("1.2", "1.3", "1.4"),
             Stamp(1_700_000_000_000_000),

@@ -8,10 +8,12 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use super::record::{BLOCK_BYTES, RECORD_BYTES, Record, What, decode, may_begin, padded};
+use super::record::{BLOCK_BYTES, Proof, RECORD_BYTES, Record, What, decode, may_begin, padded};
+use super::sealed::{Claim, PackKey};
 use super::{Hashed, Hasher, PackError, PackFile, Packs, Standing, Why};
 use crate::dicom::uid::InstancePath;
-use crate::storage::{Chunks, Digest, PackId, Place, Role, Stamp};
+use crate::storage::seal::{KeyError, sealed_length};
+use crate::storage::{CHUNK_BYTES, Chunks, Digest, PackId, Place, Role, Stamp};
 
 /// Bytes read at a time.
 const WINDOW_BYTES: u64 = 1 << 20;
@@ -63,12 +65,13 @@ pub struct ReplayEnd {
 
 impl Packs {
     /// Gives every entry of a pack from `from` on, which is 0 or the end of an
-    /// entry ([`Place::entry_end`]). Every file is read and checked. An open
+    /// entry ([`Self::entry_end`]). Every file is read and checked. An open
     /// pack is read up to its last whole entry at the time of the call.
     ///
     /// # Errors
     /// `Damaged` when `from` is behind the end of the pack, `Missing`, and what
-    /// the disk says. Damage within is not an error.
+    /// the disk says. Damage within is not an error. `Keys` where a file is
+    /// encrypted and there is no key: nothing is known then of what follows.
     pub fn replay(
         &self,
         pack: PackId,
@@ -90,7 +93,8 @@ impl Packs {
             return Err(PackError::Damaged { pack, offset: from, why: Why::Short });
         }
         let mark = shared.mark(pack, &*file);
-        let mut walk = Walk { pack, mark, window: Window::new(&*file, length) };
+        let key = shared.pack_key(pack);
+        let mut walk = Walk { pack, mark, key, window: Window::new(&*file, length) };
         let mut end = walk.run(from, each)?;
         if standing == Standing::Sealed {
             // A sealed pack was whole: there is no tail, only damage.
@@ -103,6 +107,7 @@ impl Packs {
 struct Walk<'a> {
     pack: PackId,
     mark: u64,
+    key: Option<PackKey>,
     window: Window<'a>,
 }
 
@@ -112,6 +117,8 @@ enum Found {
     Damage(Damage, u64),
     /// Zeros to the end of the pack.
     Nothing,
+    /// A file of which nothing can be said without the key.
+    Locked,
 }
 
 impl Walk<'_> {
@@ -126,6 +133,7 @@ impl Walk<'_> {
             let found = self.at(at);
             match found.map_err(|error| PackError::read(self.pack, at, error))? {
                 Found::Nothing => break,
+                Found::Locked => return Err(KeyError::Lost { pack: self.pack }.into()),
                 Found::Damage(damage, next) => {
                     end.tail.push(damage);
                     at = next;
@@ -156,21 +164,30 @@ impl Walk<'_> {
             let damage = Damage { offset: at, length: end - at, why, instance: Some((path, stamp)) };
             Ok(Found::Damage(damage, end))
         };
-        let next = padded(place.length).and_then(|length| place.offset.checked_add(length));
+        let next = what.stored_length().and_then(padded);
+        let next = next.and_then(|length| place.offset.checked_add(length));
         let Some(next) = next.filter(|&next| next <= self.window.end) else {
             return damage(Why::Short, self.window.end, path, stamp);
         };
-        let (role, digest) = match what {
+        let (role, proof) = match what {
             What::Deleted => return Ok(Found::Entry(Replayed::Tombstone { path, stamp, place }, next)),
-            What::Stored { role, digest, .. } => (role, digest),
+            What::Stored { role, proof, .. } => (role, proof),
         };
-        match self.window.hash(place.offset, place.length)? {
-            Some(hashed) if hashed.digest == digest => {
-                let chunks = hashed.chunks;
+        let hashed = match (proof, &self.key) {
+            (Proof::Digest(_), None) => self.window.hash(place.offset, place.length)?,
+            (Proof::Sealed(_), Some(key)) => self.window.hash_sealed(place.offset, place.length, key)?,
+            (Proof::Sealed(_), None) => return Ok(Found::Locked),
+            // A pack whose files are encrypted has no others but from a stranger.
+            (Proof::Digest(_), Some(_)) => Err(Why::Seal),
+        };
+        match hashed {
+            Ok(Hashed { digest, chunks, .. })
+                if proof == (Claim { path: &path, stamp, role, digest, place }).proof(self.key.as_ref()) =>
+            {
                 Ok(Found::Entry(Replayed::File { path, stamp, role, digest, chunks, place }, next))
             }
-            Some(_) => damage(Why::Digest, next, path, stamp),
-            None => damage(Why::Unreadable, next, path, stamp),
+            Ok(_) => damage(Why::Digest, next, path, stamp),
+            Err(why) => damage(why, next, path, stamp),
         }
     }
 
@@ -245,15 +262,44 @@ impl<'a> Window<'a> {
         Ok(self.bytes.get(skip..).and_then(|bytes| bytes.first_chunk()))
     }
 
-    fn hash(&mut self, at: u64, length: u64) -> io::Result<Option<Hashed>> {
+    /// The inner error says why there is nothing to be hashed.
+    fn hash(&mut self, at: u64, length: u64) -> io::Result<Result<Hashed, Why>> {
         let mut hasher = Hasher::new();
         let mut done = 0;
         while done < length {
-            let Some(piece) = self.piece(at + done, length - done)? else { return Ok(None) };
+            let Some(piece) = self.piece(at + done, length - done)? else { return Ok(Err(Why::Unreadable)) };
             hasher.update(piece);
             done += piece.len() as u64;
         }
-        Ok(Some(hasher.finish()))
+        Ok(Ok(hasher.finish()))
+    }
+
+    /// The same of a file that is encrypted.
+    fn hash_sealed(&mut self, at: u64, length: u64, key: &PackKey) -> io::Result<Result<Hashed, Why>> {
+        let (content, mut hasher) = (key.content(at, length), Hasher::new());
+        let (mut done, mut sealed) = (0, Vec::new());
+        while done < length {
+            let end = (done + CHUNK_BYTES).min(length);
+            let wanted = sealed_length(end - done).unwrap_or(u64::MAX);
+            let from = at + sealed_length(done).unwrap_or(u64::MAX);
+            sealed.clear();
+            while (sealed.len() as u64) < wanted {
+                let read = sealed.len() as u64;
+                let Some(piece) = self.piece(from + read, wanted - read)? else {
+                    return Ok(Err(Why::Unreadable));
+                };
+                sealed.extend_from_slice(piece);
+            }
+            // The buffer is of the length that the chunk has.
+            let opened = content.read(done..end, |buffer, _| {
+                buffer.copy_from_slice(&sealed);
+                Ok(())
+            });
+            let Ok((plain, _)) = opened else { return Ok(Err(Why::Seal)) };
+            hasher.update(&plain);
+            done = end;
+        }
+        Ok(Ok(hasher.finish()))
     }
 
     /// Moves the window to `at`; less of it where the disk refuses the whole.

@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use super::read::PackSource;
 use super::record::{RECORD_BYTES, What, encode, padding};
+use super::sealed::Claim;
 use super::{OpenPack, PackError, Packs, Shared, Standing, lock};
 use crate::dicom::source::Source;
 use crate::dicom::uid::InstancePath;
+use crate::storage::seal::Sealer;
 use crate::storage::{Digest, PackId, Place, Role, Stamp};
 
 /// So much is written at most before it is flushed: the flush that an answer
@@ -26,6 +28,10 @@ pub struct Upload {
     /// `None` only once it is finished or given up.
     open: Option<OpenPack>,
     length: u64,
+    /// Bytes of it in the pack.
+    stored: u64,
+    /// Encrypts what goes into the pack.
+    sealer: Option<Sealer>,
     unflushed: u64,
     slot: Slot,
 }
@@ -67,7 +73,9 @@ impl Packs {
             Some(open) => open,
             None => self.shared.begin_pack()?,
         };
-        Ok(Upload { pack: open.pack, open: Some(open), length: 0, unflushed: 0, slot })
+        let key = self.shared.pack_key(open.pack);
+        let sealer = key.map(|key| key.sealer(open.end + RECORD_BYTES as u64));
+        Ok(Upload { pack: open.pack, open: Some(open), length: 0, stored: 0, sealer, unflushed: 0, slot })
     }
 }
 
@@ -78,18 +86,33 @@ impl Upload {
     /// `Full`, and what the disk says. The upload is then over: later calls
     /// fail, and it can only be dropped.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), PackError> {
-        let open = self.open()?;
-        let (pack, offset) = (open.pack, open.end + RECORD_BYTES as u64 + self.length);
-        if let Err(error) = open.file.write_all_at(&mut [IoSlice::new(bytes)], offset) {
-            self.take_back();
-            return Err(PackError::io(pack, "write", error));
+        self.open()?;
+        if let Some(sealer) = &mut self.sealer {
+            let mut sealed = Vec::new();
+            let pushed = sealer.push(bytes, &mut sealed);
+            pushed.map_err(|error| PackError::io(self.pack, "encrypt for", error))?;
+            self.put(&sealed)?;
+        } else {
+            self.put(bytes)?;
         }
         self.length += bytes.len() as u64;
-        self.unflushed += bytes.len() as u64;
         if self.unflushed >= UNFLUSHED_BYTES_MAX {
             self.unflushed = 0;
             self.flush()?;
         }
+        Ok(())
+    }
+
+    /// Puts bytes into the pack behind those that are there.
+    fn put(&mut self, bytes: &[u8]) -> Result<(), PackError> {
+        let open = self.open()?;
+        let (pack, offset) = (open.pack, open.end + RECORD_BYTES as u64 + self.stored);
+        if let Err(error) = open.file.write_all_at(&mut [IoSlice::new(bytes)], offset) {
+            self.take_back();
+            return Err(PackError::io(pack, "write", error));
+        }
+        self.stored += bytes.len() as u64;
+        self.unflushed += bytes.len() as u64;
         Ok(())
     }
 
@@ -105,7 +128,12 @@ impl Upload {
     /// When an earlier call failed.
     pub fn source(&self) -> Result<impl Source + use<>, PackError> {
         let open = self.open()?;
-        Ok(PackSource::new(Arc::clone(&open.file), open.end + RECORD_BYTES as u64, self.length))
+        let offset = open.end + RECORD_BYTES as u64;
+        let file = Arc::clone(&open.file);
+        let Some(sealer) = &self.sealer else { return Ok(PackSource::new(file, offset, self.length)) };
+        let key = self.slot.0.pack_key(self.pack);
+        let pending = sealer.pending();
+        Ok(PackSource::sealed(file, offset, self.length, key, pending))
     }
 
     /// Completes the file: it is durable, and found by a replay, once this returns.
@@ -123,20 +151,28 @@ impl Upload {
         role: Role,
         digest: Digest,
     ) -> Result<Place, PackError> {
-        let length = self.length;
+        if let Some(sealer) = &mut self.sealer {
+            let mut sealed = Vec::new();
+            let finished = sealer.finish(&mut sealed);
+            finished.map_err(|error| PackError::io(self.pack, "encrypt for", error))?;
+            self.put(&sealed)?;
+        }
+        let (length, stored) = (self.length, self.stored);
         let open = self.open()?;
         let place = Place { pack: open.pack, offset: open.end + RECORD_BYTES as u64, length };
-        let record = encode(path, stamp, What::Stored { role, length, digest }, open.seat(open.end));
-        let pad = |()| match padding(length) {
+        let proof =
+            Claim { path, stamp, role, digest, place }.proof(self.slot.0.pack_key(open.pack).as_ref());
+        let record = encode(path, stamp, What::Stored { role, length, proof }, open.seat(open.end));
+        let pad = |()| match padding(stored) {
             [] => Ok(()),
-            zeros => open.file.write_all_at(&mut [IoSlice::new(zeros)], place.offset + length),
+            zeros => open.file.write_all_at(&mut [IoSlice::new(zeros)], place.offset + stored),
         };
         let head = |()| open.file.write_all_at(&mut [IoSlice::new(&record)], open.end);
         // On an error the drop takes the upload back.
         Ok(()).and_then(pad).and_then(head).map_err(|error| PackError::io(place.pack, "write", error))?;
         self.flush()?;
         if let Some(mut open) = self.open.take() {
-            open.end = place.entry_end();
+            open.end = self.slot.0.entry_end(&place);
             self.slot.0.give_back(open);
         }
         Ok(place)
@@ -208,7 +244,7 @@ mod tests {
         };
         let length = (8 << 30) + 5;
         let mut upload = packs.begin().unwrap();
-        upload.length = length;
+        (upload.length, upload.stored) = (length, length);
         let place = upload.finish(&path, Stamp(1), Role::Current, Digest([1; 32])).unwrap();
         assert_eq!(place, Place { pack: place.pack, offset: 1536, length });
         assert_eq!(packs.list()[0].length, 1536 + length.next_multiple_of(512) + 1024);

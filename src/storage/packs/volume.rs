@@ -38,6 +38,20 @@ pub trait Volume: Send + Sync {
     /// `NotFound`, what else the storage says.
     fn remove(&self, pack: PackId) -> io::Result<()>;
 
+    /// The text of the key ring that lies beside the packs; none if they are not
+    /// encrypted.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn key_ring(&self) -> io::Result<Option<Vec<u8>>>;
+
+    /// Puts a key ring in the place of the one there is, if there is one: whole
+    /// or not at all, and for good.
+    ///
+    /// # Errors
+    /// `StorageFull`, what else the storage says.
+    fn put_key_ring(&self, text: &[u8]) -> io::Result<()>;
+
     /// Keeps a copy of what is about to be cut from a pack at `offset`.
     ///
     /// # Errors

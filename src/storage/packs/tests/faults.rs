@@ -6,7 +6,7 @@ use super::*;
 /// The disk fails at each operation in turn; what was acknowledged stays, what
 /// was refused is gone, and the store goes on.
 #[test]
-fn every_operation_may_fail() {
+pub(super) fn every_operation_may_fail() {
     for fault in [Fault::NoSpace, Fault::Broken] {
         for at in 0..40 {
             let disk = Faulty::new();
@@ -43,7 +43,7 @@ fn every_operation_may_fail() {
 }
 
 #[test]
-fn a_full_disk_recovers() {
+pub(super) fn a_full_disk_recovers() {
     let disk = Faulty::new();
     let packs = on(disk.clone(), Options::default());
     append(&packs, &[item(0, 100)]).unwrap();
@@ -66,13 +66,13 @@ fn a_full_disk_recovers() {
 /// A process that died may have written what it had not flushed. Who replays it
 /// may rely on it, also if the power fails next.
 #[test]
-fn what_was_replayed_is_durable() {
+pub(super) fn what_was_replayed_is_durable() {
     let disk = Faulty::new();
     let stored = [item(1, 5_000), tombstone(2), item(3, 100)];
     let pack = append(&on(disk.clone(), Options::default()), &stored).unwrap()[0].pack;
     let bytes = disk.bytes(pack).unwrap();
     for seed in 0..20 {
-        let disk = Faulty::new();
+        let disk = disk.another();
         let file = disk.create(pack).unwrap();
         file.write_all_at(&mut [io::IoSlice::new(&bytes)], 0).unwrap();
         let disk = disk.restart();
@@ -84,7 +84,7 @@ fn what_was_replayed_is_durable() {
 /// After a failed flush Linux forgets what it could not write: a second flush
 /// of the same file would say all is well.
 #[test]
-fn a_failed_flush_is_never_repeated() {
+pub(super) fn a_failed_flush_is_never_repeated() {
     let disk = Faulty::new();
     let packs = on(disk.clone(), Options::default());
     append(&packs, &[item(0, 100)]).unwrap();

@@ -80,7 +80,8 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]
-    fn histories_against_a_model(steps in prop::collection::vec(step(), 1..60)) {
+    fn histories_against_a_model(steps in prop::collection::vec(step(), 1..60), encrypted: bool) {
+        sealed::ENCRYPTED.set(encrypted);
         let options = small(200_000);
         let mut disk = Faulty::new();
         let mut packs = on(disk.clone(), options);

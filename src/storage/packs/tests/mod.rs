@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod history;
+mod sealed;
 mod tar;
 
 use std::ops::ControlFlow;
@@ -77,8 +78,17 @@ fn upload(packs: &Packs, item: &Item) -> Result<Place, PackError> {
     upload.finish(&item.path, item.stamp, item.role, item.digest())
 }
 
+/// Also unlocks them, in a test that runs with encryption.
 fn on(volume: impl Volume + 'static, options: Options) -> Packs {
-    Packs::open_on(Arc::new(volume), options).unwrap()
+    let packs = Packs::open_on(Arc::new(volume), options).unwrap();
+    packs.unlock(sealed::master().as_ref()).unwrap();
+    packs
+}
+
+fn open(dir: &Path, options: Options) -> Packs {
+    let packs = Packs::open(dir, options).unwrap();
+    packs.unlock(sealed::master().as_ref()).unwrap();
+    packs
 }
 
 fn small(pack_bytes_max: u64) -> Options {
@@ -160,18 +170,18 @@ fn contract(open: &dyn Fn(Options) -> Packs) {
         assert_eq!(beyond.kind(), io::ErrorKind::UnexpectedEof);
     }
     for pair in places.windows(2) {
-        assert_eq!(pair[0].entry_end(), pair[1].entry_start());
+        assert_eq!(packs.entry_end(&pair[0]), pair[1].entry_start());
     }
-    assert_eq!(packs.list()[0].length, places[8].entry_end());
+    assert_eq!(packs.list()[0].length, packs.entry_end(&places[8]));
 
     // A replay from any entry gives those behind it, and may be broken off.
     for (index, place) in places.iter().enumerate() {
         let (found, end) = items(&packs, place.pack, place.entry_start());
         assert_eq!(found, stored[index..]);
-        assert_eq!(end, ReplayEnd { valid_until: places[8].entry_end(), tail: Vec::new() });
+        assert_eq!(end, ReplayEnd { valid_until: packs.entry_end(&places[8]), tail: Vec::new() });
     }
     let end = packs.replay(places[0].pack, 0, &mut |_| ControlFlow::Break(())).unwrap();
-    assert_eq!(end.valid_until, places[0].entry_end());
+    assert_eq!(end.valid_until, packs.entry_end(&places[0]));
     let beyond = packs.replay(places[0].pack, 1 << 30, &mut |_| ControlFlow::Break(()));
     assert!(matches!(beyond, Err(PackError::Damaged { .. })));
 
@@ -277,7 +287,7 @@ fn local_keeps_the_contract() {
             std::fs::remove_file(&old).unwrap();
             std::fs::write(&old, text).unwrap();
         }
-        Packs::open(dir.path(), options).unwrap()
+        super::tests::open(dir.path(), options)
     });
 }
 
@@ -290,7 +300,7 @@ fn faulty_keeps_the_contract() {
 #[test]
 fn a_batch_of_more_parts_than_one_write_takes() {
     let dir = tempfile::tempdir().unwrap();
-    let packs = Packs::open(dir.path(), Options::default()).unwrap();
+    let packs = open(dir.path(), Options::default());
     let batch: Vec<Item> = (0..1_500).map(|number| item(number, number as usize % 700)).collect();
     let pack = append(&packs, &batch).unwrap()[0].pack;
     assert_eq!(items(&packs, pack, 0).0, batch);
@@ -299,7 +309,7 @@ fn a_batch_of_more_parts_than_one_write_takes() {
 #[test]
 fn many_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let packs = Packs::open(dir.path(), small(500_000)).unwrap();
+    let packs = open(dir.path(), small(500_000));
     let stored = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for thread in 0..4_u64 {
@@ -321,6 +331,6 @@ fn many_at_once() {
     drop(packs);
     let mut stored = stored.into_inner().unwrap();
     stored.sort_by_key(|item| item.stamp);
-    let packs = Packs::open(dir.path(), small(500_000)).unwrap();
+    let packs = open(dir.path(), small(500_000));
     assert_eq!(recover(&packs), stored);
 }
