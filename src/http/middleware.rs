@@ -117,6 +117,12 @@ fn add_security_headers(response: &mut ServiceResponse<BoxBody>) {
         HeaderName::from_static("cross-origin-resource-policy"),
         HeaderValue::from_static("cross-origin"),
     );
+    // Within such a viewer a browser shows a document, a PDF say, only if the
+    // document asks for the same isolation.
+    headers.insert(
+        HeaderName::from_static("cross-origin-embedder-policy"),
+        HeaderValue::from_static("require-corp"),
+    );
 }
 
 /// Cross-origin use for the configured origins (IOP-20); none: no header.

@@ -11,19 +11,17 @@
 
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { serve } from './page.mjs';
+import { correlation, dismiss, json, launch, painted, store, until } from './reader.mjs';
 
 const [folder, dist, dicomweb, port, pictures] = process.argv.slice(2);
 if (!pictures) {
   console.error('node session.mjs FOLDER DIST DICOMWEB-URL VIEWER-PORT PICTURES');
   process.exit(2);
 }
-const modules = path.join(path.resolve(folder), 'node_modules');
-const { chromium } = createRequire(path.join(modules, 'anchor.js'))('playwright-core');
 const fixtures = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../../fixtures');
 mkdirSync(pictures, { recursive: true });
 
@@ -55,35 +53,11 @@ const LIKE = 0.94;
 /** Study Instance UIDs by their files. */
 const studies = {};
 
-const value = (row, tag) => row[tag]?.Value?.[0];
-const json = async url => (await fetch(url, { headers: { Accept: 'application/dicom+json' } })).json();
-
-async function store() {
+async function storeAll() {
   assert.deepEqual(await json(`${dicomweb}/studies`), [], 'the archive is not empty');
   for (const file of [...Object.values(IMAGES).map(image => image.file), ...OTHERS]) {
-    const body = readFileSync(path.join(fixtures, file));
-    const answer = await fetch(`${dicomweb}/studies`, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/dicom' },
-      body,
-    });
-    assert.ok(answer.ok, `${file}: ${answer.status}`);
-    const stored = (await answer.json())['00081199'].Value[0];
-    const [, study] = /studies\/([\d.]+)\/series/.exec(value(stored, '00081190'));
-    studies[file] = study;
+    studies[file] = (await store(dicomweb, path.join(fixtures, file))).study;
   }
-}
-
-/** Waits until `look` returns something true. */
-async function until(what, look, seconds = 60) {
-  const end = Date.now() + seconds * 1000;
-  let seen;
-  while (Date.now() < end) {
-    seen = await look();
-    if (seen) return seen;
-    await new Promise(resolve => setTimeout(resolve, 250));
-  }
-  throw new Error(`${what} did not come within ${seconds} s`);
 }
 
 /** The rows of the study list as they are seen. */
@@ -145,53 +119,6 @@ async function filters(page, all) {
     await page.screenshot({ path: path.join(pictures, `filter-${name.replaceAll(' ', '-')}.png`) });
     console.log(`filter by ${name}: ${expected} of ${all}`);
   }
-}
-
-/** Away with what lies over the images. */
-async function dismiss(page) {
-  for (const text of ['Skip all', 'Confirm and hide']) {
-    const button = page.getByText(text, { exact: true });
-    if (await button.isVisible().catch(() => false)) await button.click().catch(() => {});
-  }
-}
-
-/**
- * The grey values of the image as it is painted, at the centre of each pixel:
- * once for each of some guesses how far it was enlarged to fit.
- */
-const painted = (page, rows, columns) =>
-  page.evaluate(
-    ([rows, columns]) => {
-      const canvas = document.querySelector('.cornerstone-canvas');
-      if (!canvas) return [];
-      const { width, height } = canvas;
-      const data = canvas.getContext('2d').getImageData(0, 0, width, height).data;
-      return [0.97, 0.98, 0.99, 1, 1.01, 1.02, 1.03].map(factor => {
-        const scale = Math.min(width / columns, height / rows) * factor;
-        const found = [];
-        for (let row = 0; row < rows; row++) {
-          for (let column = 0; column < columns; column++) {
-            const x = Math.floor(width / 2 + (column + 0.5 - columns / 2) * scale);
-            const y = Math.floor(height / 2 + (row + 0.5 - rows / 2) * scale);
-            found.push(data[4 * (y * width + x)] ?? 0);
-          }
-        }
-        return found;
-      });
-    },
-    [rows, columns]
-  );
-
-function correlation(a, b) {
-  const mean = list => list.reduce((sum, item) => sum + item, 0) / list.length;
-  const [ma, mb] = [mean(a), mean(b)];
-  let [ab, aa, bb] = [0, 0, 0];
-  for (let index = 0; index < a.length; index++) {
-    ab += (a[index] - ma) * (b[index] - mb);
-    aa += (a[index] - ma) ** 2;
-    bb += (b[index] - mb) ** 2;
-  }
-  return aa && bb ? ab / Math.sqrt(aa * bb) : 0;
 }
 
 /** The native frame of the file, clipped to where a window leaves greys. */
@@ -282,12 +209,9 @@ async function upload(page, all) {
   console.log(`upload: ${UPLOADED} is stored and listed`);
 }
 
-await store();
+await storeAll();
 const viewer = await serve(path.resolve(dist), dicomweb, Number(port));
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--ignore-gpu-blocklist'],
-});
+const browser = await launch(folder);
 try {
   const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
   await page.goto(viewer.url, { waitUntil: 'domcontentloaded' });

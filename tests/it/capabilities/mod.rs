@@ -171,6 +171,8 @@ fn cap_3_iop_20_pages_of_allowed_origins_may_use_the_server() {
             assert!(exposed.contains(name), "{exposed}");
         }
         assert_eq!(header(&response, "cross-origin-resource-policy"), "cross-origin");
+        // Without it an isolated page cannot show a PDF of ours (tests/clients/ohif/kinds.mjs).
+        assert_eq!(header(&response, "cross-origin-embedder-policy"), "require-corp");
     }
     for path in ["/studies", &stored.path] {
         let response = hilum.get(path).header("Origin", ORIGIN).send().unwrap();
