@@ -17,8 +17,6 @@ pub struct Encryption {
     pub key_file: PathBuf,
     /// A program and its arguments. Empty: there is none.
     pub key_command: Vec<String>,
-    #[serde(with = "super::bytes")]
-    pub index_cache_bytes: u64,
 }
 
 /// The variable that holds the key itself.
@@ -112,7 +110,7 @@ mod tests {
 
     fn of(file: &str, command: &[&str]) -> Encryption {
         let key_command = command.iter().map(|word| (*word).to_owned()).collect();
-        Encryption { key_file: file.into(), key_command, index_cache_bytes: 0 }
+        Encryption { key_file: file.into(), key_command }
     }
 
     #[test]

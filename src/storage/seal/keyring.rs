@@ -132,7 +132,7 @@ impl fmt::Debug for MasterSource {
     }
 }
 
-/// A data key: from it come the keys of packs, catalog and index.
+/// A data key: from it come the keys of packs.
 #[derive(Debug, Clone)]
 pub struct DataKey {
     /// 1 for the first.

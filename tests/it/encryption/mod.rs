@@ -1,5 +1,5 @@
-//! Encryption at rest, with the real binary: nothing of a patient stands in the
-//! data folder, and without the key nothing is given, cut or called damaged.
+//! Encryption of the packs, with the real binary: nothing of a patient stands in
+//! them, and without the key nothing is given, cut or called damaged.
 
 use std::{
     fs,
@@ -100,7 +100,7 @@ fn markers(there: &[Made]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn nothing_of_a_patient_stands_on_the_disk() {
+fn nothing_of_a_patient_stands_in_the_packs() {
     let site = Site::new();
     let server = site.start('1');
     site.store(&server);
