@@ -52,6 +52,11 @@ pub fn ct(study: usize, slice: usize) -> Made {
     image(study, slice, 512, "CT", &format!("CT{study:06}"))
 }
 
+/// A study of one instance of so many rows and columns.
+pub fn large(study: usize, side: u16) -> Made {
+    image(study, 0, side, "MG", &patient(study))
+}
+
 /// A study of one instance with 4 KiB of pixels.
 pub fn small(study: usize) -> Made {
     image(study, 0, 45, modality(study), &patient(study))

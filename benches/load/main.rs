@@ -6,6 +6,7 @@
 
 mod data;
 mod http;
+mod pixels;
 mod servers;
 
 use std::path::PathBuf;
@@ -57,6 +58,9 @@ struct Options {
     /// Where the servers keep their data: on the disk that is to be measured.
     #[arg(long, default_value = concat!(env!("CARGO_TARGET_TMPDIR"), "/load"))]
     folder: PathBuf,
+    /// Decoding and rendering, with caches switched off, in place of the rest.
+    #[arg(long)]
+    pixels: bool,
     /// Without Orthanc even where it is installed.
     #[arg(long)]
     alone: bool,
@@ -67,20 +71,19 @@ struct Options {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let mut servers = vec![Server::hilum(&options.hilum, &options.folder)?];
+    let environment: &[(&str, &str)] = if options.pixels { &pixels::NO_CACHES } else { &[] };
+    let mut servers = vec![Server::hilum(&options.hilum, &options.folder, environment)?];
     if !options.alone {
         servers.extend(Server::orthanc(&options.folder)?);
     }
     let bench = Bench { options, servers, stored: AtomicUsize::new(STORED_FROM) };
-    let known = bench.fill()?;
-    let mut rows = Vec::new();
-    for work in bench.works(&known) {
-        if work.name.contains(&bench.options.only) {
-            rows.push(bench.measure(&work)?);
-        }
+    if bench.options.pixels {
+        let filled = pixels::fill(&bench.servers)?;
+        bench.measure_all(&pixels::works(&filled))
+    } else {
+        let filled = bench.fill()?;
+        bench.measure_all(&bench.works(&filled))
     }
-    bench.report(&rows);
-    Ok(())
 }
 
 struct Bench {
@@ -272,6 +275,13 @@ impl Bench {
         works
     }
 
+    fn measure_all(&self, works: &[Work<'_>]) -> anyhow::Result<()> {
+        let wanted = works.iter().filter(|work| work.name.contains(&self.options.only));
+        let rows: anyhow::Result<Vec<Row>> = wanted.map(|work| self.measure(work)).collect();
+        self.report(&rows?);
+        Ok(())
+    }
+
     /// All rounds of a measurement, the servers in turns.
     fn measure(&self, work: &Work<'_>) -> anyhow::Result<Row> {
         let mut rounds: Vec<Vec<Measured>> = self.servers.iter().map(|_| Vec::new()).collect();
@@ -282,9 +292,13 @@ impl Bench {
             }
             for index in order {
                 let server = &self.servers[index];
-                let measured =
-                    self.run(server, work).with_context(|| format!("{}: {}", server.name, work.name))?;
-                rounds[index].push(measured);
+                let measured = self.run(server, work);
+                match measured.with_context(|| format!("{}: {}", server.name, work.name)) {
+                    Ok(measured) => rounds[index].push(measured),
+                    // There is work that only we can do.
+                    Err(error) if index > 0 && self.options.pixels => eprintln!("{error:#}"),
+                    Err(error) => return Err(error),
+                }
             }
         }
         let row = Row {
@@ -386,7 +400,7 @@ impl Bench {
                 row.medians.iter().map(|one| format!(" {} |", short(value(one)))).collect::<Vec<_>>().concat()
             };
             let ratio = match row.medians.as_slice() {
-                [ours, theirs] => short(ours.per_second / theirs.per_second),
+                [ours, theirs] if theirs.per_second > 0.0 => short(ours.per_second / theirs.per_second),
                 _ => String::new(),
             };
             let (rates, latencies) = (cells(|one| one.per_second), cells(|one| one.latency_ms));
@@ -427,6 +441,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 /// Three digits that count.
 fn short(value: f64) -> String {
     match value {
+        0.0 => "–".to_owned(),
         value if value >= 100.0 => format!("{value:.0}"),
         value if value >= 10.0 => format!("{value:.1}"),
         value => format!("{value:.2}"),

@@ -31,11 +31,12 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub fn hilum(binary: &Path, folder: &Path) -> anyhow::Result<Self> {
+    pub fn hilum(binary: &Path, folder: &Path, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let folder = fresh(folder, "hilum")?;
         let address = free_address()?;
         let mut command = Command::new(binary);
         command.args(["serve", "--listen", &address, "--data"]).arg(folder.join("data"));
+        command.envs(environment.iter().copied());
         Self::start("Hilum", command, folder, address, "/dicomweb")
     }
 
