@@ -87,6 +87,17 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn fill(&mut self) {
+        // Four bytes at once, where none of them is special.
+        if self.filled <= 32
+            && let Some(bytes) = self.code.get(self.at..self.at + 4)
+            && !bytes.contains(&0xFF)
+            && let Some(word) = bytes.first_chunk()
+        {
+            self.cache |= u64::from(u32::from_be_bytes(*word)) << (32 - self.filled);
+            self.filled += 32;
+            self.at += 4;
+            return;
+        }
         while self.filled <= 56 {
             let byte = match (self.code.get(self.at), self.code.get(self.at + 1)) {
                 (Some(0xFF), Some(0)) => {

@@ -72,25 +72,26 @@ fn decode_scan(
         let (before, current) = values.split_at_mut(row * row_length);
         let above = before.get(before.len().saturating_sub(row_length)..).unwrap_or_default();
         let current = &mut current[..row_length];
-        for column in 0..columns {
-            for (place, table) in &components {
-                let at = column * per_pixel + place;
-                let bits = u32::from(table.read(&mut reader)?);
-                let difference = match bits {
-                    16 => 32768,
-                    0..=15 => reader.difference(bits),
-                    _ => return Err(reader.damaged("a difference of more than 16 bits")),
-                };
-                let predicted = match (is_first, column) {
-                    (true, 0) => start,
-                    (true, _) => i32::from(current[at - per_pixel]),
-                    (false, 0) => i32::from(above[at]),
-                    (false, _) => {
-                        let left = i32::from(current[at - per_pixel]);
-                        predict(scan.selection, left, i32::from(above[at]), i32::from(above[at - per_pixel]))
-                    }
-                };
-                current[at] = (predicted + difference) as u16;
+        if let ([(_, table)], 1) = (&components[..], per_pixel) {
+            let above = (!is_first).then_some(above);
+            line_of_one(&mut reader, table, current, above, scan.selection, start)?;
+        } else {
+            for column in 0..columns {
+                for (place, table) in &components {
+                    let at = column * per_pixel + place;
+                    let difference = difference(&mut reader, table)?;
+                    let predicted = match (is_first, column) {
+                        (true, 0) => start,
+                        (true, _) => i32::from(current[at - per_pixel]),
+                        (false, 0) => i32::from(above[at]),
+                        (false, _) => {
+                            let left = i32::from(current[at - per_pixel]);
+                            let corner = i32::from(above[at - per_pixel]);
+                            predict(scan.selection, left, i32::from(above[at]), corner)
+                        }
+                    };
+                    current[at] = (predicted + difference) as u16;
+                }
             }
         }
         if reader.is_beyond() {
@@ -104,6 +105,45 @@ fn decode_scan(
         }
     }
     Ok(reader.position())
+}
+
+/// A line of a grey image, the usual case: what is left and what is above the
+/// next sample stay at hand.
+fn line_of_one(
+    reader: &mut Reader<'_>,
+    table: &Table,
+    current: &mut [u16],
+    above: Option<&[u16]>,
+    selection: u8,
+    start: i32,
+) -> Result<(), PixelError> {
+    let Some(above) = above else {
+        let mut left = start;
+        for sample in current {
+            *sample = (left + difference(reader, table)?) as u16;
+            left = i32::from(*sample);
+        }
+        return Ok(());
+    };
+    // Before the first sample of a line stands the one above it.
+    let first = above.first().map_or(start, |sample| i32::from(*sample));
+    let (mut left, mut corner) = (first, first);
+    for (index, (sample, over)) in current.iter_mut().zip(above).enumerate() {
+        let over = i32::from(*over);
+        let predicted = if index == 0 { first } else { predict(selection, left, over, corner) };
+        *sample = (predicted + difference(reader, table)?) as u16;
+        (left, corner) = (i32::from(*sample), over);
+    }
+    Ok(())
+}
+
+#[inline]
+fn difference(reader: &mut Reader<'_>, table: &Table) -> Result<i32, PixelError> {
+    match u32::from(table.read(reader)?) {
+        16 => Ok(32768),
+        bits @ 0..=15 => Ok(reader.difference(bits)),
+        _ => Err(reader.damaged("a difference of more than 16 bits")),
+    }
 }
 
 #[inline]
