@@ -14,7 +14,8 @@
 //! | 2 | [`storage`] | packs (tar), catalog (redb), index (tantivy), strangers to each other |
 //! | 1 | [`dicom`], [`pixels`], [`render`] | bytes in, values and pictures out; nothing else |
 //!
-//! Side rooms: [`auth`] (who may do what), [`audit`] (who did what).
+//! Side rooms: [`auth`] (who may do what), [`audit`] (who did what), [`control`] (the operator's line to a
+//! running server).
 //!
 //! Invariants:
 //! 1. Truth flows pack → catalog → index: no row without its bytes, and each
@@ -33,6 +34,7 @@ pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod dicom;
 pub mod http;
 pub mod pixels;

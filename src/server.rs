@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use crate::{
     archive::{self, Archive},
     config::{self, Config, Duplicates},
+    control::Control,
     dicom::{coerce, part10},
     http::{self, State},
     pixels,
@@ -32,6 +33,8 @@ pub struct Server {
     /// Where it listens; the port is a real one even if 0 was asked for.
     pub address: SocketAddr,
     archive: Arc<Archive>,
+    /// Answers commands on this machine; dropped before the archive.
+    control: Option<Control>,
     /// Stores and forgets uploads for as long as it runs.
     tending: actix_web::rt::task::JoinHandle<()>,
 }
@@ -49,6 +52,12 @@ impl Server {
         let archive = Archive::open(&config.data, &archive_options(config))?;
         archive.work_in_background()?;
         let listener = std::net::TcpListener::bind(config.listen)?;
+        // Nothing that is served needs it.
+        let control = Control::start(&config.data, &archive)
+            .inspect_err(
+                |error| tracing::warn!(%error, "commands cannot reach this server: no backup while it runs"),
+            )
+            .ok();
         let address = listener.local_addr()?;
         let state = web::Data::new(State::new(Arc::clone(&archive), config.clone(), metrics)?);
         let workers = if config.workers == 0 { cores() } else { config.workers };
@@ -76,7 +85,7 @@ impl Server {
         .shutdown_timeout(config.stop_seconds_max)
         .listen(listener)?
         .run();
-        Ok(Self { running, address, archive, tending })
+        Ok(Self { running, address, archive, control, tending })
     }
 
     /// A handle that can stop it.
@@ -93,6 +102,7 @@ impl Server {
     pub async fn run(self) -> anyhow::Result<()> {
         let ended = self.running.await;
         self.tending.abort();
+        drop(self.control);
         ended?;
         tracing::info!("no request is in flight any more; closing the archive");
         // Workers let go of the archive a little after they report their end.

@@ -6,8 +6,8 @@ use crate::{
     pixels::PixelError,
     render::RenderError,
     storage::{
-        catalog::CatalogError, commitments::CommitmentError, index::IndexError, packs::PackError,
-        uploads::UploadError,
+        backups::BackupError, catalog::CatalogError, commitments::CommitmentError, index::IndexError,
+        packs::PackError, uploads::UploadError,
     },
 };
 
@@ -55,6 +55,9 @@ pub enum ArchiveError {
     /// It is no picture of the kind that was asked for.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// A restore into the folder was cut off.
+    #[error("a restore into this folder was cut off; run it again, or use another folder")]
+    Unfinished,
     #[error("packs: {0}")]
     Packs(PackError),
     #[error("catalog: {0}")]
@@ -65,6 +68,8 @@ pub enum ArchiveError {
     Commitments(CommitmentError),
     #[error("uploads: {0}")]
     Uploads(UploadError),
+    #[error("{0}")]
+    Backups(std::sync::Arc<BackupError>),
     #[error("{0}")]
     Io(std::io::Error),
     /// The same error told to another of those who waited for it.
@@ -155,6 +160,8 @@ impl ArchiveError {
             | Self::Catalog(_)
             | Self::Index(_)
             | Self::Io(_)
+            | Self::Backups(_)
+            | Self::Unfinished
             | Self::Uploads(_)
             | Self::Commitments(_)
             | Self::Again(_) => false,
@@ -176,6 +183,7 @@ impl ArchiveError {
             Self::Locked(what) => Self::Locked(what),
             Self::TooBroad(why) => Self::TooBroad(why.clone()),
             Self::Render(error) => Self::Render(error.clone()),
+            Self::Backups(error) => Self::Backups(error.clone()),
             Self::Pixels { instance, frame, why } => {
                 Self::Pixels { instance: instance.clone(), frame: *frame, why: why.clone() }
             }
@@ -187,6 +195,7 @@ impl ArchiveError {
             | Self::Uploads(_)
             | Self::Commitments(_)
             | Self::Io(_)
+            | Self::Unfinished
             | Self::Again(_) => Self::Again(self.to_string()),
         }
     }

@@ -7,6 +7,7 @@
 //! 3. Whatever blocks runs in the pool or in the two threads, committer and
 //!    indexer; the callers are async and never block.
 
+mod backup;
 mod candidates;
 mod clock;
 mod coerce;
@@ -54,6 +55,7 @@ use crate::{
     auth::Permit,
     dicom::{DataSet, StudyUid, attributes, json, part10},
     storage::{
+        backups::folder,
         catalog::{self, Catalog, CatalogError, Change, Durability, Outcome, Target},
         commitments::{self, Commitments},
         index::{self, Index, Opened},
@@ -74,6 +76,7 @@ use pictures::Studio;
 use pool::Pool;
 use reserve::Reservations;
 
+pub use backup::{BackupReport, Moment, PackEnd, Restored, Until, backup};
 pub use coerce::CoercionRule;
 pub use commitment::Commitment;
 pub use documents::Limits as DocumentLimits;
@@ -230,6 +233,9 @@ impl Archive {
     }
 
     fn open_and_recover(data: &Path, options: &Options) -> Result<(Arc<Self>, Recovered), ArchiveError> {
+        if folder::is_restoring(data) {
+            return Err(ArchiveError::Unfinished);
+        }
         let packs = open_packs(data, options)?;
         unlock(&packs, options)?;
         match Self::open_on(packs.clone(), data, options) {

@@ -66,7 +66,7 @@ impl Archive {
     }
 }
 
-fn stats(core: &Core) -> Result<Stats, ArchiveError> {
+pub(super) fn stats(core: &Core) -> Result<Stats, ArchiveError> {
     let snapshot = core.catalog.read()?;
     let totals = snapshot.totals()?;
     let packs = core.packs.list();

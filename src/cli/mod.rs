@@ -2,11 +2,13 @@
 //! reads its arguments, calls the floors below and prints; it holds no rule of
 //! the archive itself.
 
+mod backup;
 mod encryption;
 pub mod import;
 mod import_command;
 mod logging;
 mod rebuild;
+mod restore;
 mod serve;
 mod stats;
 mod verify;
@@ -50,6 +52,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Copy what is new of the archive, which may be running, to a folder or a bucket.
+    Backup(backup::Arguments),
+    /// Make an archive from a backup, in an empty folder.
+    Restore(restore::Arguments),
     /// Print how much the archive holds.
     Stats {
         #[command(flatten)]
@@ -104,6 +110,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(arguments) => import_command::run(&arguments),
         Command::Rebuild { common } => rebuild::run(&common.load(None)?),
         Command::Verify { common, json } => verify::run(&common.load(None)?, json),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::Stats { common, json } => stats::run(&common.load(None)?, json),
         Command::Encryption(command) => encryption::run(&command),
         Command::Config { common } => {

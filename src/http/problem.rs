@@ -256,6 +256,8 @@ impl From<ArchiveError> for Problem {
             | ArchiveError::Uploads(_)
             | ArchiveError::Commitments(_)
             | ArchiveError::Io(_)
+            | ArchiveError::Backups(_)
+            | ArchiveError::Unfinished
             | ArchiveError::Again(_)) => Self::internal(
                 "internal",
                 "Internal error",

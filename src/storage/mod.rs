@@ -1,9 +1,11 @@
 //! Floor 2: the storages, that do not know each other. [`crate::archive`]
 //! is the only place that combines them.
 
+pub mod backups;
 pub mod catalog;
 pub mod commitments;
 pub mod index;
+pub mod objects;
 pub mod packs;
 pub mod place;
 pub mod seal;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(clippy::cast_possible_truncation, reason = "tests build small values by hand")]
 
+mod backup;
 mod capabilities;
 mod commitment;
 mod crash;
@@ -19,6 +20,7 @@ mod recovery;
 mod rendered;
 mod retrieve;
 mod rows;
+mod s3;
 mod sample;
 mod search;
 mod store;

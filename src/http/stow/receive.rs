@@ -338,6 +338,8 @@ impl Receiver<'_> {
             | ArchiveError::Uploads(_)
             | ArchiveError::Commitments(_)
             | ArchiveError::Io(_)
+            | ArchiveError::Backups(_)
+            | ArchiveError::Unfinished
             | ArchiveError::Again(_) => reasons::PROCESSING_FAILURE,
         };
         let why = match reason {

@@ -36,8 +36,8 @@ pub struct Local {
     packs: PathBuf,
     torn: PathBuf,
     key: [u8; 32],
-    /// Keeps the lock.
-    _format: File,
+    /// Keeps the lock; none beside another process.
+    _format: Option<File>,
 }
 
 impl Local {
@@ -92,7 +92,22 @@ impl Local {
             }
             key
         };
-        Ok(Self { packs, torn, key, _format: file })
+        Ok(Self { packs, torn, key, _format: Some(file) })
+    }
+
+    /// Opens the packs in `dir` for reading, beside a process that may hold them.
+    ///
+    /// # Errors
+    /// `Newer`, `Format`, and what the disk says.
+    pub(super) fn beside(dir: &Path) -> Result<Self, PackError> {
+        let path = dir.join("FORMAT");
+        let text = fs::read_to_string(&path).map_err(|source| PackError::Folder {
+            path: path.clone(),
+            action: "read",
+            source,
+        })?;
+        let (_, key) = parse_format(&text, &path)?;
+        Ok(Self { packs: dir.to_path_buf(), torn: dir.join("torn"), key, _format: None })
     }
 
     fn path(&self, pack: PackId) -> PathBuf {

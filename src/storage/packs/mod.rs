@@ -19,6 +19,7 @@
 
 mod append;
 mod cache;
+mod copy;
 mod error;
 pub mod faulty;
 mod hasher;
@@ -40,6 +41,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use append::{Entry, NewFile};
+pub use copy::{Checked, Cut, PackWriter, Reader, Writer};
 pub use error::{PackError, Standing, Why};
 pub use hasher::{Hashed, Hasher};
 pub use local::Local;

@@ -6,7 +6,7 @@
 //! record is valid only where it was written ([`super::record`]).
 
 use std::io;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use super::record::{BLOCK_BYTES, Proof, RECORD_BYTES, Record, What, decode, may_begin, padded};
 use super::sealed::{Claim, PackKey};
@@ -101,6 +101,23 @@ impl Packs {
             let _ = end.tail.drain(..).map(Replayed::Damaged).try_for_each(each);
         }
         Ok(end)
+    }
+
+    /// The same for a range of a pack, whatever the pack is at present: for one
+    /// that another process writes, up to where that said it is durable.
+    ///
+    /// # Errors
+    /// `Missing`, and what the disk says. Damage within is not an error.
+    pub(super) fn replay_within(
+        &self,
+        pack: PackId,
+        range: Range<u64>,
+        each: &mut dyn FnMut(Replayed) -> ControlFlow<()>,
+    ) -> Result<ReplayEnd, PackError> {
+        let file = self.shared.file(pack)?;
+        let mark = self.shared.mark(pack, &*file);
+        let key = self.shared.pack_key(pack);
+        Walk { pack, mark, key, window: Window::new(&*file, range.end) }.run(range.start, each)
     }
 }
 

@@ -1,0 +1,127 @@
+//! `hilum backup`: a copy of the archive, running or not, in a folder or in a
+//! bucket. Only what is new is copied.
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use anyhow::Context;
+use clap::Args;
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+
+use super::{Common, logging};
+use crate::{
+    archive::{self, Archive, ArchiveError, BackupReport},
+    auth::Permit,
+    config::Config,
+    control::Line,
+    server::archive_options,
+    storage::{
+        backups::Backups,
+        objects::{Bucket, Objects},
+        packs::PackError,
+    },
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Where backups are kept: a folder, or s3://BUCKET/PREFIX. Credentials for
+    /// a bucket come from the environment (AWS_ACCESS_KEY_ID and
+    /// AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, or the role of the machine).
+    #[arg(value_name = "PLACE")]
+    pub place: String,
+    #[command(flatten)]
+    pub common: Common,
+    #[command(flatten)]
+    pub bucket: BucketArguments,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BucketArguments {
+    /// The URL of an S3-compatible server; else that of the region.
+    #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL")]
+    pub endpoint: Option<String>,
+    /// The region of the bucket.
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let config = arguments.common.load(None)?;
+    logging::start_quiet(&config)?;
+    let backups = open(&arguments.place, &arguments.bucket, true)?;
+    let bar = bar()?;
+    let report = copy(&config, &backups, &mut |bytes| bar.set_position(bytes))?;
+    bar.finish_and_clear();
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        println!("{:>12}  name of this backup", report.name);
+        println!("{:>12}  last sequence number", report.seq);
+        println!("{:>12}  packs, {}", report.packs, HumanBytes(report.pack_bytes));
+        println!("{:>12}  files and deletions in them", report.entries);
+        println!("{:>12}  other files", report.files);
+        println!("{:>12}  objects copied, {}", report.written.objects, HumanBytes(report.written.bytes));
+        println!("{:>12}  damaged places", report.damaged);
+    }
+    Ok(if report.damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn copy(config: &Config, backups: &Backups, progress: &mut dyn FnMut(u64)) -> anyhow::Result<BackupReport> {
+    let permit = Permit::operator();
+    let options = archive_options(config);
+    if let Some(mut line) = Line::open(&config.data) {
+        let moment = line.moment()?;
+        let mut stamps = |after, limit| line.stamps(after, limit);
+        return Ok(archive::backup(
+            &permit,
+            (&config.data, &options),
+            &moment,
+            &mut stamps,
+            backups,
+            progress,
+        )?);
+    }
+    let archive = match Archive::open_existing(&config.data, &options) {
+        Err(ArchiveError::Packs(error @ PackError::Locked { .. })) => {
+            return Err(error).context(
+                "a process holds the archive and does not answer at control.sock in its folder; if it is a \
+                 server, its log says why",
+            );
+        }
+        archive => archive?,
+    };
+    let moment = archive.moment(&permit)?;
+    let mut stamps = |after, limit| archive.stamps(&permit, after, limit);
+    Ok(archive::backup(&permit, (&config.data, &options), &moment, &mut stamps, backups, progress)?)
+}
+
+/// The place of the backups. Only to write one, a folder may be begun.
+pub(super) fn open(place: &str, bucket: &BucketArguments, to_write: bool) -> anyhow::Result<Backups> {
+    let Some(rest) = place.strip_prefix("s3://") else {
+        if !to_write && !Path::new(place).is_dir() {
+            anyhow::bail!("{place} is no folder");
+        }
+        return Ok(Backups::new(Objects::in_folder(Path::new(place)).context(place.to_owned())?));
+    };
+    let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if name.is_empty() {
+        anyhow::bail!("{place} names no bucket: s3://BUCKET/PREFIX");
+    }
+    let objects = Objects::in_bucket(&Bucket {
+        name: name.to_owned(),
+        prefix: prefix.to_owned(),
+        endpoint: bucket.endpoint.clone(),
+        region: bucket.region.clone(),
+        retry_time_max: None,
+    });
+    Ok(Backups::new(objects.context(place.to_owned())?))
+}
+
+pub(super) fn bar() -> anyhow::Result<ProgressBar> {
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(ProgressStyle::with_template("{bytes}, {bytes_per_sec}")?);
+    bar.enable_steady_tick(Duration::from_millis(500));
+    Ok(bar)
+}

@@ -1,0 +1,114 @@
+//! `hilum restore`: an archive from a backup, in an empty folder; also up to a
+//! point in time, or only a look whether the backup is whole.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use indicatif::HumanBytes;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{
+    Common,
+    backup::{BucketArguments, bar, open},
+    logging,
+};
+use crate::{
+    archive::{Archive, Until},
+    auth::Permit,
+    server::archive_options,
+    storage::Stamp,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Where backups are kept: a folder, or s3://BUCKET/PREFIX.
+    #[arg(value_name = "PLACE")]
+    place: String,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    bucket: BucketArguments,
+    /// Which backup; else the newest. --list shows them.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Only what was stored and deleted up to the change with this sequence number.
+    #[arg(long, value_name = "N", conflicts_with = "until")]
+    to_seq: Option<u64>,
+    /// Only what was stored and deleted up to this time, such as 2026-12-31T23:59:59Z.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Restore nothing; print the complete backups.
+    #[arg(long)]
+    list: bool,
+    /// Restore nothing; read the whole backup and hold it against its digests.
+    #[arg(long, conflicts_with = "list")]
+    check: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let config = arguments.common.load(None)?;
+    logging::start_quiet(&config)?;
+    let backups = open(&arguments.place, &arguments.bucket, false)?;
+    let names = backups.manifests()?;
+    if arguments.list {
+        for name in &names {
+            let manifest = backups.manifest(name)?;
+            let bytes: u64 = manifest.packs.iter().map(|copy| copy.length).sum();
+            let instances = manifest.totals.instances;
+            println!("{name}  seq {:>9}  {instances:>9} instances  {}", manifest.seq, HumanBytes(bytes));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let newest =
+        names.last().with_context(|| format!("there is no complete backup in {}", backups.place()))?;
+    let name = arguments.name.as_ref().unwrap_or(newest);
+    let manifest = backups.manifest(name)?;
+    let permit = Permit::operator();
+    let bar = bar()?;
+    let mut progress = |bytes| bar.set_position(bytes);
+    if arguments.check {
+        Archive::check_backup(&permit, &backups, &manifest, &mut progress)?;
+        bar.finish_and_clear();
+        println!("{name} is whole");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let until = match (arguments.to_seq, &arguments.until) {
+        (Some(seq), _) => Until::Seq(seq),
+        (None, Some(text)) => Until::Time(time(text)?),
+        (None, None) => Until::End,
+    };
+    let options = archive_options(&config);
+    let which = (&manifest, name == newest);
+    let restored = Archive::restore(&permit, &config.data, &options, &backups, which, until, &mut progress)?;
+    bar.finish_and_clear();
+    let (recovered, stats) = (&restored.recovered, &restored.stats);
+    println!("{:>12}  files and deletions replayed, each by its digest", recovered.entries);
+    println!("{:>12}  left out, as they came later", restored.left_out);
+    if restored.in_between > 0 {
+        println!("{:>12}  came later and could not be left out", restored.in_between);
+    }
+    println!("{:>12}  damaged places", recovered.damaged);
+    println!("{:>12}  files not understood", recovered.not_understood);
+    println!("{:>12}  studies", stats.studies);
+    println!("{:>12}  series", stats.series);
+    println!("{:>12}  instances, {}", stats.instances, HumanBytes(stats.file_bytes));
+    println!("{:>12}  versions beside them", stats.versions);
+    println!("{:>12}  other files", restored.files);
+    let mut whole = recovered.damaged == 0 && recovered.not_understood == 0;
+    match restored.as_it_was {
+        Some(true) => println!("as it was when the backup was taken"),
+        Some(false) => {
+            whole = false;
+            println!("NOT as it was when the backup was taken: run `hilum verify`");
+        }
+        None => {}
+    }
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn time(text: &str) -> anyhow::Result<Stamp> {
+    let time = OffsetDateTime::parse(text, &Rfc3339)
+        .with_context(|| format!("{text} is no time: write it like 2026-12-31T23:59:59Z"))?;
+    Ok(Stamp(u64::try_from(time.unix_timestamp_nanos() / 1000).context("a time before 1970")?))
+}

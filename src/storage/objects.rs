@@ -1,0 +1,307 @@
+//! Objects: whole, named, never changed once they are there. In a bucket that
+//! speaks S3, or in a folder of files, which is the same thing with other costs.
+//! Backups are made of them, and packs that lie in a bucket.
+//!
+//! Invariants: an object is durable when `put` returned, and checked on its way
+//! (an S3 request carries the SHA-256 of its body, and the server refuses
+//! another); nothing is ever written over another object. Credentials come from
+//! the environment and appear in no error. The calls block: not for actix workers.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::ops::Range;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
+use tokio::runtime::Runtime;
+
+/// Threads that wait for the network.
+const THREADS: usize = 2;
+
+/// Where a bucket is. What is not said is taken from the environment
+/// (`AWS_ENDPOINT_URL`, `AWS_REGION`), as the credentials always are
+/// (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, or the
+/// role of the machine).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bucket {
+    pub name: String,
+    /// In front of every object's name; empty for none.
+    pub prefix: String,
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    /// How long one operation is tried again while the bucket does not answer.
+    pub retry_time_max: Option<Duration>,
+}
+
+/// A place that holds objects. Clones are the same.
+#[derive(Clone)]
+pub struct Objects {
+    store: Arc<dyn ObjectStore>,
+    runtime: Arc<Waiting>,
+    place: String,
+}
+
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// The threads that wait for the network. They end by themselves, since they
+/// may be let go in an async context, where nobody may wait for them.
+struct Waiting(Option<Runtime>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What came of putting an object where there must be none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    Created,
+    /// There was one already; it stays.
+    Existed,
+}
+
+/// An object that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub name: String,
+    pub length: u64,
+}
+
+impl Objects {
+    /// The objects of a folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn in_folder(folder: &FilePath) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let store = LocalFileSystem::new_with_prefix(folder).map_err(meaning)?.with_fsync(true);
+        Self::on(Arc::new(store), folder.display().to_string())
+    }
+
+    /// The objects of a bucket.
+    ///
+    /// # Errors
+    /// When the address is malformed. The bucket is not asked yet.
+    pub fn in_bucket(bucket: &Bucket) -> io::Result<Self> {
+        let retry = RetryConfig {
+            backoff: BackoffConfig {
+                init_backoff: Duration::from_millis(100),
+                max_backoff: Duration::from_secs(10),
+                base: 2.0,
+            },
+            max_retries: 20,
+            retry_timeout: bucket.retry_time_max.unwrap_or(Duration::from_secs(60)),
+        };
+        let mut builder = AmazonS3Builder::from_env()
+            .with_bucket_name(&bucket.name)
+            .with_retry(retry)
+            .with_checksum_algorithm(Checksum::SHA256)
+            // One request an object: not all that speak S3 know the other form.
+            .with_disable_bulk_delete(true)
+            .with_client_options(
+                ClientOptions::new()
+                    .with_connect_timeout(Duration::from_secs(5))
+                    .with_timeout(Duration::from_secs(120))
+                    .with_allow_http(true),
+            );
+        if let Some(endpoint) = &bucket.endpoint {
+            builder = builder.with_endpoint(endpoint);
+        }
+        match &bucket.region {
+            Some(region) => builder = builder.with_region(region),
+            None if builder.get_config_value(&AmazonS3ConfigKey::Region).is_none() => {
+                builder = builder.with_region("us-east-1");
+            }
+            None => {}
+        }
+        let place = format!("s3://{}/{}", bucket.name, bucket.prefix);
+        let store = builder.build().map_err(meaning)?;
+        let prefix = Path::parse(bucket.prefix.trim_matches('/'))
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+        if prefix.as_ref().is_empty() {
+            Self::on(Arc::new(store), place)
+        } else {
+            Self::on(Arc::new(PrefixStore::new(store, prefix)), place)
+        }
+    }
+
+    /// # Errors
+    /// When there can be no more threads.
+    fn on(store: Arc<dyn ObjectStore>, place: String) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("objects")
+            .enable_all()
+            .build()?;
+        Ok(Self { store, runtime: Arc::new(Waiting(Some(runtime))), place })
+    }
+
+    /// Where they are, for people.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Runs `work` to its end in the threads of this place, and waits for it.
+    fn wait<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = object_store::Result<T>> + Send + 'static,
+    ) -> io::Result<T> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let runtime = self.runtime.0.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        runtime.spawn(async move {
+            let _ = sender.send(work.await);
+        });
+        receiver.recv().map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?.map_err(meaning)
+    }
+
+    /// Puts an object where there is none. It is durable when this returns.
+    ///
+    /// # Errors
+    /// What the place says, after it was asked again and again for a while.
+    pub fn put(&self, name: &str, bytes: Bytes) -> io::Result<Put> {
+        let (store, name) = (Arc::clone(&self.store), Path::from(name));
+        let put = self
+            .wait(async move { store.put_opts(&name, bytes.into(), PutMode::Create.into()).await.map(drop) });
+        match put {
+            Ok(()) => Ok(Put::Created),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Put::Existed),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same, where an object of the same name can only be the same bytes, or
+    /// what is left of an attempt whose answer was lost.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when there are other bytes; what the place says.
+    pub fn put_same(&self, name: &str, bytes: &Bytes) -> io::Result<Put> {
+        match self.put(name, bytes.clone())? {
+            Put::Existed if self.get(name)? != *bytes => {
+                let why = format!("{name} is there with other bytes");
+                Err(io::Error::new(io::ErrorKind::AlreadyExists, why))
+            }
+            put @ (Put::Created | Put::Existed) => Ok(put),
+        }
+    }
+
+    /// All of an object, which must fit into memory.
+    ///
+    /// # Errors
+    /// `NotFound`, what else the place says.
+    pub fn get(&self, name: &str) -> io::Result<Bytes> {
+        let (store, name) = (Arc::clone(&self.store), Path::from(name));
+        self.wait(async move { store.get(&name).await?.bytes().await })
+    }
+
+    /// A range of an object.
+    ///
+    /// # Errors
+    /// `NotFound`, `UnexpectedEof` when it is not so long, what else the place says.
+    pub fn get_range(&self, name: &str, range: Range<u64>) -> io::Result<Bytes> {
+        let (store, name) = (Arc::clone(&self.store), Path::from(name));
+        let wanted = range.end - range.start;
+        let bytes = self.wait(async move { store.get_range(&name, range).await })?;
+        if bytes.len() as u64 == wanted { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    /// The length of an object; `None` when there is none.
+    ///
+    /// # Errors
+    /// What the place says.
+    pub fn length(&self, name: &str) -> io::Result<Option<u64>> {
+        let (store, name) = (Arc::clone(&self.store), Path::from(name));
+        match self.wait(async move { store.head(&name).await }) {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All objects below `folder`, by name.
+    ///
+    /// # Errors
+    /// What the place says.
+    pub fn list(&self, folder: &str) -> io::Result<Vec<Found>> {
+        let (store, folder) = (Arc::clone(&self.store), Path::from(folder));
+        let metas = self.wait(async move { store.list(Some(&folder)).try_collect::<Vec<_>>().await })?;
+        let found = |meta: object_store::ObjectMeta| Found { name: meta.location.into(), length: meta.size };
+        let mut found: Vec<Found> = metas.into_iter().map(found).collect();
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(found)
+    }
+
+    /// Deletes an object; one that is not there is deleted already.
+    ///
+    /// # Errors
+    /// What the place says.
+    pub fn delete(&self, name: &str) -> io::Result<()> {
+        let (store, name) = (Arc::clone(&self.store), Path::from(name));
+        match self.wait(async move { store.delete(&name).await }) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Sorts an error by its meaning.
+#[allow(clippy::wildcard_enum_match_arm, reason = "only kinds with a meaning here are told apart")]
+fn meaning(error: object_store::Error) -> io::Error {
+    use object_store::Error;
+    let full = std::error::Error::source(&error)
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|source| source.kind() == io::ErrorKind::StorageFull);
+    let kind = match &error {
+        Error::NotFound { .. } => io::ErrorKind::NotFound,
+        Error::AlreadyExists { .. } | Error::Precondition { .. } => io::ErrorKind::AlreadyExists,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => io::ErrorKind::PermissionDenied,
+        Error::InvalidPath { .. } | Error::UnknownConfigurationKey { .. } => io::ErrorKind::InvalidInput,
+        _ if full => io::ErrorKind::StorageFull,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_objects() {
+        let dir = tempfile::tempdir().unwrap();
+        let objects = Objects::in_folder(&dir.path().join("new")).unwrap();
+        assert_eq!(objects.put("a/b", Bytes::from_static(b"one")).unwrap(), Put::Created);
+        assert_eq!(objects.put("a/b", Bytes::from_static(b"two")).unwrap(), Put::Existed);
+        assert_eq!(objects.put_same("a/b", &Bytes::from_static(b"one")).unwrap(), Put::Existed);
+        assert!(objects.put_same("a/b", &Bytes::from_static(b"two")).is_err());
+        assert_eq!(objects.get("a/b").unwrap(), "one");
+        assert_eq!(objects.get_range("a/b", 1..3).unwrap(), "ne");
+        assert!(objects.get_range("a/b", 1..4).is_err());
+        assert_eq!(objects.length("a/b").unwrap(), Some(3));
+        assert_eq!(objects.length("a/c").unwrap(), None);
+        assert_eq!(objects.get("a/c").unwrap_err().kind(), io::ErrorKind::NotFound);
+        objects.put("a/a/c", Bytes::new()).unwrap();
+        let names: Vec<_> = objects.list("a").unwrap().into_iter().map(|found| found.name).collect();
+        assert_eq!(names, ["a/a/c", "a/b"]);
+        objects.delete("a/b").unwrap();
+        objects.delete("a/b").unwrap();
+        assert_eq!(objects.list("a").unwrap().len(), 1);
+        assert_eq!(objects.list("none").unwrap(), []);
+    }
+}
