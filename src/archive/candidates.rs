@@ -1,7 +1,7 @@
 //! What may match a search: what one state of the index has for it, and what was
 //! found in the overlay, studies or series, merged into the order of the results.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, ops::Range, sync::Arc};
 
 use super::{ArchiveError, overlay::StudyView, page::Place};
 use crate::{
@@ -48,6 +48,8 @@ impl Candidate {
 
 /// What one state of index and overlay gives for a search, in order.
 pub(super) struct Candidates {
+    /// Results left out that stand before all rows that are needed.
+    pub(super) before: usize,
     pub(super) rows: Vec<Candidate>,
     /// They match, and `total` is right.
     pub(super) exact: bool,
@@ -57,17 +59,25 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
-    /// Asks the index for the first `need`, those of skipped studies left out,
-    /// and adds what is overlaid.
+    /// Asks the index for what is needed of the hits in order, those of skipped
+    /// studies left out, and adds what is overlaid.
     pub(super) fn of(
         query: &Query,
         overlaid: Vec<Candidate>,
         skipped: &BTreeSet<u64>,
         index: &index::View,
-        need: usize,
+        need: Range<usize>,
     ) -> Result<Self, ArchiveError> {
-        let hits = index.search(query, need, &|study| skipped.contains(&study))?;
-        let is_all = hits.rows.len() as u64 >= hits.total;
+        // Each candidate that is overlaid may stand before any that is needed.
+        let before = match query.target {
+            Level::Study | Level::Series => need.start.saturating_sub(overlaid.len()),
+            // How many results each makes is seen when they go by.
+            Level::Instance => 0,
+        };
+        let hits = index.search(query, before..need.end, skipped)?;
+        let before =
+            if hits.exact { before.min(usize::try_from(hits.total).unwrap_or(usize::MAX)) } else { 0 };
+        let is_all = (before + hits.rows.len()) as u64 >= hits.total;
         let indexed = if query.target == Level::Instance { hits.instances } else { hits.total };
         let total = overlaid.iter().map(|candidate| candidate.results as u64).sum::<u64>() + indexed;
         let mut rows = overlaid;
@@ -77,7 +87,7 @@ impl Candidates {
             source: Source::Row { study: hit.study_id, series: hit.series_id },
         }));
         rows.sort_by(|a, b| a.order.cmp(&b.order));
-        Ok(Self { rows, exact: hits.exact, total, is_all })
+        Ok(Self { before, rows, exact: hits.exact, total, is_all })
     }
 }
 

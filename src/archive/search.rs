@@ -186,7 +186,8 @@ impl Search<'_> {
                 let mut more = DELETED_ROOM;
                 loop {
                     let need = page.start.seen.saturating_add(page.limit).saturating_add(more);
-                    let state = Candidates::of(self.query, overlaid.clone(), skipped, index, need)?;
+                    let state =
+                        Candidates::of(self.query, overlaid.clone(), skipped, index, page.start.seen..need)?;
                     self.walk(&snapshot, &state, Some(*seq), page)?;
                     if page.is_full() || state.is_all {
                         return Ok(state.total);
@@ -437,7 +438,7 @@ impl Search<'_> {
             self.overlay(&snapshot, *id, view, &mut overlaid)?;
         }
         let placed = overlaid.iter().map(Candidate::as_row).collect();
-        let state = Candidates::of(self.query, overlaid, &skipped, &index, need)?;
+        let state = Candidates::of(self.query, overlaid, &skipped, &index, page.start.seen.min(need)..need)?;
         if state.total > page.matches_max {
             let max = page.matches_max;
             return Err(ArchiveError::TooBroad(format!(
@@ -460,6 +461,7 @@ impl Search<'_> {
         since: Option<u64>,
         page: &mut Page<'_>,
     ) -> Result<(), ArchiveError> {
+        page.seen += state.before;
         for candidate in &state.rows {
             if state.exact && page.is_full() {
                 break;

@@ -2,7 +2,7 @@
 //! against each other. It changes nothing.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     ops::ControlFlow,
     sync::Arc,
 };
@@ -297,7 +297,7 @@ fn damaged_catalog(error: &ArchiveError) -> Finding {
 fn verify_index(core: &Core, report: &mut Report) -> Result<(), ArchiveError> {
     let snapshot = core.catalog.read()?;
     let of = |resource| -> Result<BTreeMap<u64, u64>, ArchiveError> {
-        let hits = core.index.search(&Query::new(resource), usize::MAX, &|_| false)?;
+        let hits = core.index.search(&Query::new(resource), 0..usize::MAX, &BTreeSet::new())?;
         Ok(hits.rows.iter().map(|hit| (hit.series_id.unwrap_or(hit.study_id), hit.instances)).collect())
     };
     let (mut studies, mut series) = (of(Resource::Studies)?, of(Resource::Series)?);

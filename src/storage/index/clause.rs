@@ -275,6 +275,11 @@ impl<'a> Clauses<'a> {
             let question = self.walk(path, pattern);
             return question.unwrap_or_else(|| self.term(&terms::present(path)));
         }
+        if let [Part::Literal(text), Part::Any] = pattern.parts.as_slice()
+            && terms::has_edges(path)
+        {
+            return self.begins_so(path, text);
+        }
         let plan = grams::plan(pattern);
         if !plan.exact
             && begins_with_enough(pattern)
@@ -301,6 +306,16 @@ impl<'a> Clauses<'a> {
             questions.push(self.term(&terms::present(path)));
         }
         all(questions)
+    }
+
+    /// A value that begins so, of an attribute that has edges.
+    fn begins_so(&self, path: &str, text: &str) -> Box<dyn Question> {
+        let length = text.chars().count();
+        match terms::EDGES.iter().copied().find(|edge| *edge >= length) {
+            Some(edge) if edge == length => self.term(&terms::edge(path, edge, text)),
+            Some(edge) => begins(self.fields.terms, &terms::edge(path, edge, text)),
+            None => begins(self.fields.terms, &terms::text(path, text)),
+        }
     }
 
     /// Walks the dictionary of whole values: exact where trigrams are not. None

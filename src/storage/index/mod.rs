@@ -15,7 +15,9 @@ mod block;
 mod clause;
 mod grams;
 mod ladder;
+mod matched;
 mod order;
+mod ranking;
 mod schema;
 mod terms;
 #[cfg(test)]
@@ -23,9 +25,11 @@ mod tests;
 mod text;
 mod view;
 
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::{fs, io};
 
 use dicom_dictionary_std::tags;
@@ -45,7 +49,7 @@ use terms::Terms;
 use text::Texts;
 
 /// The version of what is in the index. An index of another one is built anew.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 /// What the payload of a commit begins with.
 const PAYLOAD: &str = "hilum-index";
 
@@ -112,7 +116,7 @@ pub struct SeriesDoc<'a> {
 /// What a search found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hits {
-    /// In order: as many as were needed or, unless `exact`, all.
+    /// In order: those that were wanted or, unless `exact`, all.
     pub rows: Vec<Hit>,
     /// Rows there are: studies for a search of studies, else series.
     pub total: u64,
@@ -215,7 +219,9 @@ impl Index {
             fields: fields.clone(),
             seq,
             candidates_max: options.candidates_max,
+            kept: Arc::default(),
         };
+        view.warm()?;
         Ok(Self { inner, fields, options, reader, writer: Mutex::new(Some(writer)), view: RwLock::new(view) })
     }
 
@@ -235,8 +241,13 @@ impl Index {
     ///
     /// # Errors
     /// As [`View::search`].
-    pub fn search(&self, query: &Query, need: usize, skip: &dyn Fn(u64) -> bool) -> Result<Hits, IndexError> {
-        self.reader().search(query, need, skip)
+    pub fn search(
+        &self,
+        query: &Query,
+        wanted: Range<usize>,
+        skip: &BTreeSet<u64>,
+    ) -> Result<Hits, IndexError> {
+        self.reader().search(query, wanted, skip)
     }
 
     /// Takes a study in, in place of what was known of it. Seen after the next
@@ -316,9 +327,9 @@ impl Index {
             prepared.set_payload(&write_payload(seq, self.options.of));
             prepared.commit()?;
             self.reader.reload()?;
-            let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-            view.searcher = self.reader.searcher();
-            view.seq = seq;
+            let next = View { searcher: self.reader.searcher(), seq, ..self.reader() };
+            next.warm()?;
+            *self.view.write().unwrap_or_else(PoisonError::into_inner) = next;
             Ok(())
         })
     }

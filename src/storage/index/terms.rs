@@ -13,6 +13,7 @@
 //! | `P~text` | a word of a PN, folded |
 //! | `P%code` | how a word of a PN sounds |
 //! | `P#number` | a value of a numeric VR, `P#f` one of single precision |
+//! | `P^3text` | a value that begins so, of what results are ordered by, see [`EDGES`] |
 //! | `P@0digits` | a date or time, by rungs, see `ladder.rs` |
 //! | `P!` | there is more than could be indexed: always a candidate |
 //!
@@ -27,6 +28,7 @@ use tantivy::TantivyDocument;
 
 use super::grams::{END, SEPARATOR, START};
 use super::ladder::{self, Rungs};
+use super::order::COLUMNS;
 use super::schema::Fields;
 use crate::dicom::StudyUid;
 use crate::dicom::attributes::{self, PATH_DEPTH_MAX};
@@ -66,6 +68,10 @@ const CHARS_MAX: usize = 160;
 const VALUES_MAX: usize = 1000;
 /// Bytes of a private creator that count; LO has 64 characters.
 const CREATOR_MAX: usize = 64;
+
+/// How many characters of the beginning of a value are terms of their own, so that
+/// what begins so is one list, or few, however many values there are.
+pub(super) const EDGES: &[usize] = &[1, 2, 3, 4, 6, 9, 13];
 
 /// Date and time attributes that belong together (PS3.18 section 8.3.4.1.1).
 pub(super) const PAIRS: &[(Tag, Tag)] = &[
@@ -134,6 +140,20 @@ pub(super) fn rung(path: &str, rung: usize, digits: &str) -> String {
     format!("{path}@{rung}{digits}")
 }
 
+pub(super) fn edge(path: &str, length: usize, beginning: &str) -> String {
+    format!("{path}^{length}{beginning}")
+}
+
+/// Whether an attribute of a study or series has edges.
+fn takes_edges(tag: Tag) -> bool {
+    COLUMNS.iter().any(|column| column.tag == tag && column.is_text())
+}
+
+/// Whether the attribute of a path has edges.
+pub(super) fn has_edges(path: &str) -> bool {
+    COLUMNS.iter().any(|column| column.is_text() && path_of(column.tag) == path)
+}
+
 /// The rungs of a VR of dates or times.
 #[allow(clippy::wildcard_enum_match_arm, reason = "the rest are no dates or times")]
 pub(super) fn rungs(vr: VR) -> Option<Rungs> {
@@ -170,6 +190,8 @@ pub(super) struct Terms {
 struct Share {
     values: usize,
     exceeded: bool,
+    /// Whether their beginnings are indexed too.
+    edges: bool,
 }
 
 impl Terms {
@@ -212,7 +234,8 @@ impl Terms {
     /// Adds one attribute of a data set.
     pub fn add_attribute(&mut self, set: &DataSet, tag: Tag, element: &Element) {
         for path in paths(set, tag) {
-            let mut share = Share { values: VALUES_MAX, exceeded: false };
+            let edges = self.grams.is_some() && takes_edges(tag);
+            let mut share = Share { values: VALUES_MAX, exceeded: false, edges };
             self.add_element(&path, tag, element, 1, &mut share);
             if share.exceeded {
                 self.add(overflow(&path));
@@ -331,6 +354,14 @@ impl Terms {
             grams.push(term.clone());
         }
         self.add(term);
+        self.add_edges(path, value, share);
+    }
+
+    fn add_edges(&mut self, path: &str, value: &str, share: &Share) {
+        for length in EDGES.iter().copied().filter(|_| share.edges) {
+            let end = value.char_indices().nth(length).map_or(value.len(), |(end, _)| end);
+            self.add(edge(path, length, &value[..end]));
+        }
     }
 
     fn add_name(&mut self, path: &str, group: &str, share: &mut Share) {
@@ -343,6 +374,7 @@ impl Terms {
             grams.push(term.clone());
         }
         self.add(term);
+        self.add_edges(path, &normal, share);
         for token in name_tokens(&normal) {
             self.add(word(path, token));
             if let Some(code) = sound(token) {
@@ -377,7 +409,7 @@ impl Terms {
     fn add_pair(&mut self, set: &DataSet, date: Tag, time: Tag) {
         let Some(day) = set.first_text(date).and_then(normal_date) else { return };
         let Some(clock) = set.first_text(time).and_then(normal_time) else { return };
-        let mut share = Share { values: VALUES_MAX, exceeded: false };
+        let mut share = Share { values: VALUES_MAX, exceeded: false, edges: false };
         self.add_rungs(&path_of_pair(date), ladder::DATE_TIME, &(day + &clock), &mut share);
     }
 }

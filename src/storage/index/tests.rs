@@ -91,14 +91,17 @@ fn filter(
 
 fn check(view: &View, model: &BTreeMap<u64, Study>, query: &Query, skip: &BTreeSet<u64>, need: usize) {
     let wanted = filter(model, query, skip);
-    let skipped = |id: u64| skip.contains(&id);
-    let hits = view.search(query, need, &skipped).expect("a search");
+    let hits = view.search(query, 0..need, skip).expect("a search");
     assert!(hits.rows.is_sorted_by(|a, b| a.order < b.order), "the order is total: {query:?}");
     let rows: Vec<_> = hits.rows.iter().map(|hit| (hit.order.clone(), hit.study_id, hit.series_id)).collect();
     if hits.exact {
         let first = &wanted[..need.min(wanted.len())];
         assert_eq!(rows, first, "{query:?}");
         assert_eq!(hits.total, wanted.len() as u64, "{query:?}");
+        let from = need / 3;
+        let later = view.search(query, from..need, skip).expect("a search");
+        assert_eq!(later.rows, hits.rows.get(from..).unwrap_or_default(), "from {from}: {query:?}");
+        assert_eq!(later.total, hits.total);
     } else {
         assert_eq!(hits.total, rows.len() as u64);
         for row in &wanted {
@@ -458,6 +461,8 @@ proptest! {
             let skip = skip.into_iter().collect();
             check(&index.reader(), &model, &query, &skip, need);
             check(&index.reader(), &model, &query, &skip, usize::MAX);
+            // What was kept for the searches before does not change with what is skipped.
+            check(&index.reader(), &model, &query, &BTreeSet::new(), need);
             check(&before.0, &before.1, &query, &BTreeSet::new(), need);
         }
         prop_assert_eq!((before.0.seq(), index.committed_seq()), (1, 2));
@@ -480,7 +485,7 @@ fn small() -> Options {
 }
 
 fn total(index: &Index) -> u64 {
-    index.search(&Query::new(Resource::Studies), 0, &|_| false).expect("a search").total
+    index.search(&Query::new(Resource::Studies), 0..0, &BTreeSet::new()).expect("a search").total
 }
 
 #[test]
@@ -501,7 +506,7 @@ fn a_new_start_goes_on_from_the_last_commit() {
     let pattern = Pattern { parts: vec![Part::Any, Part::Literal("mit".into()), Part::Any] };
     let test = NameTest { any_group: Some(pattern), by_group: [None, None, None], tokens: vec![] };
     query.keys.push(Key::new(tags::PATIENT_NAME, VR::PN, Level::Study, Test::Name(test)));
-    let hits = index.search(&query, 10, &|_| false).expect("a search");
+    let hits = index.search(&query, 0..10, &BTreeSet::new()).expect("a search");
     assert_eq!((hits.total, hits.exact, hits.rows[0].study_id), (1, true, 2));
 }
 
@@ -610,10 +615,17 @@ fn a_broad_superset_is_refused() {
         Level::Study,
         Test::Name(test(vec![a(), Part::One, Part::Any])),
     )];
-    assert!(matches!(index.search(&query, 1, &|_| false), Err(IndexError::TooBroad { candidates_max: 3 })));
+    assert!(matches!(
+        index.search(&query, 0..1, &BTreeSet::new()),
+        Err(IndexError::TooBroad { candidates_max: 3 })
+    ));
     query.keys =
         vec![Key::new(tags::PATIENT_NAME, VR::PN, Level::Study, Test::Name(test(vec![a(), Part::Any])))];
-    assert_eq!(index.search(&query, 1, &|_| false).expect("a search").total, 5, "an exact one is not");
+    assert_eq!(
+        index.search(&query, 0..1, &BTreeSet::new()).expect("a search").total,
+        5,
+        "an exact one is not"
+    );
 }
 
 #[test]
@@ -628,7 +640,7 @@ fn series_of_many_studies_are_joined() {
     let pattern = Pattern { parts: vec![Part::Literal("even".into())] };
     let test = NameTest { any_group: Some(pattern), by_group: [None, None, None], tokens: vec![] };
     query.keys.push(Key::new(tags::PATIENT_NAME, VR::PN, Level::Study, Test::Name(test)));
-    let hits = index.search(&query, 3, &|id| id == 2).expect("a search");
+    let hits = index.search(&query, 0..3, &BTreeSet::from([2])).expect("a search");
     assert_eq!((hits.total, hits.instances, hits.exact), (1249, 1249, true));
     assert_eq!(hits.rows.iter().map(|hit| hit.study_id).collect::<Vec<_>>(), [0, 4, 6]);
 }

@@ -1,24 +1,33 @@
 //! One state of the index, searched: the hits of a query in the order of the
-//! results, and how many there are, in one pass over ids and fast fields.
+//! results, and how many there are. Of each segment it finds the set of what
+//! matches; where that is large, the first hits are those of the segment's
+//! documents in order that are in the set.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
 
-use tantivy::columnar::{Column as FastColumn, StrColumn};
-use tantivy::query::{BooleanQuery, EnableScoring, Query as Question, TermQuery, TermSetQuery};
+use tantivy::query::{BooleanQuery, EnableScoring, Query as Question, TermQuery, TermSetQuery, Weight};
 use tantivy::schema::{Field, IndexRecordOption, Value};
-use tantivy::{DocAddress, DocId, Searcher, SegmentReader, TantivyDocument, Term};
+use tantivy::{DocAddress, DocId, DocSet, Searcher, SegmentReader, TERMINATED, TantivyDocument, Term};
 
 use super::clause::{self, Compiled};
-use super::order::{PARTS_MAX, Plan, SortKeyWriter, is_by_rank, of_rank, rank};
-use super::schema::{Fields, INSTANCES, SERIES, STUDY};
+use super::matched::{Kept, Matched};
+use super::order::{Plan, SortKey, is_by_rank, of_rank};
+use super::ranking::{Columns, Found, Top};
+use super::schema::{Fields, SERIES, STUDY};
 use super::text::{self, Ranks};
 use super::{Hit, Hits, IndexError, terms};
-use crate::dicom::query::{FullText, Level, Query};
+use crate::dicom::query::{FullText, Level, Query, Resource};
 use crate::storage::Digest;
 
 /// Studies or series up to which hits are found by their ids instead of looking
 /// at all documents.
 const IDS_FEW: usize = 1024;
+/// Matches that are looked at in the time that an id takes to be looked up.
+const LOOK_UP_COST: u64 = 20;
+/// Documents of a segment whose order is made ready beforehand.
+const WARM_FROM: DocId = 20_000;
 
 /// A state of the index. It does not change while commits go on; several calls
 /// on one view see the same.
@@ -28,6 +37,8 @@ pub struct View {
     pub(super) fields: Fields,
     pub(super) seq: u64,
     pub(super) candidates_max: usize,
+    /// What earlier searches found, of this state and of others.
+    pub(super) kept: Arc<Kept>,
 }
 
 impl View {
@@ -37,18 +48,24 @@ impl View {
         self.seq
     }
 
-    /// Finds what matches, except in studies that `skip` names: the first
-    /// `need` hits in order and how many there are. If the index could answer
+    /// Finds what matches, except in studies that `skip` names: of the hits in
+    /// order those at `wanted`, and how many there are. If the index could answer
     /// only by a superset, all candidates in order, see [`Hits::exact`].
     ///
     /// # Errors
     /// If a superset is larger than the limit, or the index does not read.
-    pub fn search(&self, query: &Query, need: usize, skip: &dyn Fn(u64) -> bool) -> Result<Hits, IndexError> {
+    pub fn search(
+        &self,
+        query: &Query,
+        wanted: Range<usize>,
+        skip: &BTreeSet<u64>,
+    ) -> Result<Hits, IndexError> {
         let Compiled { mut own, studies, blocks, exact } =
             clause::compile(query, &self.fields, &self.searcher)?;
         let mut hits = Hits { rows: Vec::new(), total: 0, instances: 0, exact };
+        let skipped = |id: u64| skip.contains(&id);
         let ranks = match &query.text {
-            Some(asked) => Some(text::ranks(&self.searcher, &self.fields, asked, query.target, skip)?),
+            Some(asked) => Some(text::ranks(&self.searcher, &self.fields, asked, query.target, &skipped)?),
             None => None,
         };
         if let Some(ranks) = &ranks {
@@ -56,52 +73,142 @@ impl View {
             // Which instance of a series has a word is not known.
             hits.exact &= query.target != Level::Instance;
         }
+        let own_alone = studies.is_none() && blocks.is_none() && ranks.is_none();
         let mut within = Within::default();
         if let Some(studies) = studies {
-            let ids = self.ids(STUDY, studies.as_ref(), skip)?;
+            let ids = self.ids(STUDY, studies.as_ref(), &skipped)?;
             own = within.restrict(own, self.fields.study, ids, |within| &mut within.studies);
         }
         if let Some(blocks) = blocks {
-            let ids = self.ids(SERIES, blocks.as_ref(), skip)?;
+            let ids = self.ids(SERIES, blocks.as_ref(), &skipped)?;
             own = within.restrict(own, self.fields.series, ids, |within| &mut within.series);
         }
         let plan = Plan::of(query);
-        let by_rank = is_by_rank(query);
-        let keep = if hits.exact { need } else { self.candidates_max };
+        let wanted = if hits.exact { wanted } else { 0..self.candidates_max };
         let weight = own.weight(EnableScoring::disabled_from_searcher(&self.searcher))?;
+        let mut lists = Vec::new();
         for segment in self.searcher.segment_readers() {
-            let mut columns = Columns::open(segment, &plan)?;
-            let mut top = Top { keep, heap: BinaryHeap::new() };
-            weight.for_each_no_score(segment, &mut |docs| {
-                for doc in docs.iter().copied().filter(|doc| !segment.is_deleted(*doc)) {
-                    let study = columns.study.first(doc).unwrap_or_default();
-                    if skip(study) || !within.holds(study, || columns.series.first(doc)) {
-                        continue;
-                    }
-                    let score = match &ranks {
-                        Some(ranks) => {
-                            let Some(score) = ranks.of(study, columns.series.first(doc)) else { continue };
-                            of_rank(score)
-                        }
-                        None => 0,
-                    };
-                    hits.total += 1;
-                    if query.target == Level::Instance {
-                        hits.instances += columns.instances.first(doc).unwrap_or_default();
-                    }
-                    top.offer(&columns, if by_rank { score } else { 0 }, study, doc);
+            let columns = Columns::open(segment, &plan)?;
+            let make = || matched_of(query, weight.as_ref(), segment, &columns, &within, ranks.as_ref());
+            let matched =
+                if own_alone { self.kept.matched(segment, query, make)? } else { Arc::new(make()?) };
+            let hidden = self.hidden(segment, &columns, &matched, skip)?;
+            hits.total += matched.total;
+            hits.instances += matched.instances;
+            hidden.each(|doc| {
+                hits.total -= 1;
+                if query.target == Level::Instance {
+                    hits.instances -= columns.instances.first(doc).unwrap_or_default();
                 }
-            })?;
+            });
             if !hits.exact && hits.total > self.candidates_max as u64 {
                 return Err(IndexError::TooBroad { candidates_max: self.candidates_max });
             }
-            for found in top.heap {
-                hits.rows.push(columns.hit(&found, by_rank)?);
-            }
-            hits.rows.sort_unstable_by(|a, b| a.order.cmp(&b.order));
-            hits.rows.truncate(keep);
+            let is_hit = |doc: DocId| !hidden.contains(doc);
+            let docs = match &ranks {
+                None if matched.is_dense(wanted.end, segment.max_doc()) => {
+                    self.in_order(query, &plan, segment, &columns, &matched, wanted.end, is_hit)
+                }
+                _ => None,
+            };
+            let found = match docs {
+                Some(docs) => InOrder::Docs(docs),
+                None => InOrder::Found(first(query, &columns, &matched, ranks.as_ref(), wanted.end, is_hit)),
+            };
+            lists.push(List { columns, found, at: 0 });
         }
+        hits.rows = window(&mut lists, wanted, is_by_rank(query))?;
         Ok(hits)
+    }
+
+    /// Of the documents that match, those in skipped studies.
+    fn hidden(
+        &self,
+        segment: &SegmentReader,
+        columns: &Columns,
+        matched: &Matched,
+        skip: &BTreeSet<u64>,
+    ) -> tantivy::Result<Matched> {
+        let mut hidden = Matched::none();
+        if skip.is_empty() || matched.total == 0 {
+            return Ok(hidden);
+        }
+        if skip.len() as u64 * LOOK_UP_COST > matched.total {
+            matched.each(|doc| {
+                if columns.study.first(doc).is_some_and(|study| skip.contains(&study)) {
+                    hidden.add(doc);
+                }
+            });
+            return Ok(hidden);
+        }
+        let inverted = segment.inverted_index(self.fields.study)?;
+        let mut docs = Vec::new();
+        for id in skip {
+            let term = Term::from_field_u64(self.fields.study, *id);
+            let Some(mut postings) = inverted.read_postings(&term, IndexRecordOption::Basic)? else {
+                continue;
+            };
+            while postings.doc() != TERMINATED {
+                if matched.contains(postings.doc()) {
+                    docs.push(postings.doc());
+                }
+                postings.advance();
+            }
+        }
+        docs.sort_unstable();
+        docs.iter().for_each(|doc| hidden.add(*doc));
+        Ok(hidden)
+    }
+
+    /// The first so many hits, from the documents of the segment in order; none
+    /// if that order is not kept.
+    #[allow(clippy::too_many_arguments, reason = "one step of a search, and what it is about")]
+    fn in_order(
+        &self,
+        query: &Query,
+        plan: &Plan,
+        segment: &SegmentReader,
+        columns: &Columns,
+        matched: &Matched,
+        need: usize,
+        is_hit: impl Fn(DocId) -> bool,
+    ) -> Option<Vec<DocId>> {
+        let order = self.kept.order(segment, query.target, plan, || {
+            self.all_in_order(query.target, segment, columns).unwrap_or_default()
+        })?;
+        let all = order.get().filter(|all| all.len() as u64 >= matched.total)?;
+        let hits = all.iter().copied().filter(|doc| matched.contains(*doc) && is_hit(*doc));
+        Some(hits.take(need).collect())
+    }
+
+    fn all_in_order(
+        &self,
+        target: Level,
+        segment: &SegmentReader,
+        columns: &Columns,
+    ) -> tantivy::Result<Vec<DocId>> {
+        let kind = if target == Level::Study { terms::A_STUDY } else { terms::A_SERIES };
+        let term = Term::from_field_text(self.fields.terms, kind);
+        let weight = TermQuery::new(term, IndexRecordOption::Basic)
+            .weight(EnableScoring::disabled_from_searcher(&self.searcher))?;
+        let mut docs = Vec::new();
+        weight.for_each_no_score(segment, &mut |some| docs.extend_from_slice(some))?;
+        Ok(columns.sorted(docs))
+    }
+
+    /// Sorts the studies of large segments before a search has to wait for it.
+    pub(super) fn warm(&self) -> tantivy::Result<()> {
+        let query = Query::new(Resource::Studies);
+        let plan = Plan::of(&query);
+        for segment in self.searcher.segment_readers() {
+            if segment.max_doc() >= WARM_FROM {
+                let columns = Columns::open(segment, &plan)?;
+                self.kept.order(segment, Level::Study, &plan, || {
+                    self.all_in_order(Level::Study, segment, &columns).unwrap_or_default()
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Where a word of the search is rare, only what has it is looked at.
@@ -173,6 +280,122 @@ impl View {
     }
 }
 
+/// What matches of a segment, in whatever study.
+fn matched_of(
+    query: &Query,
+    weight: &dyn Weight,
+    segment: &SegmentReader,
+    columns: &Columns,
+    within: &Within,
+    ranks: Option<&Ranks>,
+) -> tantivy::Result<Matched> {
+    let mut matched = Matched::none();
+    let all = within.is_all() && ranks.is_none();
+    weight.for_each_no_score(segment, &mut |docs| {
+        for doc in docs.iter().copied().filter(|doc| !segment.is_deleted(*doc)) {
+            if !all {
+                let study = columns.study.first(doc).unwrap_or_default();
+                let series = || columns.series.first(doc);
+                if !within.holds(study, series)
+                    || ranks.is_some_and(|ranks| ranks.of(study, series()).is_none())
+                {
+                    continue;
+                }
+            }
+            matched.add(doc);
+            if query.target == Level::Instance {
+                matched.instances += columns.instances.first(doc).unwrap_or_default();
+            }
+        }
+    })?;
+    Ok(matched)
+}
+
+/// The first so many hits, by putting all of them in order.
+fn first(
+    query: &Query,
+    columns: &Columns,
+    matched: &Matched,
+    ranks: Option<&Ranks>,
+    need: usize,
+    is_hit: impl Fn(DocId) -> bool,
+) -> Vec<Found> {
+    let mut top = Top::of(need);
+    let by_rank = ranks.filter(|_| is_by_rank(query));
+    matched.each(|doc| {
+        if is_hit(doc) {
+            let score = by_rank.and_then(|ranks| {
+                ranks.of(columns.study.first(doc).unwrap_or_default(), columns.series.first(doc))
+            });
+            top.offer(columns, score.map_or(0, of_rank), doc);
+        }
+    });
+    top.into_sorted()
+}
+
+/// The first hits of one segment.
+struct List<'a> {
+    columns: Columns<'a>,
+    found: InOrder,
+    /// Those before it have gone by.
+    at: usize,
+}
+
+enum InOrder {
+    Found(Vec<Found>),
+    Docs(Vec<DocId>),
+}
+
+impl List<'_> {
+    fn len(&self) -> usize {
+        match &self.found {
+            InOrder::Found(found) => found.len(),
+            InOrder::Docs(docs) => docs.len(),
+        }
+    }
+
+    fn hit(&mut self, at: usize, by_rank: bool) -> tantivy::Result<Option<Hit>> {
+        let found = match &self.found {
+            InOrder::Found(found) => found.get(at).copied(),
+            InOrder::Docs(docs) => docs.get(at).map(|doc| self.columns.found(0, *doc)),
+        };
+        found.map(|found| self.columns.hit(&found, by_rank)).transpose()
+    }
+}
+
+/// The hits at `wanted` of all lists together.
+fn window(lists: &mut [List], wanted: Range<usize>, by_rank: bool) -> tantivy::Result<Vec<Hit>> {
+    let mut before = wanted.start;
+    while before > 0 {
+        // Of each list as many as could all be before: of the one whose last of
+        // these comes first they are.
+        let left = lists.iter().filter(|list| list.at < list.len()).count();
+        let step = (before / left.max(1)).max(1);
+        let mut least: Option<(SortKey, usize, usize)> = None;
+        for (number, list) in lists.iter_mut().enumerate() {
+            let next = (list.at + step).min(list.len());
+            if next > list.at
+                && let Some(last) = list.hit(next - 1, by_rank)?
+                && least.as_ref().is_none_or(|(key, ..)| last.order < *key)
+            {
+                least = Some((last.order, number, next));
+            }
+        }
+        let Some((_, number, next)) = least else { break };
+        before -= next - lists[number].at;
+        lists[number].at = next;
+    }
+    let mut rows = Vec::new();
+    for list in lists {
+        for at in list.at..list.len().min(list.at.saturating_add(wanted.len())) {
+            rows.extend(list.hit(at, by_rank)?);
+        }
+    }
+    rows.sort_unstable_by(|a, b| a.order.cmp(&b.order));
+    rows.truncate(wanted.len());
+    Ok(rows)
+}
+
 /// The studies and series among which hits are; none: among all.
 #[derive(Default)]
 struct Within {
@@ -199,136 +422,13 @@ impl Within {
         Box::new(BooleanQuery::intersection(vec![own, of]))
     }
 
+    fn is_all(&self) -> bool {
+        self.studies.is_none() && self.series.is_none()
+    }
+
     fn holds(&self, study: u64, series: impl Fn() -> Option<u64>) -> bool {
         self.studies.as_ref().is_none_or(|ids| ids.contains(study))
             && self.series.as_ref().is_none_or(|ids| series().is_some_and(|id| ids.contains(id)))
-    }
-}
-
-/// What stands in the order of one segment; texts as their ordinals in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Found {
-    /// Of how well words are found, where that is the order.
-    score: u64,
-    ranks: [u64; PARTS_MAX],
-    study: u64,
-    series: u64,
-    doc: DocId,
-}
-
-/// The first hits of a segment.
-struct Top {
-    keep: usize,
-    /// The last one in order on top.
-    heap: BinaryHeap<Found>,
-}
-
-impl Top {
-    fn offer(&mut self, columns: &Columns, score: u64, study: u64, doc: DocId) {
-        if self.heap.len() < self.keep {
-            self.heap.push(columns.found(score, study, doc));
-            return;
-        }
-        let Some(mut last) = self.heap.peek_mut() else { return };
-        // Most are beaten by the first part already.
-        if (score, columns.rank(0, doc)) > (last.score, last.ranks[0]) {
-            return;
-        }
-        let found = columns.found(score, study, doc);
-        if found < *last {
-            *last = found;
-        }
-    }
-}
-
-/// The fast fields of a segment that an order needs.
-struct Columns<'a> {
-    study: FastColumn<u64>,
-    series: FastColumn<u64>,
-    instances: FastColumn<u64>,
-    plan: &'a Plan,
-    parts: Vec<FastPart>,
-    buffer: String,
-}
-
-enum FastPart {
-    Number(FastColumn<u64>),
-    Text(StrColumn),
-    /// No document of the segment has a value.
-    Absent,
-}
-
-impl<'a> Columns<'a> {
-    fn open(segment: &SegmentReader, plan: &'a Plan) -> tantivy::Result<Self> {
-        let fast = segment.fast_fields();
-        let part = |name: &str, is_text: bool| -> tantivy::Result<FastPart> {
-            Ok(if is_text {
-                fast.str(name)?.map_or(FastPart::Absent, FastPart::Text)
-            } else {
-                fast.column_opt::<u64>(name)?.map_or(FastPart::Absent, FastPart::Number)
-            })
-        };
-        let absent = || FastColumn::build_empty_column(segment.max_doc());
-        Ok(Self {
-            study: fast.u64(STUDY)?,
-            series: fast.column_opt(SERIES)?.unwrap_or_else(absent),
-            instances: fast.column_opt(INSTANCES)?.unwrap_or_else(absent),
-            plan,
-            parts: plan
-                .parts
-                .iter()
-                .map(|wanted| part(wanted.column.name, wanted.column.is_text()))
-                .collect::<tantivy::Result<_>>()?,
-            buffer: String::new(),
-        })
-    }
-
-    fn rank(&self, part: usize, doc: DocId) -> u64 {
-        let value = match self.parts.get(part) {
-            Some(FastPart::Number(column)) => column.first(doc),
-            Some(FastPart::Text(column)) => column.ords().first(doc),
-            Some(FastPart::Absent) | None => None,
-        };
-        let descending = self.plan.parts.get(part).is_some_and(|wanted| wanted.descending);
-        rank(value, descending)
-    }
-
-    fn found(&self, score: u64, study: u64, doc: DocId) -> Found {
-        let mut ranks = [0; PARTS_MAX];
-        for (part, rank) in ranks.iter_mut().enumerate().take(self.parts.len()) {
-            *rank = self.rank(part, doc);
-        }
-        Found { score, ranks, study, series: self.series.first(doc).unwrap_or_default(), doc }
-    }
-
-    /// A hit with an order that holds beyond the segment.
-    fn hit(&mut self, found: &Found, by_rank: bool) -> tantivy::Result<Hit> {
-        let mut key = SortKeyWriter::default();
-        if by_rank {
-            key.rank(found.score);
-        }
-        for ((part, wanted), rank) in self.parts.iter().zip(&self.plan.parts).zip(found.ranks) {
-            match part {
-                FastPart::Text(column) => {
-                    let text = match column.ords().first(found.doc) {
-                        Some(ord) => {
-                            column.ord_to_str(ord, &mut self.buffer)?.then_some(self.buffer.as_str())
-                        }
-                        None => None,
-                    };
-                    key.text(text, wanted.descending);
-                }
-                FastPart::Absent if wanted.column.is_text() => key.text(None, wanted.descending),
-                FastPart::Number(_) | FastPart::Absent => key.rank(rank),
-            }
-        }
-        let series_id = self.series.first(found.doc);
-        Ok(Hit {
-            order: key.finish(found.study, series_id),
-            study_id: found.study,
-            series_id,
-            instances: self.instances.first(found.doc).unwrap_or_default(),
-        })
     }
 }
 
