@@ -10,7 +10,9 @@
 mod coercion;
 mod encryption;
 mod network;
+mod roles;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use toml::{Table, Value};
 pub use coercion::{Attribute, Coercion, CoercionReason};
 pub use encryption::{Encryption, KEY_VARIABLE, read_key_file};
 pub use network::Network;
+pub use roles::Role;
 
 /// The commented defaults.
 pub const DEFAULTS: &str = include_str!("config.toml");
@@ -53,6 +56,7 @@ pub struct Config {
     pub index: Index,
     pub encryption: Encryption,
     pub cors: Cors,
+    pub roles: BTreeMap<String, Role>,
     pub log: Log,
 }
 

@@ -65,6 +65,7 @@ impl Server {
         let running = HttpServer::new(move || {
             App::new()
                 .app_data(state.clone())
+                .wrap(actix_web::middleware::from_fn(http::authorise))
                 .wrap(actix_web::middleware::from_fn(http::authenticate))
                 .wrap(actix_web::middleware::from_fn(http::observe))
                 .wrap(http::cors(&state.config))

@@ -15,9 +15,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Archive, ArchiveError, Core};
+use super::{Archive, ArchiveError, Core, sight::Sight};
 use crate::{
-    auth::Permit,
+    auth::{Action, Permit, Reach},
     dicom::{
         InstancePath, InstanceUid,
         commitment::{self, Reference, Request},
@@ -57,14 +57,18 @@ impl Archive {
     /// are known.
     pub async fn request_commitment(
         &self,
-        _permit: &Permit,
+        permit: &Permit,
         uid: TransactionUid,
         request: Request,
     ) -> Result<Commitment, ArchiveError> {
         let core = Arc::clone(&self.core);
+        let permit = permit.clone().to(Action::Commit);
+        // What is checked later is checked without the caller: who does not see
+        // everything waits for it.
+        let is_whole = permit.required()?.filter().is_none();
         self.pool
             .run(move || {
-                let at_once = is_small(&core.catalog.read()?, &request)?;
+                let at_once = !is_whole || is_small(&core.catalog.read()?, &request)?;
                 let mut text = Vec::new();
                 json::write(&commitment::write(&request), &mut text);
                 core.commitments.begin(&uid, &text, at_once)?;
@@ -72,7 +76,7 @@ impl Archive {
                     core.commitment_signal.wake();
                     return Ok(Commitment::Pending);
                 }
-                let result = check(&core, &request, &AtomicBool::new(false))?.unwrap_or_default();
+                let result = check(&core, &request, Some(&permit), &AtomicBool::new(false))?.unwrap_or_default();
                 core.commitments.finish(&uid, &result)?;
                 Ok(Commitment::Done(result))
             })
@@ -113,7 +117,12 @@ fn is_small(snapshot: &Snapshot, request: &Request) -> Result<bool, ArchiveError
 }
 
 /// The result of a request; none when `stop` was set meanwhile.
-fn check(core: &Core, request: &Request, stop: &AtomicBool) -> Result<Option<Vec<u8>>, ArchiveError> {
+fn check(
+    core: &Core,
+    request: &Request,
+    permit: Option<&Permit>,
+    stop: &AtomicBool,
+) -> Result<Option<Vec<u8>>, ArchiveError> {
     let mut failures = Vec::with_capacity(request.references.len());
     // A request may name an instance more than once.
     let mut read: HashMap<InstanceUid, bool> = HashMap::new();
@@ -121,7 +130,14 @@ fn check(core: &Core, request: &Request, stop: &AtomicBool) -> Result<Option<Vec
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let failure = match find(&core.catalog.read()?, reference)? {
+        let filter = permit.map(Permit::required).transpose()?.and_then(Reach::filter).cloned();
+        let sight = Sight::through(core, core.catalog.read()?, filter);
+        let found = match find(sight.raw(), reference)? {
+            Some(row) => sight.instance(&row.path)?,
+            None => None,
+        };
+        drop(sight);
+        let failure = match found {
             None => Some(reasons::NO_SUCH_INSTANCE),
             Some(row) if row.sop_class != reference.sop_class => Some(reasons::CLASS_INSTANCE_CONFLICT),
             Some(row) => {
@@ -272,7 +288,7 @@ fn check_next(core: &Core, stop: &AtomicBool) -> Result<bool, ArchiveError> {
     let request = json::read(&text, json::Limits::default()).ok();
     let request = request.and_then(|set| commitment::read(&set, usize::MAX).ok());
     let checked = match &request {
-        Some(request) => check(core, request, stop),
+        Some(request) => check(core, request, None, stop),
         None => Err(ArchiveError::Damaged(format!("the storage commitment request {uid}"))),
     };
     match checked {

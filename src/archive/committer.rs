@@ -49,7 +49,7 @@ pub(super) enum Work {
     /// A file that was streamed into a pack and is flushed already.
     Placed { instance: Box<NewInstance>, reservation: Reservation },
     /// A study, a series or an instance to be deleted.
-    Delete { target: Target, caller: &'static str },
+    Delete { target: Target, caller: Arc<str> },
 }
 
 type Answer = oneshot::Sender<Result<Outcome, ArchiveError>>;
@@ -300,7 +300,7 @@ impl Loop {
         let _ = job.answer.send(self.delete_target(target, caller));
     }
 
-    fn delete_target(&mut self, target: &Target, caller: &'static str) -> Result<Outcome, ArchiveError> {
+    fn delete_target(&mut self, target: &Target, caller: &str) -> Result<Outcome, ArchiveError> {
         let stamp = self.core.clock.stamp();
         let paths = paths_of(&self.core.catalog.read()?, target)?;
         if paths.is_empty() {

@@ -2,6 +2,7 @@
 //! http floor maps each to one problem.
 
 use crate::{
+    auth::Denied,
     dicom::{InstancePath, part10::ReadError},
     pixels::PixelError,
     render::RenderError,
@@ -25,6 +26,9 @@ pub enum ArchiveError {
     /// Too much is under way; later it will work.
     #[error("the archive is busy")]
     Busy,
+    /// The permit is for less.
+    #[error("{0}")]
+    NotPermitted(#[from] Denied),
     /// It was here for a time, and that is over.
     #[error("the {0} has expired")]
     Expired(&'static str),
@@ -164,6 +168,7 @@ impl ArchiveError {
             | Self::Unfinished
             | Self::Uploads(_)
             | Self::Commitments(_)
+            | Self::NotPermitted(_)
             | Self::Again(_) => false,
         }
     }
@@ -181,6 +186,7 @@ impl ArchiveError {
             Self::Expired(what) => Self::Expired(what),
             Self::Taken(what) => Self::Taken(what),
             Self::Locked(what) => Self::Locked(what),
+            Self::NotPermitted(denied) => Self::NotPermitted(*denied),
             Self::TooBroad(why) => Self::TooBroad(why.clone()),
             Self::Render(error) => Self::Render(error.clone()),
             Self::Backups(error) => Self::Backups(error.clone()),

@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{ArchiveError, Core, instances::each_instance};
+use super::{ArchiveError, Core, sight::Sight};
 use crate::{
     dicom::{
         DataSet, SeriesPath, Tag, VR, attributes,
@@ -69,15 +69,15 @@ impl<'a> Asked<'a> {
     /// Listens to the instances of a series until nothing is left to be found.
     pub fn hear_series(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Sight<'_>,
         path: &SeriesPath,
         hearing: &mut Hearing<'_>,
     ) -> Result<(), ArchiveError> {
         if hearing.is_complete() {
             return Ok(());
         }
-        each_instance(snapshot, path, true, &mut |row, set| {
-            self.hear_instance(snapshot, hearing, &row, &set)?;
+        snapshot.each_instance(path, true, &mut |row, set| {
+            self.hear_instance(snapshot.raw(), hearing, &row, &set)?;
             Ok(if hearing.is_complete() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })
     }
@@ -135,13 +135,13 @@ impl<'a> Best<'a> {
     }
 
     /// Looks into the first instances of a series.
-    pub fn look_into_series(&mut self, snapshot: &Snapshot, path: &SeriesPath) -> Result<(), ArchiveError> {
+    pub fn look_into_series(&mut self, snapshot: &Sight<'_>, path: &SeriesPath) -> Result<(), ArchiveError> {
         let mut left = SNIPPET_INSTANCES_MAX;
         if self.is_enough() {
             return Ok(());
         }
-        each_instance(snapshot, path, true, &mut |row, set| {
-            self.look_into_instance(snapshot, &row, &set)?;
+        snapshot.each_instance(path, true, &mut |row, set| {
+            self.look_into_instance(snapshot.raw(), &row, &set)?;
             left -= 1;
             Ok(if left == 0 || self.is_enough() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })

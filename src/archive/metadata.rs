@@ -32,6 +32,7 @@ pub trait Assembly: Send {
 /// The metadata of a study, a series or an instance, on their way into a body.
 pub struct Metadata {
     core: Arc<Core>,
+    permit: Permit,
     assembly: Box<dyn Assembly>,
     base_url: String,
     /// Series that are still to come, the next one last.
@@ -59,11 +60,19 @@ impl Archive {
         assembly: Box<dyn Assembly>,
     ) -> Result<Metadata, ArchiveError> {
         let core = Arc::clone(&self.core);
-        let trail = permit.trail().cloned();
+        let permit = permit.clone();
         self.pool
             .run(move || {
-                let metadata = open(core, &scope, base_url, assembly)?;
-                trails::scope(trail.as_ref(), &metadata.core, &scope, Action::Read)?;
+                let trail = permit.trail().cloned();
+                let is_filtered = permit.required()?.filter().is_some();
+                let metadata = open(core, permit, &scope, base_url, assembly)?;
+                if is_filtered && metadata.single.is_none() {
+                    for series in metadata.series.iter().cloned() {
+                        trails::scope(trail.as_ref(), &metadata.core, &Scope::Series(series), Action::Read)?;
+                    }
+                } else {
+                    trails::scope(trail.as_ref(), &metadata.core, &scope, Action::Read)?;
+                }
                 Ok(metadata)
             })
             .await
@@ -83,11 +92,12 @@ impl Archive {
 
 fn open(
     core: Arc<Core>,
+    permit: Permit,
     scope: &Scope,
     base_url: String,
     assembly: Box<dyn Assembly>,
 ) -> Result<Metadata, ArchiveError> {
-    let snapshot = core.catalog.read()?;
+    let snapshot = core.sight(&permit)?;
     let found = match scope {
         Scope::Study(study) => snapshot.study(study)?.map(|row| row.seq),
         Scope::Series(path) => snapshot.series(path)?.map(|row| row.seq),
@@ -103,7 +113,7 @@ fn open(
     };
     series.reverse();
     drop(snapshot);
-    Ok(Metadata { core, assembly, base_url, series, after: None, single, done: false, version })
+    Ok(Metadata { core, permit, assembly, base_url, series, after: None, single, done: false, version })
 }
 
 impl Metadata {
@@ -120,7 +130,8 @@ impl Metadata {
         }
         let mut out = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
         // A snapshot lives for one chunk, never across a write to a client.
-        let snapshot = self.core.catalog.read()?;
+        let core = Arc::clone(&self.core);
+        let snapshot = core.sight(&self.permit)?;
         if let Some(path) = self.single.take() {
             let json = snapshot.metadata_of(&path)?.ok_or(ArchiveError::Gone("instance"))?;
             self.put(&mut out, &path.series_path(), &path.instance, &json)?;

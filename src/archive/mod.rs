@@ -34,6 +34,9 @@ mod recover;
 mod reserve;
 mod retrieve;
 mod search;
+mod sight;
+#[cfg(test)]
+mod sight_tests;
 mod stats;
 mod store;
 #[cfg(test)]
@@ -165,6 +168,7 @@ pub(crate) struct Core {
     versions_max: usize,
     indexer: indexer::Signal,
     reservations: Reservations,
+    deidentified: sight::Deidentified,
 }
 
 /// An open archive. Dropping it finishes what is queued and commits durably.
@@ -281,6 +285,7 @@ impl Archive {
             versions_max: options.versions_max,
             indexer: indexer::Signal::default(),
             reservations: Reservations::default(),
+            deidentified: sight::Deidentified::default(),
         });
         let recovered = recover::recover(&core, index_is_new)?;
         let indexer = Indexer::start(Arc::clone(&core)).map_err(ArchiveError::Io)?;

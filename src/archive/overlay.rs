@@ -13,7 +13,7 @@ use std::{
 use crate::{
     dicom::{DataSet, StudyUid},
     storage::{
-        catalog::{Catalog, Snapshot},
+        catalog::{Catalog, SeriesRow, Snapshot, StudyRow},
         index::{self, Index},
     },
 };
@@ -176,15 +176,20 @@ impl Overlay {
 /// When the catalog cannot be read.
 pub fn view_of(snapshot: &Snapshot, study: &StudyUid) -> Result<Option<StudyView>, ArchiveError> {
     let Some(row) = snapshot.study(study)? else { return Ok(None) };
-    let series = snapshot
-        .series_of(study)?
-        .into_iter()
-        .map(|series| SeriesView {
-            id: series.id,
-            sop_classes: series.sop_classes.keys().cloned().collect(),
-            instances: series.instances,
-            set: series.computed(),
-        })
-        .collect();
-    Ok(Some(StudyView { id: row.id, set: row.computed(), series }))
+    Ok(Some(StudyView::of(row, snapshot.series_of(study)?)))
+}
+
+impl StudyView {
+    pub fn of(row: StudyRow, series: Vec<SeriesRow>) -> Self {
+        let series = series
+            .into_iter()
+            .map(|series| SeriesView {
+                id: series.id,
+                sop_classes: series.sop_classes.keys().cloned().collect(),
+                instances: series.instances,
+                set: series.computed(),
+            })
+            .collect();
+        Self { id: row.id, set: row.computed(), series }
+    }
 }

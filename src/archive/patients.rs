@@ -87,11 +87,12 @@ impl Archive {
     /// When a storage fails or the archive is busy.
     pub async fn patients(
         &self,
-        _permit: &Permit,
-        query: Query,
+        permit: &Permit,
+        mut query: Query,
         results_max: usize,
     ) -> Result<Found, ArchiveError> {
         let core = Arc::clone(&self.core);
+        query.filter = permit.required()?.filter().cloned();
         self.pool.run(move || find(&core, &query, results_max)).await
     }
 }
@@ -116,7 +117,7 @@ fn find(core: &Core, query: &Query, results_max: usize) -> Result<Found, Archive
         let why = format!("more than {PATIENTS_MAX} patients match");
         return Err(ArchiveError::TooBroad(why));
     }
-    let numbers = numbers_of(core, page.iter().map(|(identity, _)| identity))?;
+    let numbers = numbers_of(core, query, page.iter().map(|(identity, _)| identity))?;
     let projection = Projection::new(query);
     let total = places.len() as u64;
     let remaining = if from < places.len() { total - from as u64 - page.len() as u64 } else { 0 };
@@ -136,9 +137,10 @@ fn each_study(core: &Core, query: &Query, take: &mut dyn FnMut(&Arc<DataSet>)) -
     search.find(&mut Page::into(&mut sink)).map(drop)
 }
 
-/// What there is of these patients in all, whatever was searched for.
+/// What the caller sees of these patients in all, whatever was searched for.
 fn numbers_of<'a>(
     core: &Core,
+    asked: &Query,
     wanted: impl Iterator<Item = &'a Identity>,
 ) -> Result<HashMap<Identity, Numbers>, ArchiveError> {
     let mut numbers: HashMap<Identity, Numbers> = HashMap::new();
@@ -156,6 +158,7 @@ fn numbers_of<'a>(
     }
     for test in tests {
         let mut query = Query::new(Resource::Studies);
+        query.filter.clone_from(&asked.filter);
         query.keys.push(Key::new(PATIENT_ID, VR::LO, Level::Study, test));
         each_study(core, &query, &mut |study| {
             if let Some(numbers) = numbers.get_mut(&Identity::of(study)) {

@@ -9,6 +9,7 @@ use super::{
     Archive, ArchiveError, Core,
     pieces::{Checksum, Decoding, Pieces, StoredFile},
     pixels::{Image, Made},
+    sight::Sight,
     trails,
 };
 use crate::{
@@ -95,7 +96,7 @@ pub enum Crc {
 /// a hop between threads costs more than any of these.
 pub struct View<'a> {
     core: &'a Core,
-    pub(super) snapshot: Snapshot,
+    pub(super) sight: Sight<'a>,
     /// Where it is noted which instances were looked at.
     pub(super) trail: Option<Trail>,
 }
@@ -115,11 +116,11 @@ impl Archive {
         E: From<ArchiveError> + Send + 'static,
     {
         let core = Arc::clone(&self.core);
-        let trail = permit.trail().cloned();
+        let permit = permit.clone();
         self.pool
             .run(move || {
-                let snapshot = core.catalog.read().map_err(ArchiveError::from)?;
-                work(&View { core: &core, snapshot, trail })
+                let sight = core.sight(&permit)?;
+                work(&View { core: &core, sight, trail: permit.trail().cloned() })
             })
             .await
     }
@@ -159,7 +160,7 @@ impl View<'_> {
 
     /// The same for a choice among them: none counts as seen yet.
     pub(super) fn unseen(&self, scope: &Scope) -> Result<Vec<InstanceRow>, ArchiveError> {
-        rows(&self.snapshot, scope)
+        rows(&self.sight, scope)
     }
 
     /// Notes that an instance is shown.
@@ -172,12 +173,12 @@ impl View<'_> {
     /// # Errors
     /// `NotFound` or `Gone` when there is none.
     pub fn instance(&self, path: &InstancePath) -> Result<InstanceRow, ArchiveError> {
-        match self.snapshot.instance(path)? {
+        match self.sight.instance(path)? {
             Some(row) => {
                 self.note(&row);
                 Ok(row)
             }
-            None => Err(missing(&self.snapshot, &Scope::Instance(path.clone()))?),
+            None => Err(missing(&self.sight, &Scope::Instance(path.clone()))?),
         }
     }
 
@@ -187,7 +188,7 @@ impl View<'_> {
     /// # Errors
     /// When a storage fails.
     pub fn file(&self, row: &InstanceRow, form: FileForm) -> Result<Pieces, ArchiveError> {
-        self.core.file_later(&self.snapshot, row, form)
+        self.core.file_later(self.sight.raw(), row, form)
     }
 
     /// The CRC-32 of a file in one of its forms. Of one that goes out as it is
@@ -201,7 +202,7 @@ impl View<'_> {
         }
         let mut whole = crc32fast::Hasher::new();
         let mut left = row.place.length;
-        for chunk in self.snapshot.chunks(row)?.0 {
+        for chunk in self.sight.raw().chunks(row)?.0 {
             let length = left.min(CHUNK_BYTES);
             whole.combine(&crc32fast::Hasher::new_with_initial_len(chunk, length));
             left -= length;
@@ -215,7 +216,7 @@ impl View<'_> {
     /// # Errors
     /// When the catalog fails or what it holds is damaged.
     pub fn data_set(&self, row: &InstanceRow) -> Result<DataSet, ArchiveError> {
-        data_set(&self.snapshot, row)
+        data_set(self.sight.raw(), row)
     }
 
     /// Where a SOP Instance UID is, of whatever study.
@@ -223,7 +224,7 @@ impl View<'_> {
     /// # Errors
     /// When the catalog fails.
     pub fn locate(&self, instance: &InstanceUid) -> Result<Option<InstancePath>, ArchiveError> {
-        Ok(self.snapshot.locate(instance)?)
+        Ok(self.sight.locate(instance)?)
     }
 
     /// The bytes of frames, `numbers` counting from 1: uncompressed ones in
@@ -232,7 +233,7 @@ impl View<'_> {
     /// # Errors
     /// `NotFound` when there is no such frame or no pixel data.
     pub fn frames(&self, row: &InstanceRow, numbers: &[u32]) -> Result<Vec<Pieces>, ArchiveError> {
-        let reader = FrameReader::new(self.core, &self.snapshot, row)?;
+        let reader = FrameReader::new(self.core, self.sight.raw(), row)?;
         numbers
             .iter()
             .map(|number| reader.one(number.checked_sub(1).ok_or(ArchiveError::NotFound("frame"))?))
@@ -249,13 +250,14 @@ impl View<'_> {
             (0..image.frames()).map(|index| Ok(made.frame(image, index)?.length())).collect();
         let lengths = lengths?;
         if image.is_decoded() {
-            return self.core.file_later(&self.snapshot, image.row(), FileForm::Decoded);
+            return self.core.file_later(self.sight.raw(), image.row(), FileForm::Decoded);
         }
-        self.core.file_with_frames(&self.snapshot, image, &lengths)
+        self.core.file_with_frames(self.sight.raw(), image, &lengths)
     }
 
+    /// For reads by a row.
     pub(super) fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+        self.sight.raw()
     }
 
     /// A value left in the file, by the end of its BulkDataURI.
@@ -263,7 +265,7 @@ impl View<'_> {
     /// # Errors
     /// `NotFound` when the instance has no such value.
     pub fn bulk(&self, row: &InstanceRow, path: &str) -> Result<BulkValue, ArchiveError> {
-        self.core.bulk(&self.snapshot, row, path)
+        self.core.bulk(self.sight.raw(), row, path)
     }
 
     /// The places of all values left in the file.
@@ -271,7 +273,7 @@ impl View<'_> {
     /// # Errors
     /// When the catalog fails.
     pub fn bulk_paths(&self, row: &InstanceRow) -> Result<Vec<String>, ArchiveError> {
-        Ok(self.snapshot.bulks(row)?.into_iter().map(|bulk| bulk.path).collect())
+        Ok(self.sight.raw().bulks(row)?.into_iter().map(|bulk| bulk.path).collect())
     }
 
     /// Whether the pack is there that holds an instance. Cheap, and says nothing
@@ -294,7 +296,7 @@ impl View<'_> {
 }
 
 /// All rows of a scope.
-fn rows(snapshot: &Snapshot, scope: &Scope) -> Result<Vec<InstanceRow>, ArchiveError> {
+fn rows(snapshot: &Sight<'_>, scope: &Scope) -> Result<Vec<InstanceRow>, ArchiveError> {
     let mut found = Vec::new();
     match scope {
         Scope::Instance(path) => found.extend(snapshot.instance(path)?),
@@ -308,7 +310,7 @@ fn rows(snapshot: &Snapshot, scope: &Scope) -> Result<Vec<InstanceRow>, ArchiveE
     if found.is_empty() { Err(missing(snapshot, scope)?) } else { Ok(found) }
 }
 
-fn rows_of(snapshot: &Snapshot, path: &SeriesPath, found: &mut Vec<InstanceRow>) -> Result<(), ArchiveError> {
+fn rows_of(snapshot: &Sight<'_>, path: &SeriesPath, found: &mut Vec<InstanceRow>) -> Result<(), ArchiveError> {
     let mut after = None;
     loop {
         let page = snapshot.instances(path, after.as_ref(), ROW_PAGE)?;
@@ -319,10 +321,11 @@ fn rows_of(snapshot: &Snapshot, path: &SeriesPath, found: &mut Vec<InstanceRow>)
 }
 
 /// Why there is nothing in a scope: never seen, or deleted (PS3.18 section 8.5).
-pub(super) fn missing(snapshot: &Snapshot, scope: &Scope) -> Result<ArchiveError, ArchiveError> {
-    Ok(match snapshot.tombstone(&scope.target())? {
-        Some(_) => ArchiveError::Gone(scope.name()),
-        None => ArchiveError::NotFound(scope.name()),
+pub(super) fn missing(snapshot: &Sight<'_>, scope: &Scope) -> Result<ArchiveError, ArchiveError> {
+    Ok(if snapshot.is_gone(&scope.target())? {
+        ArchiveError::Gone(scope.name())
+    } else {
+        ArchiveError::NotFound(scope.name())
     })
 }
 

@@ -16,19 +16,20 @@ use super::{
     Archive, ArchiveError, Core,
     candidates::{Candidate, Candidates, Source, results_of},
     full_text::{Asked, Best},
-    instances::{each_instance, summary_of, whole_instance},
+    instances::{summary_of, whole_instance},
     overlay::{Moment, StudyView},
     page::{InstanceOrder, Match, Page, Place, Position},
     paging::{Asker, Held},
+    sight::Sight,
 };
 use crate::{
     auth::Permit,
     dicom::{
-        DataSet, InstancePath, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR, json,
+        DataSet, InstancePath, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR, attributes, json,
         query::{self, Hearing, Level, Projection, Query, Test},
     },
     storage::{
-        catalog::{SeriesRow, Snapshot},
+        catalog::SeriesRow,
         index::{SortKey, key_of_rows, needs_rows, order_of},
     },
 };
@@ -71,14 +72,15 @@ impl Archive {
     /// When a storage fails or the archive is busy.
     pub async fn search(
         &self,
-        _permit: &Permit,
-        query: Query,
+        permit: &Permit,
+        mut query: Query,
         root: Root,
         base_url: String,
         results_max: usize,
         asker: Option<Asker>,
     ) -> Result<Found, ArchiveError> {
         let core = Arc::clone(&self.core);
+        query.filter = permit.required()?.filter().cloned();
         self.pool
             .run(move || {
                 let asked = Asked::of(&core, &query)?;
@@ -111,7 +113,7 @@ impl Search<'_> {
         let mut page = Page::new(start, limit, listed);
         let (total, held) = match &resumed {
             Some(resumed) => (self.go_on(&resumed.held, &mut page)?, None),
-            None if needs_rows(self.query) => self.find_in_order(&mut page)?,
+            None if self.needs_rows() => self.find_in_order(&mut page)?,
             None => self.find(&mut page)?,
         };
         let remaining = match &page.end {
@@ -136,6 +138,23 @@ impl Search<'_> {
         let results: Result<_, _> =
             page.kept.into_iter().map(|found| self.describe(&projection, found)).collect();
         Ok(Found { results: results?, total, remaining })
+    }
+
+    /// The catalog now, as the caller sees it.
+    fn sight(&self) -> Result<Sight<'_>, ArchiveError> {
+        Ok(Sight::through(self.core, self.core.catalog.read()?, self.query.filter.clone()))
+    }
+
+    /// Whether studies are seen in part, so that the index, which knows them
+    /// whole, tells more of them than the caller may know.
+    fn is_partial(&self) -> bool {
+        self.query.filter.as_ref().is_some_and(|filter| filter.parts_studies())
+    }
+
+    /// Whether the results are to be read to be put in order.
+    fn needs_rows(&self) -> bool {
+        let computed = || self.query.order.iter().any(|order| attributes::is_computed(order.tag));
+        needs_rows(self.query) || self.is_partial() && computed()
     }
 
     /// As [`Self::find`], in an order that the index does not hold: everything
@@ -167,7 +186,7 @@ impl Search<'_> {
 
     /// Gives the page what follows in a search that was begun before.
     fn go_on(&self, held: &Held, page: &mut Page<'_>) -> Result<u64, ArchiveError> {
-        let snapshot = self.core.catalog.read()?;
+        let snapshot = self.sight()?;
         match held {
             Held::List(places) => {
                 page.seen = page.start.seen.min(places.len());
@@ -201,7 +220,7 @@ impl Search<'_> {
     }
 
     /// What is there of a match that was found before.
-    fn at(&self, snapshot: &Snapshot, place: &Place) -> Result<Option<Match>, ArchiveError> {
+    fn at(&self, snapshot: &Sight<'_>, place: &Place) -> Result<Option<Match>, ArchiveError> {
         let Some(study) = snapshot.study_by_id(place.study)? else { return Ok(None) };
         let study = Arc::new(study.computed());
         let Some(series_id) = place.series else {
@@ -216,7 +235,7 @@ impl Search<'_> {
         let path = InstancePath { study: study_uid, series: series_uid, instance: uid.clone() };
         let Some(row) = snapshot.instance(&path)? else { return Ok(None) };
         let instance = if self.query.wants_whole_instances() {
-            whole_instance(snapshot, &row)?
+            whole_instance(snapshot.raw(), &row)?
         } else {
             summary_of(&row)?
         };
@@ -238,7 +257,7 @@ impl Search<'_> {
         let Some(uids) = self.uids_of(SOP_UID).filter(|_| self.query.target == Level::Instance) else {
             return Ok(None);
         };
-        let snapshot = self.core.catalog.read()?;
+        let snapshot = self.sight()?;
         let mut studies = Vec::new();
         for uid in uids.iter().filter_map(|uid| InstanceUid::parse(uid).ok()) {
             if let Some(path) = snapshot.locate(&uid)?
@@ -269,7 +288,7 @@ impl Search<'_> {
 
     /// Searches in named studies, read from the catalog.
     fn in_named(&self, studies: &[StudyUid], page: &mut Page<'_>) -> Result<u64, ArchiveError> {
-        let snapshot = self.core.catalog.read()?;
+        let snapshot = self.sight()?;
         let mut candidates = Vec::new();
         let mut views = BTreeMap::new();
         for uid in studies {
@@ -324,7 +343,7 @@ impl Search<'_> {
     /// directly; none if not all words are found in it or in its instances.
     fn rank(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Sight<'_>,
         study: &DataSet,
         series: &[&DataSet],
     ) -> Result<Option<f32>, ArchiveError> {
@@ -357,7 +376,7 @@ impl Search<'_> {
     /// at `since`.
     fn try_instances(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Sight<'_>,
         place: &Place,
         (study, series): (&Arc<DataSet>, &Arc<DataSet>),
         path: &SeriesPath,
@@ -400,20 +419,20 @@ impl Search<'_> {
     /// those that have the words which the levels above them lack.
     fn instances_of(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Sight<'_>,
         path: &SeriesPath,
         since: Option<u64>,
         heard_above: Option<&Hearing<'_>>,
     ) -> Result<Vec<(InstanceOrder, DataSet)>, ArchiveError> {
         let mut found = Vec::new();
-        each_instance(snapshot, path, self.query.wants_whole_instances(), &mut |row, set| {
-            if since.is_some_and(|since| row.seq > since) && snapshot.versions(&row.path)?.is_empty() {
+        snapshot.each_instance(path, self.query.wants_whole_instances(), &mut |row, set| {
+            if since.is_some_and(|since| row.seq > since) && snapshot.raw().versions(&row.path)?.is_empty() {
                 // New, and not another version of what was there.
                 return Ok(ControlFlow::Continue(()));
             }
             if let (Some(asked), Some(heard)) = (&self.asked, heard_above) {
                 let mut hearing = heard.clone();
-                asked.hear_instance(snapshot, &mut hearing, &row, &set)?;
+                asked.hear_instance(snapshot.raw(), &mut hearing, &row, &set)?;
                 if !hearing.is_complete() {
                     return Ok(ControlFlow::Continue(()));
                 }
@@ -429,13 +448,14 @@ impl Search<'_> {
     fn through_index(&self, page: &mut Page<'_>) -> Result<(u64, Option<Held>), ArchiveError> {
         let Moment { studies: marked, snapshot, index } =
             self.core.overlay.moment(&self.core.catalog, &self.core.index)?;
+        let snapshot = Sight::through(self.core, snapshot, self.query.filter.clone());
         // Of series as many as of instances at most: each has one at least.
         let need = page.start.seen.saturating_add(page.limit);
         let need = need.min(usize::try_from(page.matches_max).unwrap_or(usize::MAX));
         let skipped: BTreeSet<u64> = marked.keys().copied().collect();
         let mut overlaid = Vec::new();
         for (id, view) in &marked {
-            self.overlay(&snapshot, *id, view, &mut overlaid)?;
+            self.overlay(&snapshot, *id, &snapshot.view(view)?, &mut overlaid)?;
         }
         let placed = overlaid.iter().map(Candidate::as_row).collect();
         let state = Candidates::of(self.query, overlaid, &skipped, &index, page.start.seen.min(need)..need)?;
@@ -456,7 +476,7 @@ impl Search<'_> {
     /// exactly, each counts as it says, whatever became of it.
     fn walk(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Sight<'_>,
         state: &Candidates,
         since: Option<u64>,
         page: &mut Page<'_>,
@@ -482,7 +502,7 @@ impl Search<'_> {
     /// Adds what matches of an overlaid study.
     fn overlay(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Sight<'_>,
         id: u64,
         view: &Arc<Option<StudyView>>,
         candidates: &mut Vec<Candidate>,
@@ -515,7 +535,7 @@ impl Search<'_> {
 
     fn try_candidate(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &Sight<'_>,
         candidate: &Candidate,
         since: Option<u64>,
         page: &mut Page<'_>,
@@ -549,6 +569,13 @@ impl Search<'_> {
             }
         };
         let series = series.map(Arc::new);
+        if self.is_partial() && self.asked.is_some() && self.query.target == Level::Study {
+            // The words may be in a series that is not seen.
+            let below = self.series_below(snapshot, &study)?;
+            if self.rank(snapshot, &study, &below.iter().collect::<Vec<_>>())?.is_none() {
+                return Ok(());
+            }
+        }
         match (&series, self.query.target) {
             (Some(set), Level::Instance) => {
                 let Some(path) = series_path(&study, set) else { return Ok(()) };
@@ -558,6 +585,14 @@ impl Search<'_> {
                 self.try_one(place, &study, series.as_ref(), page);
                 Ok(())
             }
+        }
+    }
+
+    /// The series of a study.
+    fn series_below(&self, snapshot: &Sight<'_>, study: &DataSet) -> Result<Vec<DataSet>, ArchiveError> {
+        match study.first_text(STUDY_UID).and_then(|uid| StudyUid::parse(uid).ok()) {
+            Some(uid) => Ok(snapshot.series_of(&uid)?.into_iter().map(SeriesRow::computed).collect()),
+            None => Ok(Vec::new()),
         }
     }
 
@@ -607,9 +642,9 @@ impl Search<'_> {
         let path = series_path(study, series);
         let uid = instance.first_text(SOP_UID).and_then(|uid| InstanceUid::parse(uid).ok());
         let Some((SeriesPath { study, series }, uid)) = path.zip(uid) else { return Ok(()) };
-        let snapshot = self.core.catalog.read()?;
+        let snapshot = self.sight()?;
         match snapshot.instance(&InstancePath { study, series, instance: uid })? {
-            Some(row) => best.look_into_instance(&snapshot, &row, instance),
+            Some(row) => best.look_into_instance(snapshot.raw(), &row, instance),
             None => Ok(()),
         }
     }
@@ -622,7 +657,7 @@ impl Search<'_> {
         series: Option<&DataSet>,
         best: &mut Best<'_>,
     ) -> Result<(), ArchiveError> {
-        let snapshot = self.core.catalog.read()?;
+        let snapshot = self.sight()?;
         if let Some(path) = series.and_then(|series| series_path(study, series)) {
             return best.look_into_series(&snapshot, &path);
         }

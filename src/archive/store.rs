@@ -8,7 +8,7 @@
 //! One instance failing is data ([`Outcome::Failed`]), never an error of the
 //! request.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -18,11 +18,12 @@ use super::{
     coerce::{self, Coerced},
     committer::Work,
     reserve::Reservation,
+    sight::Sight,
     trails::{self, About},
 };
 use crate::{
     audit::Trail,
-    auth::Permit,
+    auth::{Action, Permit},
     dicom::{
         Bulk, DataSet, InstancePath, StudyUid, Tag, VR, Value, attributes,
         check::{self, Note},
@@ -80,9 +81,7 @@ pub enum Outcome {
 /// An instance that is arriving.
 pub struct Incoming {
     archive: Arc<Archive>,
-    by: &'static str,
-    peer: Option<IpAddr>,
-    trail: Option<Trail>,
+    permit: Permit,
     /// Rules have changed it already.
     original: Option<Box<DataSet>>,
     received: u64,
@@ -133,9 +132,7 @@ impl Archive {
     pub fn begin_store(self: &Arc<Self>, permit: &Permit) -> Incoming {
         Incoming {
             archive: Arc::clone(self),
-            by: permit.caller(),
-            peer: permit.peer(),
-            trail: permit.trail().cloned(),
+            permit: permit.clone(),
             original: None,
             received: 0,
             state: State::Memory { chunks: Vec::new(), bytes: 0, held: Vec::new() },
@@ -238,7 +235,7 @@ impl Incoming {
     /// it in its place.
     async fn coerce(&mut self) -> Result<(), ArchiveError> {
         let core = Arc::clone(&self.archive.core);
-        let peer = self.peer;
+        let peer = self.permit.peer();
         match std::mem::replace(&mut self.state, State::Lost) {
             State::Memory { chunks, held, .. } => {
                 let run = move || coerce::in_memory(&core, peer, chunks);
@@ -305,7 +302,7 @@ impl Incoming {
         }
         let archive = Arc::clone(&self.archive);
         let study = study.cloned();
-        let by = self.by;
+        let permit = self.permit.clone();
         let state = std::mem::replace(&mut self.state, State::Lost);
         let worker = Arc::clone(&archive);
         let original = self.original.take();
@@ -313,15 +310,15 @@ impl Incoming {
             .pool
             .run(move || match state {
                 State::Memory { chunks, held, .. } => {
-                    finish_in_memory(&worker, chunks, held, study.as_ref(), by)
+                    finish_in_memory(&worker, chunks, held, study.as_ref(), &permit)
                 }
                 State::Stream { upload, hasher, lane, .. } => {
-                    finish_stream(&worker, lane, *upload, hasher.finish(), study.as_ref(), by)
+                    finish_stream(&worker, lane, *upload, hasher.finish(), study.as_ref(), &permit)
                 }
                 State::Lost => Err(ArchiveError::Stopping),
             })
             .await?;
-        Ok(Pending { original, trail: self.trail.clone(), ..pending })
+        Ok(Pending { original, trail: self.permit.trail().cloned(), ..pending })
     }
 }
 
@@ -393,11 +390,11 @@ fn finish_in_memory(
     chunks: Vec<Bytes>,
     held: Vec<OwnedSemaphorePermit>,
     study: Option<&StudyUid>,
-    by: &str,
+    permit: &Permit,
 ) -> Result<Pending, ArchiveError> {
     let bytes = join(chunks);
     let hashed = Hasher::hash(&bytes);
-    let understood = match understand(archive, &bytes.as_ref(), hashed, study, by)? {
+    let understood = match understand(archive, &bytes.as_ref(), hashed, study, permit)? {
         Ok(understood) => understood,
         Err(settled) => return Ok(settled),
     };
@@ -416,9 +413,9 @@ fn finish_stream(
     upload: Upload,
     hashed: Hashed,
     study: Option<&StudyUid>,
-    by: &str,
+    permit: &Permit,
 ) -> Result<Pending, ArchiveError> {
-    let understood = match understand(archive, &upload.source()?, hashed, study, by)? {
+    let understood = match understand(archive, &upload.source()?, hashed, study, permit)? {
         Ok(understood) => understood,
         // Dropping the upload cuts the bytes off again.
         Err(settled) => return Ok(settled),
@@ -464,7 +461,7 @@ fn understand(
     source: &dyn Source,
     hashed: Hashed,
     study: Option<&StudyUid>,
-    by: &str,
+    permit: &Permit,
 ) -> Result<Result<Understood, Pending>, ArchiveError> {
     let read = match part10::read(source, &archive.core.limits) {
         Ok(read) => read,
@@ -486,6 +483,9 @@ fn understand(
         let why = "the Study Instance UID (0020,000D) is not the one in the request's URL".to_owned();
         return Ok(Err(settled(Outcome::Failed { reason: reasons::STUDY_MISMATCH, why }, &read)));
     }
+    if !is_permitted(&archive.core, permit, &read)? {
+        return Ok(Err(settled(refused(), &read)));
+    }
     let reservation = archive.core.reservations.take(&read.path.instance);
     let (role, replaces) = match known(&archive.core, &read.path, hashed.digest)? {
         Ok(free) => free,
@@ -506,9 +506,50 @@ fn understand(
         .chain(findings.into_iter().map(Note::from))
         .collect();
     let about = about(&read, replaces);
-    let instance = NewInstance { role, ..new_instance(read, hashed.digest, hashed.chunks, by) };
+    let instance = NewInstance { role, ..new_instance(read, hashed.digest, hashed.chunks, permit.caller()) };
     let instance = Box::new(instance);
     Ok(Ok(Understood { instance, about, warnings, reservation }))
+}
+
+/// Whether the caller may store an instance where it says it belongs. What is
+/// stored last speaks for its study and series, so these must be the caller's
+/// already if they are there: else storing into them would be a way to see them.
+fn is_permitted(core: &Core, permit: &Permit, read: &part10::Instance) -> Result<bool, ArchiveError> {
+    let Ok(reach) = permit.require(Action::Store) else { return Ok(false) };
+    let own = reach.filter();
+    let reads = Action::READS.map(|action| permit.reach(action).filter());
+    if own.is_none() && reads.iter().all(Option::is_none) {
+        return Ok(true);
+    }
+    if let Some(own) = own {
+        let parts = attributes::split(&read.dataset);
+        if !own.admits(&parts.study, &parts.series) {
+            return Ok(false);
+        }
+    }
+    let series = read.path.series_path();
+    for filter in own.into_iter().chain(reads.into_iter().flatten()) {
+        let sight = Sight::through(core, core.catalog.read()?, Some(Arc::clone(filter)));
+        let study_is_there = sight.raw().study(&series.study)?.is_some();
+        let series_is_there = sight.raw().series(&series)?.is_some();
+        if study_is_there && sight.study(&series.study)?.is_none()
+            || series_is_there && sight.series(&series)?.is_none()
+        {
+            return Ok(false);
+        }
+        // In use elsewhere, where the caller does not see it.
+        let elsewhere = sight.raw().locate(&read.path.instance)?.is_some();
+        if elsewhere && sight.locate(&read.path.instance)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Said whether something is there or not, so that it tells neither.
+fn refused() -> Outcome {
+    let why = "the caller may not store this instance here".to_owned();
+    Outcome::Failed { reason: reasons::NOT_AUTHORIZED, why }
 }
 
 /// As what a file is to be stored and whether in the place of another, or what

@@ -25,7 +25,7 @@ fn file(study: u32) -> Bytes {
     sample.file(EXPLICIT).into()
 }
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options {
         packs: packs::Options::default(),
         encryption: MasterSource::default(),

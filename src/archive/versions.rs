@@ -35,13 +35,13 @@ impl View<'_> {
     /// `NotFound` or `Gone` when there is none.
     pub fn versions(&self, path: &InstancePath) -> Result<Vec<(Version, bool)>, ArchiveError> {
         let mut versions: Vec<_> =
-            self.snapshot.versions(path)?.into_iter().map(|version| (version, false)).collect();
-        if let Some(row) = self.snapshot.instance(path)? {
+            self.sight.versions(path)?.into_iter().map(|version| (version, false)).collect();
+        if let Some(row) = self.sight.instance(path)? {
             versions.push((self.as_version(row)?, true));
         }
         trails::version(self.trail.as_ref(), path);
         if versions.is_empty() {
-            return Err(missing(&self.snapshot, &Scope::Instance(path.clone()))?);
+            return Err(missing(&self.sight, &Scope::Instance(path.clone()))?);
         }
         versions.sort_by_key(|(version, _)| version.stamp);
         Ok(versions)
@@ -53,19 +53,20 @@ impl View<'_> {
     /// `NotFound` or `Gone` when there is no such version.
     pub fn version(&self, path: &InstancePath, stamp: Stamp) -> Result<(Version, Pieces), ArchiveError> {
         trails::version(self.trail.as_ref(), path);
-        let (version, file) = match self.snapshot.instance(path)? {
+        let (version, file) = match self.sight.instance(path)? {
             Some(row) if row.stamp == stamp => {
-                let file = stored(&self.snapshot, &row, 0..row.place.length)?;
+                let file = stored(self.sight.raw(), &row, 0..row.place.length)?;
                 (self.as_version(row)?, file)
             }
-            there => match self.snapshot.version(path, stamp)? {
+            None if self.sight.is_filtered() => return Err(ArchiveError::NotFound("instance")),
+            there => match self.sight.raw().version(path, stamp)? {
                 Some((version, chunks)) => {
                     let file =
                         StoredFile { place: version.place, first_chunk: 0, checksums: chunks.0.into() };
                     (version, file)
                 }
                 None if there.is_some() => return Err(ArchiveError::NotFound("version of this instance")),
-                None => return Err(missing(&self.snapshot, &Scope::Instance(path.clone()))?),
+                None => return Err(missing(&self.sight, &Scope::Instance(path.clone()))?),
             },
         };
         let mut pieces = Pieces::new();
@@ -74,7 +75,7 @@ impl View<'_> {
     }
 
     fn as_version(&self, row: InstanceRow) -> Result<Version, ArchiveError> {
-        let stored = self.snapshot.feed(row.seq.saturating_sub(1), 1)?.pop();
+        let stored = self.sight.raw().feed(row.seq.saturating_sub(1), 1)?.pop();
         Ok(Version {
             stamp: row.stamp,
             place: row.place,

@@ -7,8 +7,10 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 /// Who a request comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// What stays the same for as long as the caller is the same: the name of a
     /// local account, `issuer|sub` of a token, the subject of a certificate,
@@ -35,7 +37,7 @@ pub struct Identity {
 }
 
 /// How an identity was proven.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Method {
     /// Not at all: nobody has said who they are. Only what is open to everybody
     /// is open to them.

@@ -79,6 +79,12 @@ const COMPUTED: [Tag; 13] = [
     Tag(0x0020, 0x1209), // NumberOfSeriesRelatedInstances
 ];
 
+/// Does the archive state an attribute itself?
+#[must_use]
+pub fn is_computed(tag: Tag) -> bool {
+    COMPUTED.contains(&tag)
+}
+
 /// Of a default sequence, the attributes of its items that come back by default.
 const DEFAULT_ITEM: &[(Tag, &[Tag])] = &[(REQUEST_ATTRIBUTES, &[Tag(0x0040, 0x0009), Tag(0x0040, 0x1001)])];
 
@@ -262,7 +268,7 @@ pub struct Parts {
 pub fn split(set: &DataSet) -> Parts {
     let mut parts = Parts::default();
     for (tag, element) in set.iter() {
-        if COMPUTED.contains(&tag) {
+        if is_computed(tag) {
             continue;
         }
         if of_every_level(tag) {

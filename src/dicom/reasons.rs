@@ -32,6 +32,7 @@ reasons! {
     Failure DUPLICATE_SOP_INSTANCE = 0x0111, "Another instance has this SOP Instance UID.";
     Failure NO_SUCH_INSTANCE = 0x0112, "Storage commitment: there is no such instance, or not in the series it is said to be in.";
     Failure CLASS_INSTANCE_CONFLICT = 0x0119, "Storage commitment: the instance is of another SOP Class.";
+    Failure NOT_AUTHORIZED = 0x0124, "Not authorized: the caller may not store this instance here.";
     Failure OUT_OF_RESOURCES = 0xA700, "Out of resources: the disk is full, or too much is under way.";
     Failure DATA_SET_MISMATCH = 0xA900, "The data set does not match its SOP Class: an identifying attribute is missing or malformed.";
     Failure STUDY_MISMATCH = 0xA901, "The Study Instance UID is not the one of the request's URL.";

@@ -3,6 +3,7 @@
 //! no tantivy and no files.
 
 mod auth;
+pub mod access;
 pub mod base_url;
 mod body;
 mod capabilities;
@@ -33,6 +34,7 @@ mod wado;
 mod zip;
 
 pub use auth::{authenticate, tell};
+pub use access::authorise;
 pub use middleware::{cors, observe};
 pub use problem::Problem;
 pub use routes::routes;

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::{multipart::MultipartError, negotiate::NegotiateError};
 use crate::{
     archive::ArchiveError,
+    auth::Denied,
     dicom::{encode::EncodeError, query::QueryError, uid::UidError},
     render::RenderError,
 };
@@ -98,6 +99,18 @@ impl Problem {
         problem
     }
 
+    /// Nobody said who they are, and that is asked here.
+    pub fn not_authenticated() -> Self {
+        let detail = "say who you are: log in, or send a token in Authorization";
+        Self::new(StatusCode::UNAUTHORIZED, "not-authenticated", "Not authenticated", detail)
+    }
+
+    /// The caller may do something else, but not this.
+    pub fn not_permitted(denied: Denied) -> Self {
+        let detail = format!("{denied}; the roles of the configuration say who may do what");
+        Self::new(StatusCode::FORBIDDEN, "not-permitted", "Not permitted", detail)
+    }
+
     pub fn delete_disabled() -> Self {
         let detail = "deleting is switched off; set delete_enabled = true in the configuration";
         let mut problem =
@@ -176,6 +189,9 @@ impl Problem {
         if self.0.status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
         }
+        if self.0.status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"hilum\""));
+        }
         if let Some(allow) = self.0.allow {
             response.insert_header((header::ALLOW, allow));
         }
@@ -218,6 +234,7 @@ impl From<ArchiveError> for Problem {
                 "The search is too broad",
                 format!("{why}; add a key such as StudyDate or PatientID"),
             ),
+            ArchiveError::NotPermitted(denied) => Self::not_permitted(denied),
             ArchiveError::Expired(what) => {
                 Self::new(StatusCode::GONE, "expired", "Expired", format!("the {what} has expired"))
             }

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     archive::{Asker, Found, Root},
+    auth::Permit,
     config::EmptyStatus,
     dicom::{
         DataSet, json,
@@ -126,7 +127,7 @@ async fn search(
     let Asked { query, base_url, warnings } = Asked::of(state, request, resource)?;
     let permit = state.permit(request);
     let results_max = state.config.limits.results_max;
-    let asker = Some(asker(request));
+    let asker = Some(asker(request, &permit));
     let found = state.archive.search(&permit, query, root, base_url.clone(), results_max, asker).await?;
     Ok(answer(state, request, media, &found, &base_url, warnings))
 }
@@ -146,7 +147,7 @@ async fn search_patients(
 
 /// Who asks for a page of what: all that tells one client from another, and the
 /// search without what says which page.
-fn asker(request: &HttpRequest) -> Asker {
+fn asker(request: &HttpRequest, permit: &Permit) -> Asker {
     let mut key = blake3::Hasher::new();
     let peer = request.peer_addr();
     let mut add = |text: &str| {
@@ -157,6 +158,7 @@ fn asker(request: &HttpRequest) -> Asker {
     for name in CLIENT_HEADERS {
         body::values(request, &name).for_each(&mut add);
     }
+    add(&permit.fingerprint());
     add(request.path());
     let which_page = |pair: &str| pair.starts_with("limit=") || pair.starts_with("offset=");
     request.query_string().split('&').filter(|pair| !which_page(pair)).for_each(&mut add);

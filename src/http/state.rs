@@ -7,14 +7,14 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
 use super::{
-    Problem,
+    Problem, access,
     base_url::{Asked, BaseUrl, ConfiguredError},
     negotiate::{Accept, NegotiateError},
 };
 use crate::{
     archive::Archive,
     audit::Trail,
-    auth::{Identity, Permit},
+    auth::{Identity, Permit, RoleError, Roles},
     config::Config,
 };
 
@@ -29,31 +29,43 @@ pub struct State {
     pub uploads: Semaphore,
     /// From which the boundaries of multipart answers are made.
     pub boundary_key: [u8; 32],
+    /// What each role grants.
+    pub roles: Roles,
     base_url: BaseUrl,
+}
+
+/// A configuration that no server can have.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error(transparent)]
+    Url(#[from] ConfiguredError),
+    #[error(transparent)]
+    Role(#[from] RoleError),
 }
 
 impl State {
     /// # Errors
-    /// When `public_url` of the configuration is malformed.
+    /// When `public_url` of the configuration is malformed or a role makes no
+    /// sense.
     pub fn new(
         archive: Arc<Archive>,
         config: Config,
         metrics: PrometheusHandle,
-    ) -> Result<Self, ConfiguredError> {
+    ) -> Result<Self, StateError> {
         let base_url = BaseUrl::new(config.public_url.as_deref(), config.trusted_proxies.clone())?;
         let uploads = Semaphore::new(config.limits.uploads_max);
         let boundary_key = archive.key();
-        Ok(Self { archive, config, metrics, uploads, boundary_key, base_url })
+        let roles = Roles::new(&config.roles, None)?;
+        Ok(Self { archive, config, metrics, uploads, boundary_key, roles, base_url })
     }
 
     /// What the caller may do: the identity that [`super::authenticate`] put
     /// into the request, as a permit. While authentication is off everybody who
     /// reaches the loopback interface may do everything.
-    #[allow(clippy::unused_self, reason = "authorisation will need it")]
     #[must_use]
     pub fn permit(&self, request: &HttpRequest) -> Permit {
         let trail = request.extensions().get::<Trail>().cloned();
-        Permit::local().from_peer(identity(request).peer).on_trail(trail)
+        self.roles.permit(&identity(request)).to(access::action(request)).on_trail(trail)
     }
 
     /// The address of the client: the other end of the connection, or what a

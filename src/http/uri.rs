@@ -8,13 +8,14 @@
 use actix_web::{HttpRequest, HttpResponse, http::header, web::Data};
 
 use super::{
-    Problem, State, body,
+    Problem, State, access, body,
     negotiate::{Accept, Asked, Choices, NegotiateError, Rendered, UriMedia},
     openapi, params, rendered,
     wado::{answer::Asked as Request, represent_files},
 };
 use crate::{
     archive::Scope,
+    auth::Action,
     dicom::{InstancePath, InstanceUid, SeriesUid, StudyUid, uid, uid::UidError},
 };
 
@@ -221,6 +222,7 @@ async fn file(state: &Data<State>, request: &HttpRequest, wanted: Wanted) -> Res
             "{name} is of a rendered image, which application/dicom is not: leave one of the two out"
         )));
     }
+    access::also(state, request, Action::Download)?;
     let scope = Scope::Instance(wanted.path);
     let asked = Request::new(state, request, Choices::files(wanted.transfer_syntax))?;
     let answer = asked.answer(state, request, move |view, asked| {

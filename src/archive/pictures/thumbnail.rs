@@ -150,7 +150,7 @@ impl View<'_> {
 
     fn choose(&self, scope: &Scope) -> Result<InstanceRow, ArchiveError> {
         let Scope::Study(study) = scope else { return self.middle(self.unseen(scope)?) };
-        let mut series = self.snapshot().series_of(study)?;
+        let mut series = self.sight.series_of(study)?;
         let rank = |attributes: &DataSet| {
             let modality = attributes.first_text(tags::MODALITY).unwrap_or_default();
             let number = attributes.first_int(tags::SERIES_NUMBER).unwrap_or(i64::MAX);
@@ -167,7 +167,7 @@ impl View<'_> {
         }
         match without_picture {
             Some(found) => Ok(found),
-            None => Err(super::super::retrieve::missing(self.snapshot(), scope)?),
+            None => Err(super::super::retrieve::missing(&self.sight, scope)?),
         }
     }
 

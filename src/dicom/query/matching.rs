@@ -9,10 +9,15 @@ use crate::dicom::attributes;
 use crate::dicom::dataset::{DataSet, Element, PersonName, Value};
 
 /// Do all keys match? Keys of a level whose data set is not given are passed
-/// over, so that a series can be asked before its instances are read.
+/// over, so that a series can be asked before its instances are read. Of a study
+/// alone, a filter of series says only that there may be one.
 #[must_use]
 pub fn matches(query: &Query, study: &DataSet, series: Option<&DataSet>, instance: Option<&DataSet>) -> bool {
-    query.keys.iter().all(|key| {
+    let seen = query.filter.as_ref().is_none_or(|filter| match series {
+        Some(series) => filter.admits(study, series),
+        None => filter.may_admit(study),
+    });
+    seen && query.keys.iter().all(|key| {
         let set = match key.level {
             Level::Study => Some(study),
             Level::Series => series,

@@ -6,6 +6,7 @@
 
 mod closeness;
 mod error;
+mod filter;
 mod full_text;
 mod matching;
 mod moment;
@@ -18,10 +19,13 @@ mod selection;
 mod values;
 mod wanted;
 
+use std::sync::Arc;
+
 use dicom_core::{Tag, VR};
 
 pub use closeness::{edits_allowed, is_fuzzy_match, sound};
 pub use error::{QueryError, Reason};
+pub use filter::{Alternative, Filter, is_deidentified};
 pub use full_text::{Closeness, FullText, Hearing, Word};
 pub use matching::{each_text, is_empty, matches, matches_key};
 pub use moment::{normal_date, normal_datetime, normal_time};
@@ -89,6 +93,8 @@ pub struct Query {
     /// All of them must match. A tag may occur more than once.
     pub keys: Vec<Key>,
     pub include: Include,
+    /// What of the archive is looked at: one of its alternatives must hold too.
+    pub filter: Option<Arc<Filter>>,
     /// Words to be found in any text of a result (`q=`). Whoever asks
     /// [`matches()`] has to look for them too.
     pub text: Option<FullText>,
@@ -115,6 +121,7 @@ impl Query {
             target: resource.target(),
             keys: Vec::new(),
             include: Include::default(),
+            filter: None,
             text: None,
             fuzzy: false,
             order: Vec::new(),

@@ -320,6 +320,7 @@ impl Receiver<'_> {
             tracing::warn!(%error, "an instance could not be stored");
         }
         let reason = match &error {
+            ArchiveError::NotPermitted(_) => reasons::NOT_AUTHORIZED,
             ArchiveError::Full | ArchiveError::Busy | ArchiveError::Stopping => reasons::OUT_OF_RESOURCES,
             ArchiveError::NotFound(_)
             | ArchiveError::Gone(_)

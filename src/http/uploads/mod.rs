@@ -28,8 +28,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use self::checksum::Checksum;
-use super::{Problem, State, params, state::SERVICE_ROOT, stow};
-use crate::archive::UploadNote;
+use super::{
+    Problem, State, params,
+    state::{SERVICE_ROOT, identity},
+    stow,
+};
+use crate::{
+    archive::UploadNote,
+    auth::{Identity, Method},
+};
 
 pub use storing::tend;
 
@@ -115,7 +122,8 @@ pub async fn begin(
     let checksum = checksum_of(&request)?;
     let base_url = state.base_url(&request)?;
     let permit = state.permit(&request);
-    let note = UploadNote { length, offset: 0, metadata, content_type, base_url, touched: 0, result: None };
+    let owner = owner(&request);
+    let note = UploadNote { length, offset: 0, metadata, content_type, base_url, owner, touched: 0, result: None };
     let (name, mut note) = state.archive.begin_upload(&permit, note).await?;
     if has_bytes || note.is_to_be_stored() {
         let writer = state.archive.take_upload(&permit, &name).await?;
@@ -144,6 +152,7 @@ pub async fn begin(
 pub async fn offset(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     check_version(&request)?;
     let (note, expires) = state.archive.upload(&state.permit(&request), name(&request)).await?;
+    check_owner(&note, &request)?;
     let mut response = HttpResponse::Ok();
     put_expires(&mut response, expires);
     response.insert_header((header::CACHE_CONTROL, "no-store")).insert_header((UPLOAD_OFFSET, note.offset));
@@ -183,6 +192,7 @@ pub async fn patch(
     let permit = state.permit(&request);
     let mut writer = state.archive.take_upload(&permit, name(&request)).await?;
     let note = writer.note();
+    check_owner(&note, &request)?;
     if offset != note.offset {
         let detail =
             format!("{} bytes are there, and these begin at {offset}; go on from there", note.offset);
@@ -233,6 +243,7 @@ async fn set_length(
 pub async fn end(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     check_version(&request)?;
     let writer = state.archive.take_upload(&state.permit(&request), name(&request)).await?;
+    check_owner(&writer.note(), &request)?;
     state.archive.remove_upload(writer).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -268,6 +279,7 @@ pub async fn instead(
 )]
 pub async fn result(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (note, expires) = state.archive.upload(&state.permit(&request), name(&request)).await?;
+    check_owner(&note, &request)?;
     let is_whole = note.is_to_be_stored();
     let Some(result) = note.result else {
         let state = if is_whole { "storing" } else { "receiving" };
@@ -284,6 +296,20 @@ pub async fn result(state: Data<State>, request: HttpRequest) -> Result<HttpResp
 
 fn name(request: &HttpRequest) -> &str {
     params::part(request, "upload")
+}
+
+/// Whose an upload is, written so that it can be stored when its owner is gone.
+fn owner(request: &HttpRequest) -> String {
+    serde_json::to_string(&*identity(request)).unwrap_or_default()
+}
+
+/// Somebody else's upload is not there.
+fn check_owner(note: &UploadNote, request: &HttpRequest) -> Result<(), Problem> {
+    let is_own = match serde_json::from_str::<Identity>(&note.owner) {
+        Ok(owner) => owner.subject == identity(request).subject,
+        Err(_) => identity(request).method == Method::Off,
+    };
+    if is_own { Ok(()) } else { Err(crate::archive::ArchiveError::NotFound("upload").into()) }
 }
 
 fn length_max(state: &State) -> u64 {

@@ -15,8 +15,8 @@ use futures_util::stream;
 use tokio::sync::Mutex;
 
 use crate::{
-    archive::{ArchiveError, UploadResult, UploadWriter},
-    auth::Permit,
+    archive::{ArchiveError, UploadNote, UploadResult, UploadWriter},
+    auth::{Action, Identity, Permit},
     http::{Problem, State, stow},
 };
 
@@ -61,7 +61,11 @@ async fn store(state: &Data<State>, writer: UploadWriter) -> Result<(), ArchiveE
     let note = writer.note();
     let _place = state.uploads.acquire().await.map_err(|_| ArchiveError::Stopping)?;
     let shared = Arc::new(Mutex::new(Some(writer)));
-    let response = match respond(state, &shared, &note.content_type, &note.base_url, note.offset).await {
+    let permit = match serde_json::from_str::<Identity>(&note.owner) {
+        Ok(owner) => state.roles.permit(&owner).to(Action::Store),
+        Err(_) => Permit::local().to(Action::Store),
+    };
+    let response = match respond(state, &shared, &note, permit).await {
         Ok(response) => response,
         Err(Failed::Server(error)) => return Err(error),
         Err(Failed::Body(problem)) if problem.status_code().is_server_error() => {
@@ -89,11 +93,11 @@ enum Failed {
 async fn respond(
     state: &Data<State>,
     writer: &Arc<Mutex<Option<UploadWriter>>>,
-    content_type: &str,
-    base_url: &str,
-    length: u64,
+    note: &UploadNote,
+    permit: Permit,
 ) -> Result<HttpResponse, Failed> {
-    let framing = stow::framing(Some(content_type)).map_err(Failed::Body)?;
+    let length = note.offset;
+    let framing = stow::framing(Some(&note.content_type)).map_err(Failed::Body)?;
     let chunks = Box::pin(stream::try_unfold(0, |at| async move {
         if at >= length {
             return Ok(None);
@@ -103,10 +107,10 @@ async fn respond(
         Ok::<_, Problem>(Some((bytes, next)))
     }));
     let received =
-        stow::receive(state, Permit::local(), None, &framing, chunks).await.map_err(Failed::Body)?;
+        stow::receive(state, permit, None, &framing, chunks).await.map_err(Failed::Body)?;
     match received.refused {
         Some(error) => Err(Failed::Server(error)),
-        None => Ok(stow::report(&received.stored, base_url)),
+        None => Ok(stow::report(&received.stored, &note.base_url)),
     }
 }
 

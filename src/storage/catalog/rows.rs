@@ -78,6 +78,31 @@ impl StudyRow {
     }
 }
 
+impl StudyRow {
+    /// The study as if it had these of its series only.
+    #[must_use]
+    pub fn of_only(self, series: &[SeriesRow]) -> Self {
+        let mut row = Self {
+            newest: series.iter().map(|series| series.newest).max().unwrap_or(self.newest),
+            first: series.iter().map(|series| series.first).min().unwrap_or(self.first),
+            series: u32::try_from(series.len()).unwrap_or(u32::MAX),
+            instances: series.iter().map(|series| series.instances).sum(),
+            bytes: series.iter().map(|series| series.bytes).sum(),
+            modalities: BTreeMap::new(),
+            sop_classes: BTreeMap::new(),
+            seq: series.iter().map(|series| series.seq).max().unwrap_or(self.seq),
+            ..self
+        };
+        for series in series {
+            *row.modalities.entry(modality(&series.attributes).to_owned()).or_default() += 1;
+            for (class, number) in &series.sop_classes {
+                *row.sop_classes.entry(class.clone()).or_default() += number;
+            }
+        }
+        row
+    }
+}
+
 impl SeriesRow {
     /// The attributes with those put in that an archive computes
     /// (PS3.18 table 10.6.3-4).

@@ -23,7 +23,7 @@ use super::terms;
 use super::text::near;
 use crate::dicom::attributes;
 use crate::dicom::query::{
-    Key, Level, NameTest, Part, Pattern, Query, Range, Test, edits_allowed, is_fuzzy_match, sound,
+    Filter, Key, Level, NameTest, Part, Pattern, Query, Range, Test, edits_allowed, is_fuzzy_match, sound,
 };
 
 /// Characters at the start of a pattern that make a walk over all values that
@@ -40,6 +40,9 @@ pub(super) struct Compiled {
     /// On the blocks of instances, where these are searched for by attributes
     /// of their own: only series that have such a block match.
     pub blocks: Option<Box<dyn Question>>,
+    /// On the documents of series, where studies are searched for and the caller
+    /// sees only some series: only studies that have such a series match.
+    pub holders: Option<Box<dyn Question>>,
     /// The questions find only what the search matches.
     pub exact: bool,
 }
@@ -49,7 +52,17 @@ pub(super) fn compile(query: &Query, fields: &Fields, searcher: &Searcher) -> ta
     let mut own = Clauses::new(fields, searcher, true);
     let mut studies = Clauses::new(fields, searcher, true);
     let mut blocks = Clauses::new(fields, searcher, false);
+    let mut holders = Clauses::new(fields, searcher, true);
+    let filter = query.filter.as_deref();
+    let is_partial = filter.is_some_and(Filter::parts_studies);
     for key in &query.keys {
+        if is_partial && attributes::is_computed(key.tag) {
+            // The index knows studies whole; of a part other numbers are true.
+            own.exact &= key.test == Test::Any;
+            if !shrinks(&key.test) {
+                continue;
+            }
+        }
         match (query.target, key.level) {
             (Level::Study, Level::Study) | (Level::Series | Level::Instance, Level::Series) => {
                 own.key(key)?;
@@ -70,6 +83,21 @@ pub(super) fn compile(query: &Query, fields: &Fields, searcher: &Searcher) -> ta
             }
         }
     }
+    if let Some(filter) = filter {
+        let of_study = filter.any_of.iter().map(|one| one.study.as_slice());
+        let of_series = filter.any_of.iter().map(|one| one.series.as_slice());
+        if query.target == Level::Study {
+            own.any_of(of_study, terms::A_STUDY)?;
+            holders.any_of(of_series, terms::A_SERIES)?;
+            own.exact &= !is_partial;
+        } else {
+            studies.any_of(of_study, terms::A_STUDY)?;
+            own.any_of(of_series, terms::A_SERIES)?;
+            // Of several, each may hold by a part of another.
+            own.exact &= !is_partial || filter.any_of.len() == 1;
+        }
+        own.exact &= !filter.asks_instances();
+    }
     let exact = own.exact && studies.exact && blocks.exact;
     let kind = match query.target {
         Level::Study => terms::A_STUDY,
@@ -77,7 +105,21 @@ pub(super) fn compile(query: &Query, fields: &Fields, searcher: &Searcher) -> ta
     };
     let studies = (!studies.clauses.is_empty()).then(|| studies.join(terms::A_STUDY));
     let blocks = (!blocks.clauses.is_empty()).then(|| blocks.join(terms::A_BLOCK));
-    Ok(Compiled { own: own.join(kind), studies, blocks, exact })
+    let holders = (!holders.clauses.is_empty()).then(|| holders.join(terms::A_SERIES));
+    Ok(Compiled { own: own.join(kind), studies, blocks, holders, exact })
+}
+
+/// Whether what passes of a part passes of the whole: more values only help.
+fn shrinks(test: &Test) -> bool {
+    match test {
+        Test::Any | Test::Uids(_) | Test::OneOf(_) | Test::AllOf(_) | Test::Wildcard(_) => true,
+        Test::Empty
+        | Test::Name(_)
+        | Test::Number(_)
+        | Test::Range(_)
+        | Test::DateTime { .. }
+        | Test::Item(_) => false,
+    }
 }
 
 /// Clauses of one kind of document, all of which must hold.
@@ -140,6 +182,24 @@ impl<'a> Clauses<'a> {
             question
         };
         self.clauses.push((Occur::Must, question));
+        Ok(())
+    }
+
+    /// All keys of one of these lists must hold. A list without keys always does.
+    fn any_of<'k>(&mut self, lists: impl Iterator<Item = &'k [Key]>, kind: &str) -> tantivy::Result<()> {
+        let mut questions = Vec::new();
+        for keys in lists {
+            let mut one = Clauses::new(self.fields, self.searcher, self.of_rows);
+            for key in keys {
+                one.key(key)?;
+            }
+            self.exact &= one.exact;
+            if one.clauses.is_empty() {
+                return Ok(());
+            }
+            questions.push(one.join(kind));
+        }
+        self.clauses.push((Occur::Must, any(questions)));
         Ok(())
     }
 

@@ -60,7 +60,7 @@ impl View {
         wanted: Range<usize>,
         skip: &BTreeSet<u64>,
     ) -> Result<Hits, IndexError> {
-        let Compiled { mut own, studies, blocks, exact } =
+        let Compiled { mut own, studies, blocks, holders, exact } =
             clause::compile(query, &self.fields, &self.searcher)?;
         let mut hits = Hits { rows: Vec::new(), total: 0, instances: 0, exact };
         let skipped = |id: u64| skip.contains(&id);
@@ -73,10 +73,14 @@ impl View {
             // Which instance of a series has a word is not known.
             hits.exact &= query.target != Level::Instance;
         }
-        let own_alone = studies.is_none() && blocks.is_none() && ranks.is_none();
+        let own_alone = studies.is_none() && blocks.is_none() && holders.is_none() && ranks.is_none();
         let mut within = Within::default();
         if let Some(studies) = studies {
             let ids = self.ids(STUDY, studies.as_ref(), &skipped)?;
+            own = within.restrict(own, self.fields.study, ids, |within| &mut within.studies);
+        }
+        if let Some(holders) = holders {
+            let ids = self.ids(STUDY, holders.as_ref(), &skipped)?;
             own = within.restrict(own, self.fields.study, ids, |within| &mut within.studies);
         }
         if let Some(blocks) = blocks {

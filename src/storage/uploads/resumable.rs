@@ -45,6 +45,10 @@ pub struct Note {
     pub content_type: String,
     /// How its client reaches the server.
     pub base_url: String,
+    /// Whose it is, as the http floor writes it; empty in notes of before there
+    /// were callers.
+    #[serde(default)]
+    pub owner: String,
     /// Seconds since 1970 when something last happened.
     pub touched: u64,
     pub result: Option<UploadResult>,
@@ -385,6 +389,7 @@ mod tests {
             metadata: String::new(),
             content_type: "application/dicom".into(),
             base_url: "http://a".into(),
+            owner: String::new(),
             touched: 0,
             result: None,
         }
