@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(clippy::cast_possible_truncation, reason = "tests build small values by hand")]
 
+mod access;
 mod backup;
 mod capabilities;
 mod commitment;
