@@ -76,7 +76,8 @@ impl Archive {
                     core.commitment_signal.wake();
                     return Ok(Commitment::Pending);
                 }
-                let result = check(&core, &request, Some(&permit), &AtomicBool::new(false))?.unwrap_or_default();
+                let result =
+                    check(&core, &request, Some(&permit), &AtomicBool::new(false))?.unwrap_or_default();
                 core.commitments.finish(&uid, &result)?;
                 Ok(Commitment::Done(result))
             })

@@ -24,7 +24,7 @@ impl Archive {
         // nothing is finer.
         let core = std::sync::Arc::clone(&self.core);
         let asking = permit.clone();
-        let seen = move || parts_of(&core.sight(&asking)?, scope);
+        let seen = move || parts_of(&core.sight(&asking)?, &scope);
         let mut gone = Vec::new();
         for part in self.pool.run(seen).await? {
             match self.delete_whole(&permit, part).await {
@@ -67,8 +67,8 @@ impl Archive {
 }
 
 /// What of a scope the caller sees.
-fn parts_of(sight: &Sight<'_>, scope: Scope) -> Result<Vec<Scope>, ArchiveError> {
-    let parts: Vec<Scope> = match &scope {
+fn parts_of(sight: &Sight<'_>, scope: &Scope) -> Result<Vec<Scope>, ArchiveError> {
+    let parts: Vec<Scope> = match scope {
         Scope::Study(study) => {
             sight.series_of(study)?.into_iter().map(|series| Scope::Series(series.path)).collect()
         }
@@ -77,5 +77,5 @@ fn parts_of(sight: &Sight<'_>, scope: Scope) -> Result<Vec<Scope>, ArchiveError>
             sight.instance(path)?.map(|row| Scope::Instance(row.path)).into_iter().collect()
         }
     };
-    if parts.is_empty() { Err(missing(sight, &scope)?) } else { Ok(parts) }
+    if parts.is_empty() { Err(missing(sight, scope)?) } else { Ok(parts) }
 }

@@ -224,7 +224,7 @@ impl View<'_> {
     /// # Errors
     /// When the catalog fails.
     pub fn locate(&self, instance: &InstanceUid) -> Result<Option<InstancePath>, ArchiveError> {
-        Ok(self.sight.locate(instance)?)
+        self.sight.locate(instance)
     }
 
     /// The bytes of frames, `numbers` counting from 1: uncompressed ones in
@@ -310,7 +310,11 @@ fn rows(snapshot: &Sight<'_>, scope: &Scope) -> Result<Vec<InstanceRow>, Archive
     if found.is_empty() { Err(missing(snapshot, scope)?) } else { Ok(found) }
 }
 
-fn rows_of(snapshot: &Sight<'_>, path: &SeriesPath, found: &mut Vec<InstanceRow>) -> Result<(), ArchiveError> {
+fn rows_of(
+    snapshot: &Sight<'_>,
+    path: &SeriesPath,
+    found: &mut Vec<InstanceRow>,
+) -> Result<(), ArchiveError> {
     let mut after = None;
     loop {
         let page = snapshot.instances(path, after.as_ref(), ROW_PAGE)?;

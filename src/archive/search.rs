@@ -571,7 +571,7 @@ impl Search<'_> {
         let series = series.map(Arc::new);
         if self.is_partial() && self.asked.is_some() && self.query.target == Level::Study {
             // The words may be in a series that is not seen.
-            let below = self.series_below(snapshot, &study)?;
+            let below = series_below(snapshot, &study)?;
             if self.rank(snapshot, &study, &below.iter().collect::<Vec<_>>())?.is_none() {
                 return Ok(());
             }
@@ -585,14 +585,6 @@ impl Search<'_> {
                 self.try_one(place, &study, series.as_ref(), page);
                 Ok(())
             }
-        }
-    }
-
-    /// The series of a study.
-    fn series_below(&self, snapshot: &Sight<'_>, study: &DataSet) -> Result<Vec<DataSet>, ArchiveError> {
-        match study.first_text(STUDY_UID).and_then(|uid| StudyUid::parse(uid).ok()) {
-            Some(uid) => Ok(snapshot.series_of(&uid)?.into_iter().map(SeriesRow::computed).collect()),
-            None => Ok(Vec::new()),
         }
     }
 
@@ -680,4 +672,12 @@ fn series_path(study: &DataSet, series: &DataSet) -> Option<SeriesPath> {
         study: StudyUid::parse(study.first_text(STUDY_UID)?).ok()?,
         series: SeriesUid::parse(series.first_text(SERIES_UID)?).ok()?,
     })
+}
+
+/// The series of a study.
+fn series_below(snapshot: &Sight<'_>, study: &DataSet) -> Result<Vec<DataSet>, ArchiveError> {
+    match study.first_text(STUDY_UID).and_then(|uid| StudyUid::parse(uid).ok()) {
+        Some(uid) => Ok(snapshot.series_of(&uid)?.into_iter().map(SeriesRow::computed).collect()),
+        None => Ok(Vec::new()),
+    }
 }

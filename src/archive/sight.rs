@@ -162,10 +162,7 @@ impl<'a> Sight<'a> {
     }
 
     /// A study as the overlay has it.
-    pub(super) fn view(
-        &self,
-        view: &Arc<Option<StudyView>>,
-    ) -> Result<Arc<Option<StudyView>>, ArchiveError> {
+    pub(super) fn view(&self, view: &Arc<Option<StudyView>>) -> Result<Arc<Option<StudyView>>, ArchiveError> {
         let (Some(filter), Some(study)) = (&self.filter, view.as_ref()) else { return Ok(Arc::clone(view)) };
         if !filter.may_admit(&study.set) {
             return Ok(Arc::new(None));

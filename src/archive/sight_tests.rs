@@ -153,7 +153,12 @@ async fn settle(archive: &Archive) {
 }
 
 /// What a search says, as JSON text, and its numbers.
-async fn search(archive: &Archive, permit: &Permit, resource: Resource, text: &str) -> (Vec<String>, u64, u64) {
+async fn search(
+    archive: &Archive,
+    permit: &Permit,
+    resource: Resource,
+    text: &str,
+) -> (Vec<String>, u64, u64) {
     let query = query::parse(resource, text, &query::Options::default()).expect("a query");
     let is_ranked = query.text.is_some();
     let found = archive.search(permit, query, Root::default(), String::new(), 100, None).await;
@@ -198,7 +203,8 @@ async fn check(studies: Vec<Study>, filters: Vec<&'static str>, searches: Vec<(R
             assert_eq!(found, expected, "{resource:?}?{text} of {filters:?}, settled: {settled}");
         }
         let patients = |archive: Arc<Archive>, permit: Permit| async move {
-            let found = archive.patients(&permit, Query::new(Resource::Studies), 100).await.expect("patients");
+            let found =
+                archive.patients(&permit, Query::new(Resource::Studies), 100).await.expect("patients");
             (format!("{:?}", found.results), found.total)
         };
         assert_eq!(

@@ -266,11 +266,8 @@ mod tests {
     #[test]
     fn roles_that_make_no_sense_are_told() {
         let mut config = Config::default().roles;
-        let role = config::Role {
-            allow: vec!["fly".to_owned()],
-            r#where: String::new(),
-            deidentified: false,
-        };
+        let role =
+            config::Role { allow: vec!["fly".to_owned()], r#where: String::new(), deidentified: false };
         config.insert("pilot".to_owned(), role);
         let error = Roles::new(&config, None).expect_err("no such action").to_string();
         assert!(error.contains("roles.pilot.allow") && error.contains("download"), "{error}");

@@ -2,8 +2,8 @@
 //! does the work, and what comes back becomes a representation. Knows no redb,
 //! no tantivy and no files.
 
-mod auth;
 pub mod access;
+mod auth;
 pub mod base_url;
 mod body;
 mod capabilities;
@@ -33,8 +33,8 @@ mod versions;
 mod wado;
 mod zip;
 
-pub use auth::{authenticate, tell};
 pub use access::authorise;
+pub use auth::{authenticate, tell};
 pub use middleware::{cors, observe};
 pub use problem::Problem;
 pub use routes::routes;

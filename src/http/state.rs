@@ -47,11 +47,7 @@ impl State {
     /// # Errors
     /// When `public_url` of the configuration is malformed or a role makes no
     /// sense.
-    pub fn new(
-        archive: Arc<Archive>,
-        config: Config,
-        metrics: PrometheusHandle,
-    ) -> Result<Self, StateError> {
+    pub fn new(archive: Arc<Archive>, config: Config, metrics: PrometheusHandle) -> Result<Self, StateError> {
         let base_url = BaseUrl::new(config.public_url.as_deref(), config.trusted_proxies.clone())?;
         let uploads = Semaphore::new(config.limits.uploads_max);
         let boundary_key = archive.key();

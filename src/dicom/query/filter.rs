@@ -80,9 +80,10 @@ impl Alternative {
             if value.trim().is_empty() || value.trim().bytes().all(|byte| byte == b'*') {
                 return refuse(Reason::NoValue);
             }
-            let value = match attributes::vr(tag) {
-                VR::DA => relative(value.trim(), today).ok_or_else(|| QueryError::at(name, Reason::Moment))?,
-                _ => value.trim().to_owned(),
+            let value = if attributes::vr(tag) == VR::DA {
+                relative(value.trim(), today).ok_or_else(|| QueryError::at(name, Reason::Moment))?
+            } else {
+                value.trim().to_owned()
             };
             if !raw.is_empty() {
                 raw.push('&');
@@ -102,9 +103,8 @@ impl Alternative {
     #[must_use]
     pub fn is_relative(text: &str) -> bool {
         text.split('&').filter_map(|pair| pair.split_once('=')).any(|(name, value)| {
-            let is_date = attributes::by_path(name.trim()).is_some_and(|path| {
-                path.first().is_some_and(|tag| attributes::vr(*tag) == VR::DA)
-            });
+            let is_date = attributes::by_path(name.trim())
+                .is_some_and(|path| path.first().is_some_and(|tag| attributes::vr(*tag) == VR::DA));
             is_date && value.contains(['d', 'w', 'm', 'y'])
         })
     }
@@ -211,7 +211,10 @@ fn encode(value: &str) -> String {
         if byte.is_ascii() && byte != b'+' {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            out.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                out.extend(char::from_digit(digit.into(), 16));
+            }
         }
     }
     out

@@ -123,7 +123,8 @@ pub async fn begin(
     let base_url = state.base_url(&request)?;
     let permit = state.permit(&request);
     let owner = owner(&request);
-    let note = UploadNote { length, offset: 0, metadata, content_type, base_url, owner, touched: 0, result: None };
+    let note =
+        UploadNote { length, offset: 0, metadata, content_type, base_url, owner, touched: 0, result: None };
     let (name, mut note) = state.archive.begin_upload(&permit, note).await?;
     if has_bytes || note.is_to_be_stored() {
         let writer = state.archive.take_upload(&permit, &name).await?;

@@ -106,8 +106,7 @@ async fn respond(
         let next = at + bytes.len() as u64;
         Ok::<_, Problem>(Some((bytes, next)))
     }));
-    let received =
-        stow::receive(state, permit, None, &framing, chunks).await.map_err(Failed::Body)?;
+    let received = stow::receive(state, permit, None, &framing, chunks).await.map_err(Failed::Body)?;
     match received.refused {
         Some(error) => Err(Failed::Server(error)),
         None => Ok(stow::report(&received.stored, &note.base_url)),

@@ -67,7 +67,7 @@ fn start() -> Server {
     let folder = TempDir::new().expect("a folder");
     let mut config = Config { data: folder.path().join("data"), ..Config::default() };
     for name in ["viewer", "uploader", "clinician", "administrator"] {
-        config.roles.get_mut(name).expect("a role").r#where = "PatientID=OWN".to_owned();
+        config.roles.get_mut(name).expect("a role").r#where = "PatientID=OWN".into();
     }
     let everywhere = Role { r#where: String::new(), ..config.roles["administrator"].clone() };
     config.roles.insert("root".to_owned(), everywhere);
@@ -203,11 +203,8 @@ fn every_route_with_every_role_on_own_and_foreign() {
         hilum::auth::Roles::new(&config.roles, None).expect("roles")
     };
     let may = |role: &str, action: Action| {
-        let identity = Identity {
-            method: Method::Certificate,
-            roles: vec![role.to_owned()],
-            ..Identity::anonymous()
-        };
+        let identity =
+            Identity { method: Method::Certificate, roles: vec![role.to_owned()], ..Identity::anonymous() };
         roles.permit(&identity).allows(action)
     };
     for (pattern, methods) in access::TABLE {
@@ -215,7 +212,11 @@ fn every_route_with_every_role_on_own_and_foreign() {
             let paths = [(OWN, path_of(pattern, OWN)), (FOREIGN, path_of(pattern, FOREIGN))];
             for (study, path) in paths {
                 let anonymous = server.ask(method, &path, None).status();
-                assert_eq!(anonymous == 401, *needs != Needs::Nothing, "anonymous {method} {path}: {anonymous}");
+                assert_eq!(
+                    anonymous == 401,
+                    *needs != Needs::Nothing,
+                    "anonymous {method} {path}: {anonymous}"
+                );
                 for role in ROLES {
                     let status = server.ask(method, &path, Some(role)).status();
                     let what = format!("{role} {method} {path}: {status}");
