@@ -73,7 +73,9 @@ impl Matched {
             Docs::Few(list) if list.len() < FEW => list.push(doc),
             Docs::Few(list) => {
                 let mut set = DocSet::default();
-                list.iter().for_each(|doc| set.insert(*doc));
+                for doc in list.iter() {
+                    set.insert(*doc);
+                }
                 set.insert(doc);
                 self.docs = Docs::Many(set);
             }

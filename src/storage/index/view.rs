@@ -160,7 +160,9 @@ impl View {
             }
         }
         docs.sort_unstable();
-        docs.iter().for_each(|doc| hidden.add(*doc));
+        for doc in &docs {
+            hidden.add(*doc);
+        }
         Ok(hidden)
     }
 
