@@ -264,7 +264,7 @@ fn newer_formats_are_refused_or_made_anew() {
     let sample = Sample::new();
     let format = sample.data().join("packs/FORMAT");
     let text = fs::read_to_string(&format).unwrap();
-    fs::write(&format, text.replacen('2', "3", 1)).unwrap();
+    fs::write(&format, format!("9{text}")).unwrap();
     for command in ["serve", "rebuild", "verify"] {
         let output = run(command, &sample.data(), &[]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
