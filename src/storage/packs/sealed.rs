@@ -122,8 +122,9 @@ impl Shared {
         let newest: Vec<PackId> =
             lock(&self.known).packs.keys().rev().take(PACKS_LOOKED_AT).copied().collect();
         for pack in newest {
-            // One that cannot be read says nothing.
-            let file = self.file(pack).ok();
+            // One that cannot be read says nothing. Not kept open: a pack that is
+            // lost later must be seen to be.
+            let file = self.volume.open(pack, super::Access::Read).ok();
             if file.is_some_and(|file| has_sealed_record(&*file, 0)) {
                 return Err(KeyError::Lost { pack }.into());
             }
