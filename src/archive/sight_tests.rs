@@ -215,6 +215,31 @@ async fn check(studies: Vec<Study>, filters: Vec<&'static str>, searches: Vec<(R
     }
 }
 
+/// What the index keeps of one caller's search is not another's: whoever sees a
+/// part once got the number of the whole, and after them everybody the part.
+#[tokio::test]
+async fn what_is_kept_of_a_search_is_the_callers() {
+    let folder = TempDir::new().expect("a folder");
+    let archive = open(&folder);
+    let operator = Permit::operator();
+    let series = Series { institution: "North", modality: "CT", word: "liver", instances: 1 };
+    for number in 0..9 {
+        let patient = if number % 3 == 0 { "A" } else { "B" };
+        let study = Study { patient, series: vec![series.clone()] };
+        for (_, file) in study.files(number) {
+            archive.store_bytes(&operator, file).await.expect("an outcome");
+        }
+    }
+    settle(&archive).await;
+    let part = permit(&["PatientID=A"]);
+    for resource in [Resource::Studies, Resource::Series, Resource::Instances] {
+        for (permit, expected) in [(&operator, 9), (&part, 3), (&operator, 9), (&part, 3)] {
+            let (said, total, _) = search(&archive, permit, resource, "").await;
+            assert_eq!((said.len(), total), (expected, expected as u64), "{resource:?}");
+        }
+    }
+}
+
 #[test]
 fn a_part_is_an_archive_of_its_own() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -193,7 +193,8 @@ impl Kept {
         if segment.max_doc() as usize <= FEW {
             return make().map(Arc::new);
         }
-        let question = format!("{:?} {:?}", query.target, query.keys);
+        // Callers who see different parts have different answers.
+        let question = format!("{:?} {:?} {:?}", query.target, query.keys, query.filter);
         let key = Key::Matched { segment: segment.segment_id(), deleted: segment.delete_opstamp(), question };
         if let Some(Value::Matched(matched, _)) = self.lock().cache.get(&key) {
             return Ok(Arc::clone(matched));
