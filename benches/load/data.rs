@@ -52,9 +52,43 @@ pub fn ct(study: usize, slice: usize) -> Made {
     image(study, slice, 512, "CT", &format!("CT{study:06}"))
 }
 
-/// A study of one instance of so many rows and columns.
-pub fn large(study: usize, side: u16) -> Made {
-    image(study, 0, side, "MG", &patient(study))
+/// An image of so many rows and columns that compresses as real ones do: slopes,
+/// an edge, and noise in the lowest bits.
+pub fn smooth(study: usize, side: u16) -> Made {
+    let mut noise = Noise(study as u64 + 1);
+    let pixels = (0..u32::from(side) * u32::from(side)).flat_map(|at| {
+        let (row, column) = (at / u32::from(side), at % u32::from(side));
+        let inside = u32::from(row.abs_diff(u32::from(side) / 2) < u32::from(side) / 3);
+        let value = 200 + inside * (900 + row % 512 + column) + (noise.next() % 16) as u32;
+        u16::to_le_bytes((value % 4096) as u16)
+    });
+    gray(study, 0, side, "MG", &patient(study), pixels.collect())
+}
+
+/// A tile of a slide in colour, not compressed.
+pub fn tile(study: usize) -> Made {
+    const SIDE: u16 = 256;
+    let known = known(study, 0);
+    let mut noise = Noise(study as u64 + 1);
+    let pixels: Vec<u8> = (0..u32::from(SIDE) * u32::from(SIDE))
+        .flat_map(|at| {
+            let (row, column) = (at / u32::from(SIDE), at % u32::from(SIDE));
+            let cell = (row % 32).abs_diff(16) + (column % 32).abs_diff(16) < 10;
+            let colour: [u8; 3] = if cell { [150, 70, 160] } else { [240, 225, 238] };
+            colour.map(|value| value + (noise.next() % 12) as u8)
+        })
+        .collect();
+    let mut set = head(&known, SLIDE_IMAGE, "SM", &patient(study), study, 0);
+    put(&mut set, 0x0028, 0x0002, "US", &3_u16.to_le_bytes());
+    put(&mut set, 0x0028, 0x0004, "CS", b"RGB");
+    for (element, value) in
+        [(0x0006, 0), (0x0010, SIDE), (0x0011, SIDE), (0x0100, 8), (0x0101, 8), (0x0102, 7), (0x0103, 0)]
+    {
+        put(&mut set, 0x0028, element, "US", &u16::to_le_bytes(value));
+    }
+    put(&mut set, 0x7FE0, 0x0010, "OB", &pixels);
+    let file = file(SLIDE_IMAGE, &known.instance, EXPLICIT_LITTLE, &set);
+    Made { known, file }
 }
 
 /// A study of one instance with 4 KiB of pixels.
@@ -78,9 +112,13 @@ pub fn modality(study: usize) -> &'static str {
 }
 
 fn image(study: usize, slice: usize, size: u16, modality: &str, patient: &str) -> Made {
-    let known = known(study, slice);
     let length = usize::from(size) * usize::from(size) * 2;
     let pixels = Noise(((study as u64) << 20) + slice as u64 + 1).bytes(length);
+    gray(study, slice, size, modality, patient, pixels)
+}
+
+fn gray(study: usize, slice: usize, size: u16, modality: &str, patient: &str, pixels: Vec<u8>) -> Made {
+    let known = known(study, slice);
     let mut set = head(&known, CT_IMAGE, modality, patient, study, slice);
     put(&mut set, 0x0028, 0x0002, "US", &1_u16.to_le_bytes());
     put(&mut set, 0x0028, 0x0004, "CS", b"MONOCHROME2");

@@ -71,7 +71,7 @@ struct Options {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let environment: &[(&str, &str)] = if options.pixels { &pixels::NO_CACHES } else { &[] };
+    let environment: &[(&str, &str)] = if options.pixels { &pixels::SETTINGS } else { &[] };
     let mut servers = vec![Server::hilum(&options.hilum, &options.folder, environment)?];
     if !options.alone {
         servers.extend(Server::orthanc(&options.folder)?);
