@@ -123,7 +123,8 @@ impl<'t, 'e> Batch<'t, 'e> {
         if sop.is_some() && new.stamp <= newest {
             let is_here = match &present {
                 Some(present) => present.path == new.path,
-                None => self.has_versions(&new.path)?,
+                // Of a path whose deletion is still to come there may be versions too.
+                None => self.has_version(&new.path, newest)?,
             };
             if !is_here {
                 self.bury(new)?;

@@ -77,10 +77,8 @@ pub(super) fn read(key: &[u8], row: &[u8], stamp: Stamp) -> Result<(Version, Chu
 }
 
 impl Batch<'_, '_> {
-    pub(super) fn has_versions(&self, path: &InstancePath) -> Result<bool, CatalogError> {
-        let range = keys::below(&keys::path_key(path));
-        let mut rows = self.tables.versions.range(range.start.as_slice()..range.end.as_slice())?;
-        Ok(rows.next().transpose()?.is_some())
+    pub(super) fn has_version(&self, path: &InstancePath, stamp: Stamp) -> Result<bool, CatalogError> {
+        Ok(self.version_place(path, stamp)?.is_some())
     }
 
     /// A file that is no instance, with its bytes.

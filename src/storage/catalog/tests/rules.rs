@@ -348,3 +348,28 @@ fn a_catalog_of_format_1_is_taken() {
     drop(catalog);
     assert_eq!(tables::format_of(&Database::create(&path).unwrap().begin_read().unwrap()).unwrap(), Some(2));
 }
+
+/// An instance was kept and deleted, came back in another study and was kept
+/// there too. A replay that met both kept files first took the older study for
+/// the one that the SOP Instance UID is in, since there was a version under it,
+/// and buried the instance.
+#[test]
+fn versions_of_a_path_that_was_deleted_hide_no_instance() {
+    let (old, new) = (path(1, 0, 2), path(0, 0, 2));
+    let kept = |at: &InstancePath, stamp| NewInstance { role: Role::Kept, ..version(at, stamp) };
+    let stored = memory();
+    let changes = [
+        store(kept(&old, 112), Rule::Replay),
+        store(kept(&new, 117), Rule::Replay),
+        store(version(&old, 101), Rule::Replay),
+        store(version(&new, 114), Rule::Replay),
+        delete(Target::Instance(old.clone()), 113),
+    ];
+    for change in changes {
+        fast(&stored, &[change]);
+    }
+    let seen = view(&stored);
+    assert_eq!(seen.instances.keys().collect::<Vec<_>>(), [&new]);
+    assert_eq!(seen.instances[&new].stamp, Stamp(114));
+    assert_eq!(seen.versions.keys().collect::<Vec<_>>(), [&(new, Stamp(117))]);
+}
