@@ -290,9 +290,10 @@ fn nesting_and_number_are_bounded() {
 }
 
 /// What of a data set the model keeps: trailing empty components of a name say
-/// nothing, and blocks are by their creator.
+/// nothing, nor does the padding of the last one (PS3.5 table 6.2-1), and blocks
+/// are by their creator.
 fn essence(set: &DataSet) -> BTreeMap<(String, Tag), (VR, Value)> {
-    let caretless = |text: &str| text.trim_end_matches('^').to_owned();
+    let caretless = |text: &str| text.trim_end_matches(['^', ' ']).to_owned();
     set.iter()
         .filter(|(tag, _)| !(attributes::is_private_creator(*tag) && set.first_text(*tag).is_some()))
         .map(|(tag, element)| {
