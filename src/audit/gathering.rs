@@ -1,0 +1,174 @@
+//! Puts the many requests of one look at a study together: the first is recorded
+//! at once, the others of the interval in one record at its end, with how many
+//! they were and which instances they touched. Bounded; what does not fit is
+//! recorded by itself.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::{Duration, Instant},
+};
+
+use time::OffsetDateTime;
+
+use super::{
+    event::{Actor, Event, Record, Study},
+    trail::{Deed, Patient, Subject, Touched},
+};
+
+/// Looks at a study that are under way at the same time.
+const OPEN_MAX: usize = 20_000;
+
+/// What belongs together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    event: Event,
+    deed: Deed,
+    reason: Option<String>,
+    user: String,
+    address: Option<String>,
+}
+
+/// Requests that are put together.
+struct Open {
+    until: Instant,
+    since: OffsetDateTime,
+    actor: Actor,
+    subject: Option<Subject>,
+    /// Behind the first, which is recorded.
+    requests: u64,
+    touched: Touched,
+    anonymized: bool,
+}
+
+/// One request for one study.
+pub struct Access<'a> {
+    pub event: Event,
+    pub deed: Deed,
+    pub reason: Option<&'a str>,
+    pub actor: &'a Actor,
+    pub touched: Touched,
+    pub anonymized: bool,
+}
+
+/// What is under way.
+#[derive(Default)]
+pub struct Gathering {
+    open: HashMap<Key, Open>,
+}
+
+impl Gathering {
+    /// Takes a request to those it belongs to; gives it back if it is the first.
+    pub fn join<'a>(&mut self, access: Access<'a>) -> Option<Access<'a>> {
+        match self.open.get_mut(&key_of(&access)) {
+            Some(open) => {
+                open.requests += 1;
+                open.touched.merge(access.touched);
+                None
+            }
+            None => Some(access),
+        }
+    }
+
+    /// Others that follow within `interval` belong to this one. Called when the
+    /// record of it is written.
+    pub fn open(&mut self, access: &Access<'_>, subject: Option<Subject>, interval: Duration) {
+        if interval.is_zero() || self.open.len() >= OPEN_MAX {
+            return;
+        }
+        if let Entry::Vacant(place) = self.open.entry(key_of(access)) {
+            place.insert(Open {
+                until: Instant::now() + interval,
+                since: OffsetDateTime::now_utc(),
+                actor: access.actor.clone(),
+                subject,
+                requests: 0,
+                touched: Touched::default(),
+                anonymized: access.anonymized,
+            });
+        }
+    }
+
+    /// The records of those whose interval is over; of all if `all`.
+    pub fn due(&mut self, all: bool) -> Vec<Record> {
+        let now = Instant::now();
+        let over: Vec<Key> = self
+            .open
+            .iter()
+            .filter(|(_, open)| all || open.until <= now)
+            .map(|(key, _)| key.clone())
+            .collect();
+        over.into_iter()
+            .filter_map(|key| {
+                let open = self.open.remove(&key).filter(|open| open.requests > 0)?;
+                let access = Access {
+                    event: key.event,
+                    deed: key.deed,
+                    reason: key.reason.as_deref(),
+                    actor: &open.actor,
+                    touched: open.touched,
+                    anonymized: open.anonymized,
+                };
+                let record = record_of(&access, open.subject);
+                Some(Record { since: Some(open.since), requests: open.requests, ..record })
+            })
+            .collect()
+    }
+}
+
+fn key_of(access: &Access<'_>) -> Key {
+    Key {
+        event: access.event,
+        deed: access.deed.clone(),
+        reason: access.reason.map(str::to_owned),
+        user: access.actor.id.clone(),
+        address: access.actor.address.clone(),
+    }
+}
+
+/// The record of a request for a study.
+#[must_use]
+pub fn record_of(access: &Access<'_>, subject: Option<Subject>) -> Record {
+    let Deed { study, action, outcome } = &access.deed;
+    let mut record = Record::new(access.event, *action, *outcome, access.actor.clone());
+    let (patient, accession) = match subject {
+        Some(Subject { patient, accession }) => (Some(patient), accession),
+        None => (None, String::new()),
+    };
+    record.patient = patient.filter(|patient: &Patient| !patient.id.is_empty());
+    if !study.is_empty() {
+        let classes = access.touched.classes.iter();
+        let instances = classes.map(|(class, instances)| (class.clone(), instances.count())).collect();
+        record.studies = vec![Study { uid: study.clone(), accession, instances }];
+    }
+    record.reason = access.reason.map(str::to_owned);
+    record.anonymized = access.anonymized;
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Action, Outcome};
+
+    #[test]
+    fn the_first_is_recorded_and_the_others_are_counted() {
+        let actor = Actor { id: "a".into(), ..Actor::default() };
+        let access = |study: &str| Access {
+            event: Event::View,
+            deed: Deed { study: study.into(), action: Action::Read, outcome: Outcome::Success },
+            reason: None,
+            actor: &actor,
+            touched: Touched::default(),
+            anonymized: false,
+        };
+        let mut gathering = Gathering::default();
+        let first = gathering.join(access("1")).unwrap();
+        gathering.open(&first, None, Duration::from_secs(60));
+        assert!(gathering.join(access("1")).is_none() && gathering.join(access("1")).is_none());
+        assert!(gathering.join(access("2")).is_some());
+        assert!(gathering.due(false).is_empty());
+        let due = gathering.due(true);
+        assert_eq!((due.len(), due[0].requests), (1, 2));
+        assert!(gathering.join(access("1")).is_some());
+    }
+}
