@@ -285,3 +285,40 @@ fn text(value: &str, out: &mut String) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::audit::{Action, Actor, Outcome, Patient, event::Study};
+
+    #[test]
+    fn hostile_values_stay_values() {
+        let hostile = "<a b=\"c\">&'\r\n\u{1}é".to_owned();
+        for event in Event::ALL {
+            let actor = Actor {
+                id: hostile.clone(),
+                name: Some(hostile.clone()),
+                method: Some("session".into()),
+                roles: vec![hostile.clone()],
+                address: Some("::1".into()),
+            };
+            let mut record = Record::new(*event, Action::Read, Outcome::MinorFailure, actor);
+            record.patient = Some(Patient { id: hostile.clone(), issuer: hostile.clone() });
+            let instances = BTreeMap::from([(String::new(), 1), ("1.2".to_owned(), 2)]);
+            record.studies = vec![Study { uid: "1.2.3".into(), accession: hostile.clone(), instances }];
+            record.query = Some(crate::audit::query("GET", "/studies", "PatientName=A&access_token=x"));
+            record.since = Some(record.at);
+            record.requests = 3;
+            record.anonymized = true;
+            let record = record.about(&hostile, hostile.clone()).because(hostile.clone());
+            let message =
+                message(&record, &Source { id: "hilum".into(), site: "s".into(), host: "h".into() });
+            assert!(!message.contains(['\r', '\n', '\u{1}']) && !message.contains("<a "), "{message}");
+            if let Ok(folder) = std::env::var("HILUM_AUDIT_MESSAGES") {
+                std::fs::write(format!("{folder}/{}.xml", event.name()), &message).unwrap();
+            }
+        }
+    }
+}
