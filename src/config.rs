@@ -7,6 +7,7 @@
 //! others, so an error names the line or the variable it came from. An unknown
 //! key of a file is an error: a limit with a typing mistake is no limit.
 
+mod audit;
 mod coercion;
 mod encryption;
 mod network;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
+pub use audit::Audit;
 pub use coercion::{Attribute, Coercion, CoercionReason};
 pub use encryption::{Encryption, KEY_VARIABLE, read_key_file};
 pub use network::Network;
@@ -55,6 +57,7 @@ pub struct Config {
     pub catalog: Catalog,
     pub index: Index,
     pub encryption: Encryption,
+    pub audit: Audit,
     pub cors: Cors,
     pub roles: BTreeMap<String, Role>,
     pub log: Log,
