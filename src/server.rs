@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::{
     archive::{self, Archive},
+    audit::{self, Journal},
     config::{self, Config, Duplicates},
     control::Control,
     dicom::{coerce, part10},
@@ -24,6 +25,10 @@ use crate::{
 /// it looks.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
 const CLOSE_STEP: Duration = Duration::from_millis(5);
+/// Requests whose records wait to be written.
+const AUDIT_QUEUE_MAX: usize = 10_000;
+/// A search reads a segment of the audit log into memory.
+const AUDIT_SEGMENT_BYTES_MAX: u64 = 16 << 20;
 /// Time between two foldings of the metrics.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -35,6 +40,7 @@ pub struct Server {
     archive: Arc<Archive>,
     /// Answers commands on this machine; dropped before the archive.
     control: Option<Control>,
+    journal: Option<Arc<Journal>>,
     /// Stores and forgets uploads for as long as it runs.
     tending: actix_web::rt::task::JoinHandle<()>,
 }
@@ -51,6 +57,7 @@ impl Server {
         keep_up(metrics.clone());
         let archive = Archive::open(&config.data, &archive_options(config))?;
         archive.work_in_background()?;
+        let journal = journal(config)?;
         let listener = std::net::TcpListener::bind(config.listen)?;
         // Nothing that is served needs it.
         let control = Control::start(&config.data, &archive)
@@ -59,7 +66,9 @@ impl Server {
             )
             .ok();
         let address = listener.local_addr()?;
-        let state = web::Data::new(State::new(Arc::clone(&archive), config.clone(), metrics)?);
+        let state = web::Data::new(
+            State::new(Arc::clone(&archive), config.clone(), metrics)?.with_audit(journal.clone()),
+        );
         let workers = if config.workers == 0 { cores() } else { config.workers };
         let tending = actix_web::rt::spawn(http::tend_uploads(state.clone()));
         let running = HttpServer::new(move || {
@@ -67,6 +76,7 @@ impl Server {
                 .app_data(state.clone())
                 .wrap(actix_web::middleware::from_fn(http::authorise))
                 .wrap(actix_web::middleware::from_fn(http::authenticate))
+                .wrap(actix_web::middleware::from_fn(http::audit))
                 .wrap(actix_web::middleware::from_fn(http::observe))
                 .wrap(http::cors(&state.config))
                 .wrap(NormalizePath::trim())
@@ -86,7 +96,7 @@ impl Server {
         .shutdown_timeout(config.stop_seconds_max)
         .listen(listener)?
         .run();
-        Ok(Self { running, address, archive, control, tending })
+        Ok(Self { running, address, archive, control, journal, tending })
     }
 
     /// A handle that can stop it.
@@ -114,6 +124,9 @@ impl Server {
             waits -= 1;
         }
         drop(self.archive);
+        if let Some(journal) = self.journal {
+            journal.close();
+        }
         Ok(())
     }
 }
@@ -128,6 +141,34 @@ pub fn run(config: &Config, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<()
         ready(server.address);
         server.run().await
     })
+}
+
+/// The audit log, open for writing; `None` if it is switched off.
+fn journal(config: &Config) -> anyhow::Result<Option<Arc<Journal>>> {
+    if !config.audit.enabled {
+        return Ok(None);
+    }
+    let folder = audit::folder_of(&config.data, None);
+    Ok(Some(Journal::open(folder, audit_settings(config), audit::own())?))
+}
+
+/// How the audit log is kept, as the configuration has it.
+#[must_use]
+pub fn audit_settings(config: &Config) -> audit::Settings {
+    let milliseconds = config.audit.flush_ms;
+    audit::Settings {
+        required: config.audit.required,
+        flush: (milliseconds > 0).then(|| Duration::from_millis(milliseconds)),
+        aggregate: Duration::from_secs(config.audit.interval_seconds),
+        queue_max: AUDIT_QUEUE_MAX,
+        segment_bytes_max: AUDIT_SEGMENT_BYTES_MAX,
+        keep_days: 0,
+        source: audit::Source {
+            id: "hilum".to_owned(),
+            site: String::new(),
+            host: config.public_url.clone().unwrap_or_else(|| config.listen.to_string()),
+        },
+    }
 }
 
 /// The sizes of the archive as the configuration has them.

@@ -59,7 +59,7 @@ pub fn bundle(base: &str, link: &str, next: Option<&str>, total: Option<u64>, ev
         .into_iter()
         .map(|event| {
             let id = event["id"].as_str().unwrap_or_default();
-            json!({"fullUrl": format!("{base}/fhir/AuditEvent/{id}"), "resource": event, "search": {"mode": "match"}})
+            json!({"fullUrl": format!("{base}/audit#{id}"), "resource": event, "search": {"mode": "match"}})
         })
         .collect();
     let mut links = vec![json!({"relation": "self", "url": link})];

@@ -2,6 +2,7 @@
 //! reads its arguments, calls the floors below and prints; it holds no rule of
 //! the archive itself.
 
+mod audit;
 mod backup;
 mod encryption;
 pub mod import;
@@ -67,6 +68,9 @@ enum Command {
     /// Encryption at rest: what is encrypted, new keys, another master key.
     #[command(subcommand)]
     Encryption(encryption::EncryptionCommand),
+    /// The audit log: whether it is what was written, and what is in it.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print the effective configuration, with comments.
     Config {
         #[command(flatten)]
@@ -114,6 +118,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Stats { common, json } => stats::run(&common.load(None)?, json),
         Command::Encryption(command) => encryption::run(&command),
+        Command::Audit(command) => audit::run(&command),
         Command::Config { common } => {
             print!("{}", common.load(None)?.to_commented_toml());
             Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use actix_cors::Cors;
 use actix_web::{
-    Error,
+    Error, HttpMessage,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -16,7 +16,7 @@ use actix_web::{
     middleware::Next,
 };
 
-use super::Problem;
+use super::{Problem, audit::RequestId};
 use crate::config::Config;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,6 +31,7 @@ pub async fn observe(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
     let id = request_id(&request);
+    request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = next.call(request).await?.map_into_boxed_body();
 
     let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();

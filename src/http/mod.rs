@@ -3,6 +3,7 @@
 //! no tantivy and no files.
 
 pub mod access;
+mod audit;
 mod auth;
 pub mod base_url;
 mod body;
@@ -34,6 +35,7 @@ mod wado;
 mod zip;
 
 pub use access::authorise;
+pub use audit::record as audit;
 pub use auth::{authenticate, tell};
 pub use middleware::{cors, observe};
 pub use problem::Problem;

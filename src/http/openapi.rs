@@ -15,8 +15,8 @@ use utoipa::{
 };
 
 use super::{
-    capabilities, commitment, conformance, delete, health, qido, rendered, stow, uploads, uri, versions,
-    wado, zip,
+    audit, capabilities, commitment, conformance, delete, health, qido, rendered, stow, uploads, uri,
+    versions, wado, zip,
 };
 
 #[derive(OpenApi)]
@@ -35,6 +35,7 @@ use super::{
         (name = "Storage commitment", description = "PS3.18 section 13"),
         (name = "Resumable upload", description = "tus 1.0.0; a whole upload is stored as by STOW-RS"),
         (name = "Versions", description = "What an instance was before it was replaced, and what was kept beside it"),
+        (name = "Audit", description = "Who did what to whose images, and when (PS3.15 section A.5)"),
         (name = "Capabilities", description = "PS3.18 section 8.9"),
         (name = "Operation", description = "Health, readiness and metrics")
     ),
@@ -59,12 +60,13 @@ use super::{
         uploads::options, uploads::begin, uploads::offset, uploads::patch, uploads::end, uploads::instead,
         uploads::result,
         versions::list, versions::retrieve,
+        audit::search,
         capabilities::describe, conformance::document,
         health::healthz, health::readyz, health::metrics,
     ),
     components(schemas(
         ProblemBody, DicomDataSet, DicomAttribute, health::Health, versions::InstanceVersion, qido::Count,
-        uploads::UploadProgress
+        uploads::UploadProgress, audit::AuditRecords
     )),
     modifiers(&DistinctIds)
 )]

@@ -15,8 +15,10 @@ use super::{multipart::MultipartError, negotiate::NegotiateError};
 use crate::{
     archive::ArchiveError,
     auth::Denied,
+    audit::JournalError,
     dicom::{encode::EncodeError, query::QueryError, uid::UidError},
     render::RenderError,
+    storage::audit::AuditError,
 };
 
 /// Seconds after which a busy server may be asked again.
@@ -143,6 +145,20 @@ impl Problem {
     pub fn busy() -> Self {
         let detail = format!("too much is under way; try again in {RETRY_AFTER_SECONDS} seconds");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server is busy", detail)
+    }
+
+    pub fn not_recorded(error: &JournalError) -> Self {
+        let detail = "what was asked for cannot be recorded in the audit log, and audit.required is set; \
+                      the log of the server says why";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let mut problem = Self::new(status, "not-recorded", "The audit log cannot be written", detail);
+        problem.0.cause = Some(error.to_string());
+        problem
+    }
+
+    pub fn audit_unreadable(error: &AuditError) -> Self {
+        let detail = "the log of the server says why";
+        Self::internal("audit-unreadable", "The audit log cannot be read", detail, error)
     }
 
     pub fn disk_full() -> Self {

@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    Problem, capabilities, commitment, conformance, delete, health,
+    Problem, audit, capabilities, commitment, conformance, delete, health,
     openapi::{self, Document},
     qido, rendered, stow, uploads, uri, versions, wado, zip,
 };
@@ -96,6 +96,8 @@ pub fn routes(app: &mut ServiceConfig) {
     // Resumable uploads: tus 1.0.0
     .service(resource("/uploads").wrap(uploads::headers()).route(web::method(actix_web::http::Method::OPTIONS).to(uploads::options)).route(web::post().to(uploads::begin)).default_service(others("POST, OPTIONS")))
     .service(resource("/uploads/{upload}").wrap(uploads::headers()).route(web::head().to(uploads::offset)).route(web::get().to(uploads::result)).route(web::patch().to(uploads::patch)).route(web::delete().to(uploads::end)).route(web::post().to(uploads::instead)).default_service(others("GET, HEAD, PATCH, DELETE, POST, OPTIONS")))
+    // Audit
+    .service(resource("/audit").route(read().to(audit::search)).default_service(others(READ)))
     // Operation
     .service(resource("/healthz").route(read().to(health::healthz)).default_service(others(READ)))
     .service(resource("/readyz").route(read().to(health::readyz)).default_service(others(READ)))

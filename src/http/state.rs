@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     archive::Archive,
-    audit::Trail,
+    audit::{Journal, Trail},
     auth::{Identity, Permit, RoleError, Roles},
     config::Config,
 };
@@ -31,6 +31,8 @@ pub struct State {
     pub boundary_key: [u8; 32],
     /// What each role grants.
     pub roles: Roles,
+    /// Where it is recorded what is done; nowhere if it is switched off.
+    pub audit: Option<Arc<Journal>>,
     base_url: BaseUrl,
 }
 
@@ -52,7 +54,13 @@ impl State {
         let uploads = Semaphore::new(config.limits.uploads_max);
         let boundary_key = archive.key();
         let roles = Roles::new(&config.roles, None)?;
-        Ok(Self { archive, config, metrics, uploads, boundary_key, roles, base_url })
+        Ok(Self { archive, config, metrics, uploads, boundary_key, roles, audit: None, base_url })
+    }
+
+    /// The same, recording what is done.
+    #[must_use]
+    pub fn with_audit(self, audit: Option<Arc<Journal>>) -> Self {
+        Self { audit, ..self }
     }
 
     /// What the caller may do: the identity that [`super::authenticate`] put

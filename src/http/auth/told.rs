@@ -2,7 +2,7 @@
 
 use crate::{
     auth::event::{Event, What},
-    http::{Problem, State},
+    http::{Problem, State, audit},
 };
 
 /// Takes note of an event, before its consequence is answered: an error stops
@@ -10,8 +10,7 @@ use crate::{
 ///
 /// # Errors
 /// When it could not be noted.
-#[allow(clippy::unused_async, reason = "a trail is written to a disk")]
-pub async fn tell(_state: &State, event: &Event) -> Result<(), Problem> {
+pub async fn tell(state: &State, event: &Event) -> Result<(), Problem> {
     let code = event.what.code();
     let (subject, by, peer) = (&event.subject, &event.by, event.peer);
     let detail = match &event.what {
@@ -23,5 +22,5 @@ pub async fn tell(_state: &State, event: &Event) -> Result<(), Problem> {
     };
     metrics::counter!("hilum_auth_events_total", "event" => code).increment(1);
     tracing::info!(code, ?subject, ?by, ?peer, detail, "authentication");
-    Ok(())
+    audit::record_told(state, event).await
 }

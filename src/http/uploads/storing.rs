@@ -16,8 +16,9 @@ use tokio::sync::Mutex;
 
 use crate::{
     archive::{ArchiveError, UploadNote, UploadResult, UploadWriter},
+    audit::Trail,
     auth::{Action, Identity, Permit},
-    http::{Problem, State, stow},
+    http::{Problem, State, audit, stow},
 };
 
 /// Bytes read at a time.
@@ -61,11 +62,9 @@ async fn store(state: &Data<State>, writer: UploadWriter) -> Result<(), ArchiveE
     let note = writer.note();
     let _place = state.uploads.acquire().await.map_err(|_| ArchiveError::Stopping)?;
     let shared = Arc::new(Mutex::new(Some(writer)));
-    let permit = match serde_json::from_str::<Identity>(&note.owner) {
-        Ok(owner) => state.roles.permit(&owner).to(Action::Store),
-        Err(_) => Permit::local().to(Action::Store),
-    };
-    let response = match respond(state, &shared, &note, permit).await {
+    // A note without an owner is of a time before there were any.
+    let owner = serde_json::from_str(&note.owner).unwrap_or_else(|_| Identity::local());
+    let response = match respond(state, &shared, &note, &owner).await {
         Ok(response) => response,
         Err(Failed::Server(error)) => return Err(error),
         Err(Failed::Body(problem)) if problem.status_code().is_server_error() => {
@@ -94,9 +93,11 @@ async fn respond(
     state: &Data<State>,
     writer: &Arc<Mutex<Option<UploadWriter>>>,
     note: &UploadNote,
-    permit: Permit,
+    owner: &Identity,
 ) -> Result<HttpResponse, Failed> {
     let length = note.offset;
+    let trail = Trail::default();
+    let permit = state.roles.permit(owner).to(Action::Store).on_trail(Some(trail.clone()));
     let framing = stow::framing(Some(&note.content_type)).map_err(Failed::Body)?;
     let chunks = Box::pin(stream::try_unfold(0, |at| async move {
         if at >= length {
@@ -106,7 +107,9 @@ async fn respond(
         let next = at + bytes.len() as u64;
         Ok::<_, Problem>(Some((bytes, next)))
     }));
-    let received = stow::receive(state, permit, None, &framing, chunks).await.map_err(Failed::Body)?;
+    let received = stow::receive(state, permit, None, &framing, chunks).await;
+    audit::record_upload(state, owner, &trail).await;
+    let received = received.map_err(Failed::Body)?;
     match received.refused {
         Some(error) => Err(Failed::Server(error)),
         None => Ok(stow::report(&received.stored, &note.base_url)),

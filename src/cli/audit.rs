@@ -1,0 +1,159 @@
+//! `hilum audit`: whether the audit log is what was written, and what is in it.
+//! Reads beside a running server and changes nothing but that an export is
+//! itself recorded.
+
+use std::{
+    io::{BufWriter, Write},
+    ops::ControlFlow,
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::{Common, logging};
+use crate::{
+    audit::{self, Action, Actor, Event, Filter, Journal, Outcome, Record, csv, explains, moment, xml},
+    server::audit_settings,
+    storage::audit::{Head, oldest_first},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// Check every line of the log against the one before it, and print its head.
+    Verify {
+        #[command(flatten)]
+        common: Common,
+        /// A head that was noted elsewhere, as this command prints it (`NUMBER:HASH`); may be given again.
+        #[arg(long, value_name = "HEAD")]
+        head: Vec<Head>,
+    },
+    /// Print the log, the oldest record first.
+    Export(Export),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    #[command(flatten)]
+    common: Common,
+    /// `json`: a record a line; `xml`: an `AuditMessage` (PS3.15 A.5) a line; `csv`: a table.
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
+    /// From this time or day on.
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Up to this time, or to the end of this day.
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    #[arg(long)]
+    user: Option<String>,
+    /// The Patient ID.
+    #[arg(long)]
+    patient: Option<String>,
+    /// The Study Instance UID.
+    #[arg(long)]
+    study: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Json,
+    Xml,
+    Csv,
+}
+
+pub(super) fn run(command: &AuditCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        AuditCommand::Verify { common, head } => verify(common, head),
+        AuditCommand::Export(export) => export.run(),
+    }
+}
+
+fn verify(common: &Common, noted: &[Head]) -> anyhow::Result<ExitCode> {
+    let config = common.load(None)?;
+    logging::start_quiet(&config)?;
+    let folder = audit::folder_of(&config.data, None);
+    anyhow::ensure!(folder.exists(), "there is no audit log in {}", config.data.display());
+    let report = folder.check(noted, explains)?;
+    for finding in &report.findings {
+        println!("{finding}");
+    }
+    if report.more_findings > 0 {
+        println!("and {} findings more", report.more_findings);
+    }
+    println!("{} lines in {} segments; head {}", report.lines, report.segments, report.head);
+    Ok(if report.is_intact() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Export {
+    fn run(&self) -> anyhow::Result<ExitCode> {
+        let config = self.common.load(None)?;
+        logging::start_quiet(&config)?;
+        let folder = audit::folder_of(&config.data, None);
+        anyhow::ensure!(folder.exists(), "there is no audit log in {}", config.data.display());
+        let settings = audit_settings(&config);
+        let filter = self.filter()?;
+        // First, so that nothing is shown that is not recorded.
+        let actor =
+            Actor { id: "operator".to_owned(), method: Some("operator".to_owned()), ..Actor::default() };
+        let used = Record::new(Event::AuditLogUsed, Action::Read, Outcome::Success, actor);
+        let noted = Journal::note(&folder, &settings, &used.about("audit-log", "hilum audit export"));
+        match noted {
+            Err(error) if settings.required => return Err(error.into()),
+            Err(error) => eprintln!("hilum: that the log was exported could not be recorded: {error}"),
+            Ok(()) => {}
+        }
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        if matches!(self.format, Format::Csv) {
+            out.write_all(csv::HEADER.as_bytes())?;
+        }
+        let mut failed = None;
+        oldest_first(&folder, &filter.search(), |number, line| {
+            let record = serde_json::from_slice::<Record>(line).ok();
+            let Some(record) = record.filter(|record| filter.matches(record)) else {
+                return ControlFlow::Continue(());
+            };
+            let written = match self.format {
+                Format::Json => json_line(number, &record),
+                Format::Xml => xml::message(&record, &settings.source) + "\n",
+                Format::Csv => csv::line(number, &record),
+            };
+            match out.write_all(written.as_bytes()) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        failed.map_or(Ok(()), Err)?;
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn filter(&self) -> anyhow::Result<Filter> {
+        let time = |text: &Option<String>, is_end| match text {
+            Some(text) => match moment(text, is_end) {
+                Some(moment) => Ok(Some(moment)),
+                None => {
+                    anyhow::bail!("{text:?} is neither a day (2026-01-31) nor a time (2026-01-31T12:00:00Z)")
+                }
+            },
+            None => Ok(None),
+        };
+        Ok(Filter {
+            user: self.user.clone(),
+            patient: self.patient.clone(),
+            study: self.study.clone(),
+            from: time(&self.from, false)?,
+            to: time(&self.to, true)?,
+            ..Filter::default()
+        })
+    }
+}
+
+fn json_line(number: u64, record: &Record) -> String {
+    let mut value = serde_json::to_value(record).unwrap_or_default();
+    value["number"] = json!(number);
+    format!("{value}\n")
+}

@@ -1,0 +1,298 @@
+//! Records what requests do, before their answers go out: around authentication,
+//! so that a refusal is recorded too. The archive notes on a trail what was
+//! touched; here it becomes records. Decides nothing: a request is held back
+//! only when it cannot be recorded and `audit.required` says that it must be.
+//!
+//! Invariant: no worker waits for a disk here; the journal's thread writes, and
+//! its answer is awaited.
+
+mod classify;
+mod log;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use actix_web::{
+    Error, HttpMessage, HttpRequest, HttpResponse,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{StatusCode, header::CONTENT_TYPE},
+    middleware::Next,
+    web::Data,
+};
+
+use super::{Problem, State, state::identity};
+use crate::{
+    audit::{
+        self, Access, Action, Actor, Deed, Event, Journal, JournalError, Outcome, Patient, Record, Study,
+        Subject, Touched, Trail,
+    },
+    auth::{
+        Identity, Method,
+        event::{Event as Told, What},
+    },
+    dicom::StudyUid,
+};
+use classify::{Asked, classify};
+pub use log::*;
+
+/// The id of a request, for its records.
+pub(super) struct RequestId(pub String);
+
+/// What is noted of a request.
+type Deeds = BTreeMap<Deed, Touched>;
+
+/// Wraps every request, inside of what logs it and around authentication.
+///
+/// # Errors
+/// Those of the services, none of its own.
+pub async fn record(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let state = request.app_data::<Data<State>>().cloned();
+    let Some((state, journal)) = state.and_then(|state| state.audit.clone().map(|journal| (state, journal)))
+    else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    // The path as the router has it: decoded.
+    let asked = classify(request.method(), request.match_info().as_str());
+    let trail = Trail::default();
+    if asked.is_some() {
+        if let Err(error) = journal.ready().await {
+            return Ok(request.into_response(HttpResponse::from_error(not_recorded(&error))));
+        }
+        request.extensions_mut().insert(trail.clone());
+    }
+    let response = next.call(request).await?.map_into_boxed_body();
+    let request = Answered::of(&state, &response, asked);
+    let Some(request) = request else { return Ok(response) };
+    match request.record(&state, &journal, trail.take()).await {
+        Ok(()) => Ok(response),
+        Err(error) => Ok(response.into_response(HttpResponse::from_error(not_recorded(&error)))),
+    }
+}
+
+/// Records what arrived by an upload, which is stored when no request waits.
+pub async fn record_upload(state: &State, owner: &Identity, trail: &Trail) {
+    if let Some(journal) = &state.audit {
+        let request = Answered {
+            event: Event::Store,
+            action: Action::Create,
+            study: None,
+            outcome: Outcome::Success,
+            reason: None,
+            actor: actor(owner, None),
+            id: None,
+            query: None,
+            path: None,
+        };
+        // What failed is counted and logged by the journal.
+        drop(request.record(state, journal, trail.take()).await);
+    }
+}
+
+/// Records what authentication has seen.
+///
+/// # Errors
+/// When it could not be, and must be.
+pub(super) async fn record_told(state: &State, told: &Told) -> Result<(), Problem> {
+    let Some(journal) = &state.audit else { return Ok(()) };
+    let (event, action, outcome) = match &told.what {
+        What::LoggedIn { .. } => (Event::Login, Action::Execute, Outcome::Success),
+        What::LoginFailed { .. } => (Event::Login, Action::Execute, Outcome::MinorFailure),
+        What::CredentialRefused { .. } => (Event::AccessRefused, Action::Execute, Outcome::MinorFailure),
+        What::LoggedOut => (Event::Logout, Action::Execute, Outcome::Success),
+        What::TokenMade { .. } | What::TokenRevoked { .. } => {
+            (Event::UserChanged, Action::Update, Outcome::Success)
+        }
+        What::AccountChanged { change } if *change == "roles" => {
+            (Event::RolesChanged, Action::Update, Outcome::Success)
+        }
+        What::AccountChanged { .. } => (Event::UserChanged, Action::Update, Outcome::Success),
+    };
+    let subject = told.subject.clone().unwrap_or_else(|| Identity::anonymous().subject);
+    let actor = Actor {
+        id: told.by.clone().unwrap_or_else(|| subject.clone()),
+        address: told.peer.map(|peer| peer.to_string()),
+        ..Actor::default()
+    };
+    let record = Record::new(event, action, outcome, actor).about("account", subject);
+    let written = journal.write(vec![record.because(told.what.code())]).await;
+    written.map_err(|error| not_recorded(&error))
+}
+
+fn not_recorded(error: &JournalError) -> Problem {
+    Problem::not_recorded(error)
+}
+
+/// Who asks, as a record names them.
+fn actor(identity: &Identity, peer: Option<std::net::IpAddr>) -> Actor {
+    let method = match &identity.method {
+        Method::Anonymous => None,
+        Method::Off => Some("local"),
+        Method::Operator => Some("operator"),
+        Method::Password => Some("password"),
+        Method::ApiToken { .. } => Some("token"),
+        Method::Jwt { .. } => Some("jwt"),
+        Method::Certificate => Some("certificate"),
+        Method::Share { .. } => Some("share"),
+    };
+    Actor {
+        id: identity.subject.clone(),
+        name: identity.name.clone(),
+        method: method.map(str::to_owned),
+        roles: identity.roles.clone(),
+        address: identity.peer.or(peer).map(|address| address.to_string()),
+    }
+}
+
+/// A request whose answer is made and not sent.
+struct Answered {
+    event: Event,
+    action: Action,
+    study: Option<StudyUid>,
+    outcome: Outcome,
+    reason: Option<String>,
+    actor: Actor,
+    id: Option<String>,
+    /// Of a search.
+    query: Option<String>,
+    /// What was refused.
+    path: Option<String>,
+}
+
+impl Answered {
+    /// `None` if it is nothing to record.
+    fn of(state: &State, response: &ServiceResponse<BoxBody>, asked: Option<Asked>) -> Option<Self> {
+        let request: &HttpRequest = response.request();
+        let status = response.status();
+        let is_zip = || {
+            let content_type = response.headers().get(CONTENT_TYPE);
+            content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/zip"))
+        };
+        let study = asked.as_ref().and_then(|asked| asked.study.clone());
+        let (event, action) = match (status, asked) {
+            (StatusCode::UNAUTHORIZED, _) => (Event::AccessRefused, Action::Execute),
+            (StatusCode::FORBIDDEN, _) => (Event::RestrictedFunction, Action::Execute),
+            (_, Some(asked)) if asked.event == Event::Retrieve && is_zip() => (Event::Export, asked.action),
+            (_, Some(asked)) => (asked.event, asked.action),
+            (_, None) => return None,
+        };
+        let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
+        let path = request.match_info().as_str();
+        let searches = matches!(event, Event::Query | Event::AuditLogUsed);
+        let is_refusal = matches!(event, Event::AccessRefused | Event::RestrictedFunction);
+        Some(Self {
+            event,
+            action,
+            study,
+            outcome: match status.as_u16() {
+                ..400 => Outcome::Success,
+                400..500 => Outcome::MinorFailure,
+                _ => Outcome::SeriousFailure,
+            },
+            reason: problem.map(|problem| problem.code().to_owned()),
+            actor: actor(&identity(request), state.peer(request)),
+            id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
+            query: searches.then(|| audit::query(request.method().as_str(), path, request.query_string())),
+            path: is_refusal.then(|| path.chars().take(1024).collect()),
+        })
+    }
+
+    async fn record(self, state: &State, journal: &Arc<Journal>, deeds: Deeds) -> Result<(), JournalError> {
+        match self.event {
+            Event::View | Event::Retrieve => self.record_access(state, journal, deeds).await,
+            _ => {
+                let records = self.by_patient(state, deeds).await;
+                journal.write(records).await
+            }
+        }
+    }
+
+    /// Looks at the same study, of which the first is recorded now.
+    async fn record_access(
+        &self,
+        state: &State,
+        journal: &Journal,
+        mut deeds: Deeds,
+    ) -> Result<(), JournalError> {
+        if deeds.is_empty() {
+            deeds.insert(self.deed(), Touched::default());
+        }
+        let mut records = Vec::new();
+        let mut begun = Vec::new();
+        for (deed, touched) in deeds {
+            let access = Access {
+                event: self.event,
+                deed: Deed { outcome: self.outcome, ..deed },
+                reason: self.reason.as_deref(),
+                actor: &self.actor,
+                touched,
+                anonymized: false,
+            };
+            let Some(access) = journal.join(access) else { continue };
+            let subject = subject(state, &access.deed.study, access.touched.subject.as_ref()).await;
+            let record = Journal::record_of(&access, subject.clone());
+            records.push(Record { request_id: self.id.clone(), ..record });
+            begun.push((access, subject));
+        }
+        journal.write(records).await?;
+        for (access, subject) in begun {
+            journal.open_access(&access, subject);
+        }
+        Ok(())
+    }
+
+    /// One record for each patient, and for each thing that was done to theirs.
+    async fn by_patient(&self, state: &State, mut deeds: Deeds) -> Vec<Record> {
+        let is_store = self.event == Event::Store;
+        let is_failed = self.outcome != Outcome::Success;
+        let tells = !is_store || !is_failed || deeds.keys().any(|deed| deed.outcome != Outcome::Success);
+        if deeds.is_empty() || !tells {
+            deeds.insert(self.deed(), Touched::default());
+        }
+        let mut groups: BTreeMap<(Option<Patient>, Action, Outcome), Vec<Study>> = BTreeMap::new();
+        for (deed, touched) in deeds {
+            // Each instance of a store has its own outcome.
+            let outcome = if is_store { deed.outcome } else { self.outcome };
+            let subject = subject(state, &deed.study, touched.subject.as_ref()).await.unwrap_or_default();
+            let patient = Some(subject.patient).filter(|patient| !patient.id.is_empty());
+            let studies = groups.entry((patient, deed.action, outcome)).or_default();
+            if !deed.study.is_empty() {
+                let classes = touched.classes.iter();
+                let instances =
+                    classes.map(|(class, instances)| (class.clone(), instances.count())).collect();
+                studies.push(Study { uid: deed.study, accession: subject.accession, instances });
+            }
+        }
+        let records = groups.into_iter().map(|((patient, action, outcome), studies)| {
+            let mut record = Record::new(self.event, action, outcome, self.actor.clone());
+            record.patient = patient;
+            record.studies = studies;
+            record.request_id.clone_from(&self.id);
+            record.query.clone_from(&self.query);
+            record.reason = self.reason.clone().filter(|_| outcome != Outcome::Success);
+            match &self.path {
+                Some(path) => record.about("url", path),
+                None if self.event == Event::AuditLogUsed => record.about("audit-log", "/audit"),
+                None => record,
+            }
+        });
+        records.collect()
+    }
+
+    /// What is known when the archive was not reached, or found nothing.
+    fn deed(&self) -> Deed {
+        let study = self.study.as_ref().map(ToString::to_string).unwrap_or_default();
+        Deed { study, action: self.action, outcome: self.outcome }
+    }
+}
+
+/// Whose study it is, where the archive still knows.
+async fn subject(state: &State, study: &str, known: Option<&Subject>) -> Option<Subject> {
+    if let Some(known) = known {
+        return Some(known.clone());
+    }
+    let study = StudyUid::parse(study).ok()?;
+    state.archive.subject(study).await.ok().flatten()
+}
