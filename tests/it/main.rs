@@ -4,6 +4,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "tests build small values by hand")]
 
 mod access;
+mod audit;
 mod backup;
 mod capabilities;
 mod commitment;

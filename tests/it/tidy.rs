@@ -40,6 +40,7 @@ const RESERVED: [(&str, &[&str], &str); 7] = [
             "src/storage/thumbnails.rs",
             "src/storage/objects.rs",
             "src/storage/backups/",
+            "src/storage/audit/",
             // The socket has a name in the archive's folder.
             "src/control.rs",
             "src/config.rs",
@@ -55,7 +56,7 @@ const RESERVED: [(&str, &[&str], &str); 7] = [
 ];
 
 /// Which modules a floor must not name.
-const FLOORS: [(&str, &[&str]); 16] = [
+const FLOORS: [(&str, &[&str]); 18] = [
     (
         "src/dicom/",
         &[
@@ -170,6 +171,24 @@ const FLOORS: [(&str, &[&str]); 16] = [
             "cli",
         ],
     ),
+    (
+        "src/storage/audit/",
+        &[
+            "storage::packs",
+            "storage::catalog",
+            "storage::index",
+            "storage::uploads",
+            "storage::commitments",
+            "storage::backups",
+            "storage::objects",
+            "archive",
+            "http",
+            "server",
+            "config",
+            "cli",
+        ],
+    ),
+    ("src/audit/", &["archive", "http", "server", "config", "cli"]),
     ("src/storage/place.rs", &["archive", "http", "server", "config", "cli"]),
     (
         "src/storage/seal/",
