@@ -7,7 +7,7 @@
 
 use actix_web::{
     Error, HttpMessage, HttpRequest,
-    body::MessageBody,
+    body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::Method,
     middleware::Next,
@@ -36,6 +36,7 @@ const STORE: Needs = Right(Action::Store);
 const DELETE: Needs = Right(Action::Delete);
 const VERSIONS: Needs = Right(Action::Versions);
 const COMMIT: Needs = Right(Action::Commit);
+const AUDIT: Needs = Right(Action::Audit);
 const ADMINISTER: Needs = Right(Action::Administer);
 
 /// Methods by the paths of the route table. GET stands for HEAD where that has
@@ -90,6 +91,7 @@ pub const TABLE: &[(&str, &[(&str, Needs)])] = &[
     ("/dicomweb/zip", &[("GET", DOWNLOAD), ("POST", DOWNLOAD)]),
     ("/uploads", &[("POST", STORE), ("OPTIONS", Nothing)]),
     ("/uploads/{upload}", &[("HEAD", STORE), ("GET", STORE), ("PATCH", STORE), ("DELETE", STORE), ("POST", STORE)]),
+    ("/audit", &[("GET", AUDIT)]),
     ("/healthz", &[("GET", Nothing)]),
     ("/readyz", &[("GET", Nothing)]),
     ("/metrics", &[("GET", ADMINISTER)]),
@@ -141,16 +143,20 @@ pub fn action(request: &HttpRequest) -> Action {
     }
 }
 
-/// Wraps every request, inside of what finds out who asks.
+/// Wraps every request, inside of what finds out who asks. Answers 401 and 403
+/// where a right is missing.
 ///
 /// # Errors
-/// 401 and 403 where a right is missing, and those of the services.
+/// Those of the services.
 pub async fn authorise(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    check(&request)?;
-    next.call(request).await
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match check(&request) {
+        Ok(()) => Ok(next.call(request).await?.map_into_boxed_body()),
+        // An answer, not an error: what is around this has still to record it.
+        Err(problem) => Ok(request.error_response(problem)),
+    }
 }
 
 fn check(request: &ServiceRequest) -> Result<(), Problem> {

@@ -14,8 +14,8 @@ use serde::Serialize;
 use super::{multipart::MultipartError, negotiate::NegotiateError};
 use crate::{
     archive::ArchiveError,
-    auth::Denied,
     audit::JournalError,
+    auth::Denied,
     dicom::{encode::EncodeError, query::QueryError, uid::UidError},
     render::RenderError,
     storage::audit::AuditError,
