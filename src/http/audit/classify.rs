@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn every_route_has_an_event_or_needs_none() {
         for (pattern, item) in Document::openapi().paths.paths {
-            let path = pattern.replace('{', "").replace('}', "");
+            let path = pattern.replace(['{', '}'], "");
             for (method, operation) in [
                 (Method::GET, &item.get),
                 (Method::POST, &item.post),

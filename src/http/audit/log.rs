@@ -138,9 +138,10 @@ pub async fn search(state: Data<State>, request: HttpRequest) -> Result<HttpResp
 
 fn next_page(base: &str, request: &HttpRequest, limit: usize, offset: usize) -> String {
     let kept = |pair: &&str| !pair.is_empty() && !pair.starts_with("offset=");
-    let query: String =
-        request.query_string().split('&').filter(kept).map(|pair| format!("{pair}&")).collect();
-    format!("{base}/audit?{query}offset={}", offset + limit)
+    let mut query: Vec<&str> = request.query_string().split('&').filter(kept).collect();
+    let offset = format!("offset={}", offset + limit);
+    query.push(&offset);
+    format!("{base}/audit?{}", query.join("&"))
 }
 
 fn plain(number: u64, record: Record) -> Value {

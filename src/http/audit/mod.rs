@@ -200,13 +200,11 @@ impl Answered {
     }
 
     async fn record(self, state: &State, journal: &Arc<Journal>, deeds: Deeds) -> Result<(), JournalError> {
-        match self.event {
-            Event::View | Event::Retrieve => self.record_access(state, journal, deeds).await,
-            _ => {
-                let records = self.by_patient(state, deeds).await;
-                journal.write(records).await
-            }
+        if matches!(self.event, Event::View | Event::Retrieve) {
+            return self.record_access(state, journal, deeds).await;
         }
+        let records = self.by_patient(state, deeds).await;
+        journal.write(records).await
     }
 
     /// Looks at the same study, of which the first is recorded now.
