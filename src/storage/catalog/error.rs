@@ -33,6 +33,9 @@ pub enum CatalogError {
         #[source]
         source: Box<redb::Error>,
     },
+    /// A page of the file is not what was written there, or cannot be read.
+    #[error("a page of the catalog is damaged; `hilum rebuild` makes the catalog anew from the packs")]
+    Page,
     #[error("the row {key} of {table} in the catalog does not decode")]
     Row {
         table: &'static str,
@@ -57,6 +60,7 @@ impl CatalogError {
             Self::AlreadyOpen { .. }
             | Self::TooNew { .. }
             | Self::Closed
+            | Self::Page
             | Self::Row { .. }
             | Self::Missing { .. }
             | Self::Metadata { .. } => false,
@@ -78,6 +82,7 @@ impl CatalogError {
             | Self::TooNew { .. }
             | Self::Open { .. }
             | Self::Lost { .. }
+            | Self::Page
             | Self::Row { .. }
             | Self::Missing { .. }
             | Self::Metadata { .. } => false,
@@ -105,7 +110,7 @@ impl CatalogError {
                         | redb::Error::TypeDefinitionChanged { .. }
                 ),
             },
-            Self::Row { .. } | Self::Missing { .. } | Self::Metadata { .. } => true,
+            Self::Page | Self::Row { .. } | Self::Missing { .. } | Self::Metadata { .. } => true,
             Self::AlreadyOpen { .. } | Self::TooNew { .. } | Self::Closed => false,
         }
     }

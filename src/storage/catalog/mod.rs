@@ -8,7 +8,9 @@
 
 mod apply;
 mod change;
+mod checked;
 mod error;
+mod guarded;
 mod instance;
 mod keys;
 mod metadata;
@@ -24,8 +26,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable};
 
 pub use change::{Applied, Change, Durability, NewInstance, Outcome, Rule, Target};
@@ -36,6 +39,7 @@ pub use snapshot::Snapshot;
 pub use versions::Version;
 
 use crate::dicom::{DataSet, InstancePath};
+use checked::{Checked, Damage};
 use metadata::Encoder;
 
 /// Splits the metadata of an instance, as it was stored, into its attributes
@@ -93,6 +97,7 @@ pub struct Catalog {
     id: u64,
     /// Sequence number of the last change that is durable.
     durable: AtomicU64,
+    damage: Arc<Damage>,
 }
 
 struct Writer {
@@ -112,15 +117,23 @@ impl Catalog {
         if !path.exists() {
             create(path, options).map_err(|error| error.at_open(path))?;
         }
-        let file = path.to_owned();
-        let opener = move || Database::builder().set_cache_size(options.cache_bytes).create(&file);
-        Self::open_with(path, Box::new(opener), resplit)
+        add_checksums(path)?;
+        let damage = Arc::new(Damage::default());
+        let (file, of_file) = (path.to_owned(), Arc::clone(&damage));
+        let opener = move || open_file(&file, options, &of_file);
+        Self::open_with(path, Box::new(opener), resplit, damage)
     }
 
-    fn open_with(path: &Path, opener: Opener, resplit: Resplit) -> Result<Self, CatalogError> {
+    fn open_with(
+        path: &Path,
+        opener: Opener,
+        resplit: Resplit,
+        damage: Arc<Damage>,
+    ) -> Result<Self, CatalogError> {
         // The library below asserts about the form of its file.
         let opened = catch_unwind(AssertUnwindSafe(|| open_database(path, &opener)));
         let (database, id, seq) = opened.unwrap_or_else(|_| Err(CatalogError::damaged(path)))?;
+        damage.tolerate();
         Ok(Self {
             path: path.to_owned(),
             opener,
@@ -129,7 +142,14 @@ impl Catalog {
             writer: Mutex::new(Writer { encoder: Encoder::new(), pending: false, seq }),
             id,
             durable: AtomicU64::new(seq),
+            damage,
         })
+    }
+
+    /// Reads that met a page whose checksum does not hold, since it was opened.
+    #[must_use]
+    pub fn damaged_reads(&self) -> u64 {
+        self.damage.reads()
     }
 
     /// A number that tells this catalog from every other, made when it was
@@ -207,7 +227,7 @@ impl Catalog {
     pub fn read(&self) -> Result<Snapshot, CatalogError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_ref().ok_or(CatalogError::Closed)?;
-        Ok(Snapshot::new(database.begin_read()?))
+        guarded::guard(|| database.begin_read()).map(Snapshot::new)
     }
 
     fn write<T>(
@@ -218,7 +238,9 @@ impl Catalog {
         let done = {
             let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
             match database.as_ref() {
-                Some(database) => work(database, &mut writer),
+                // A damaged page is an assertion of redb's that fails; the
+                // transaction is then undone.
+                Some(database) => guarded::guard(|| work(database, &mut writer)),
                 None => Err(CatalogError::Closed),
             }
         };
@@ -279,19 +301,88 @@ fn open_database(path: &Path, opener: &Opener) -> Result<(Database, u64, u64), C
 /// crash left half made would look like a damaged one.
 fn create(path: &Path, options: Options) -> Result<(), CatalogError> {
     let failed = |error: std::io::Error| CatalogError::from(redb::StorageError::from(error));
-    let unfinished = path.with_extension("new");
-    match std::fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        Ok(()) | Err(_) => {}
-    }
-    let database = Database::builder().set_cache_size(options.cache_bytes).create(&unfinished);
+    let unfinished = unfinished(path).map_err(failed)?;
+    let database = open_file(&unfinished, options, &Arc::default());
     let database = database.map_err(|error| CatalogError::open(path, error))?;
     begin(&database)?;
     drop(database);
-    std::fs::rename(&unfinished, path).map_err(failed)?;
+    put_in_place(&unfinished, path).map_err(failed)
+}
+
+fn open_file(path: &Path, options: Options, damage: &Arc<Damage>) -> Result<Database, DatabaseError> {
+    let failed = |error| DatabaseError::Storage(redb::StorageError::Io(error));
+    let checked = Checked::open(file_of(path)?, Arc::clone(damage)).map_err(failed)?;
+    Database::builder().set_cache_size(options.cache_bytes).create_with_backend(checked)
+}
+
+fn file_of(path: &Path) -> Result<FileBackend, DatabaseError> {
+    let file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    FileBackend::new(file.map_err(|error| DatabaseError::Storage(redb::StorageError::Io(error)))?)
+}
+
+/// A catalog of before there were checksums gets them, once its own were
+/// compared; else what is damaged already would pass for right.
+fn add_checksums(path: &Path) -> Result<(), CatalogError> {
+    use redb::StorageBackend;
+    use std::io::Read;
+    const PIECE_BYTES: usize = 1 << 20;
+    let failed = |error: std::io::Error| CatalogError::from(redb::StorageError::from(error)).at_open(path);
+    let mut name = Vec::new();
+    std::fs::File::open(path).and_then(|file| file.take(4).read_to_end(&mut name)).map_err(failed)?;
+    if !checked::is_plain(&name) {
+        return Ok(());
+    }
+    tracing::info!("the catalog gets checksums; this is done once");
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        let plain = file_of(path)?;
+        let mut database = Database::builder().create_with_backend(plain)?;
+        database.check_integrity()
+    }));
+    match opened {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => return Err(CatalogError::open(path, error)),
+        Err(_) => return Err(CatalogError::damaged(path)),
+    }
+    let plain = file_of(path).map_err(|error| CatalogError::open(path, error))?;
+    let unfinished = unfinished(path).map_err(failed)?;
+    let copy = file_of(&unfinished).map_err(|error| CatalogError::open(path, error))?;
+    let copied = || -> std::io::Result<()> {
+        let copy = Checked::open(copy, Arc::default())?;
+        let length = plain.len()?;
+        copy.set_len(length)?;
+        let mut at = 0;
+        let mut piece = vec![0; PIECE_BYTES];
+        while at < length {
+            let take = usize::try_from(length - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+            let piece = &mut piece[..take];
+            plain.read(at, piece)?;
+            if at == 0 {
+                copy.write(0, &piece[..checked::HEADER_BYTES_MAX])?;
+                copy.write(checked::BLOCK_BYTES, &piece[checked::BLOCK..])?;
+            } else {
+                copy.write(at, piece)?;
+            }
+            at += take as u64;
+        }
+        copy.sync_data()?;
+        put_in_place(&unfinished, path)
+    };
+    copied().map_err(failed)
+}
+
+/// The name of a catalog that is not whole yet; nothing has it.
+fn unfinished(path: &Path) -> std::io::Result<PathBuf> {
+    let unfinished = path.with_extension("new");
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(unfinished),
+    }
+}
+
+fn put_in_place(unfinished: &Path, path: &Path) -> std::io::Result<()> {
+    std::fs::rename(unfinished, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = std::fs::File::open(folder.unwrap_or(Path::new(".")));
-    folder.and_then(|folder| folder.sync_all()).map_err(failed)
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Writes the format and all tables, so that reads find them.

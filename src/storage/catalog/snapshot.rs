@@ -4,9 +4,10 @@
 
 use std::ops::{ControlFlow, Range};
 
-use redb::{AccessGuard, ReadOnlyTable, ReadTransaction, ReadableTableMetadata, TableDefinition};
+use redb::{AccessGuard, ReadTransaction, TableDefinition};
 
 use super::change::Target;
+use super::guarded::{Guarded, guard};
 use super::instance::{
     CHUNKS_PER_BLOCK, FRAMES_PER_BLOCK, Frames, Head, InstanceRow, Listed, part, read_chunks,
 };
@@ -402,12 +403,12 @@ impl Snapshot {
     fn table<K: redb::Key + 'static, V: redb::Value + 'static>(
         &self,
         table: TableDefinition<'static, K, V>,
-    ) -> Result<ReadOnlyTable<K, V>, CatalogError> {
-        Ok(self.read.open_table(table)?)
+    ) -> Result<Guarded<K, V>, CatalogError> {
+        guard(|| self.read.open_table(table)).map(Guarded)
     }
 
     fn get(&self, table: tables::Bytes, key: &[u8]) -> Result<Option<Value>, CatalogError> {
-        Ok(self.table(table)?.get(key)?)
+        self.table(table)?.get(key)
     }
 
     fn state(&self) -> Result<State, CatalogError> {
@@ -468,7 +469,7 @@ impl Snapshot {
 impl Snapshot {
     /// Rows in the table of parts.
     pub(super) fn parts(&self) -> Result<u64, CatalogError> {
-        Ok(self.table(tables::PARTS)?.len()?)
+        self.table(tables::PARTS)?.len()
     }
 
     /// Name, rows, bytes of keys and values, bytes around them.
@@ -477,6 +478,7 @@ impl Snapshot {
         for handle in self.read.list_tables()? {
             let name = redb::TableHandle::name(&handle).to_owned();
             let table = self.read.open_untyped_table(handle)?;
+            use redb::ReadableTableMetadata;
             let stats = table.stats()?;
             let around = stats.metadata_bytes() + stats.fragmented_bytes();
             sizes.push((name, table.len()?, stats.stored_bytes(), around));

@@ -72,8 +72,14 @@ impl SharedDisk {
 
     pub(crate) fn open_as(&self, resplit: Resplit) -> Result<Catalog, CatalogError> {
         let disk = self.clone();
-        let opener = move || Database::builder().create_with_backend(disk.clone());
-        Catalog::open_with(Path::new("disk"), Box::new(opener), resplit)
+        let damage = Arc::new(Damage::default());
+        let of_disk = Arc::clone(&damage);
+        let opener = move || {
+            let failed = |error| DatabaseError::Storage(redb::StorageError::Io(error));
+            let checked = Checked::open(disk.clone(), Arc::clone(&of_disk)).map_err(failed)?;
+            Database::builder().create_with_backend(checked)
+        };
+        Catalog::open_with(Path::new("disk"), Box::new(opener), resplit, damage)
     }
 
     /// From now on every write fails, or none.
@@ -214,7 +220,7 @@ fn a_newer_format_is_refused() {
     drop(catalog);
     assert_eq!(view(&open().unwrap()).instances.len(), 3);
 
-    let database = Database::open(&file).unwrap();
+    let database = open_file(&file, Options::default(), &Arc::default()).unwrap();
     let write = database.begin_write().unwrap();
     write.open_table(tables::META).unwrap().insert("format", 7u32.to_le_bytes().as_slice()).unwrap();
     write.commit().unwrap();

@@ -5,6 +5,7 @@
 #![allow(clippy::cast_possible_truncation)]
 
 pub(crate) mod crash;
+mod damage;
 mod measure;
 mod model;
 mod rules;
@@ -83,7 +84,7 @@ pub fn delete(target: Target, stamp: u64) -> Change {
 /// A catalog in memory.
 pub fn memory() -> Catalog {
     let opener = || Database::builder().create_with_backend(redb::backends::InMemoryBackend::new());
-    Catalog::open_with(Path::new("memory"), Box::new(opener), resplit()).unwrap()
+    Catalog::open_with(Path::new("memory"), Box::new(opener), resplit(), Arc::default()).unwrap()
 }
 
 pub fn fast(catalog: &Catalog, changes: &[Change]) -> Applied {

@@ -337,7 +337,7 @@ fn a_catalog_of_format_1_is_taken() {
     catalog.checkpoint().unwrap();
     let (id, seen) = (catalog.id(), view(&catalog));
     drop(catalog);
-    let database = Database::create(&path).unwrap();
+    let database = open_file(&path, Options::default(), &Arc::default()).unwrap();
     let write = database.begin_write().unwrap();
     write.open_table(tables::META).unwrap().insert("format", 1_u32.to_le_bytes().as_slice()).unwrap();
     write.delete_table(tables::VERSIONS).unwrap();
@@ -346,7 +346,8 @@ fn a_catalog_of_format_1_is_taken() {
     let catalog = open();
     assert_eq!((catalog.id(), view(&catalog)), (id, seen));
     drop(catalog);
-    assert_eq!(tables::format_of(&Database::create(&path).unwrap().begin_read().unwrap()).unwrap(), Some(2));
+    let database = open_file(&path, Options::default(), &Arc::default()).unwrap();
+    assert_eq!(tables::format_of(&database.begin_read().unwrap()).unwrap(), Some(2));
 }
 
 /// An instance was kept and deleted, came back in another study and was kept
