@@ -9,6 +9,7 @@
 
 mod backup;
 mod candidates;
+mod checked;
 mod clock;
 mod coerce;
 mod commitment;

@@ -7,6 +7,7 @@ use std::{ops::Range, sync::Arc};
 
 use super::{
     Archive, ArchiveError, Core,
+    checked::CheckedSource,
     pieces::{Checksum, Decoding, Pieces, StoredFile},
     pixels::{Image, Made},
     sight::Sight,
@@ -363,7 +364,7 @@ impl Core {
             pieces.push_stored(&file, whole);
             return Ok(pieces);
         }
-        let source = self.packs.source(&row.place)?;
+        let source = CheckedSource::new(&self.packs, file.clone());
         let plan = match form {
             FileForm::AsStored => transcode::complete(&source, &self.limits)?,
             FileForm::ExplicitLittleEndian => transcode::explicit_little_endian(&source, &self.limits)?,
@@ -385,7 +386,7 @@ impl Core {
     ) -> Result<Pieces, ArchiveError> {
         let row = image.row();
         let file = stored(snapshot, row, 0..row.place.length)?;
-        let source = self.packs.source(&row.place)?;
+        let source = CheckedSource::new(&self.packs, file.clone());
         let description = image.described();
         let derived = image.loss(lengths).map(|loss| -> Result<_, ArchiveError> {
             let set = data_set(snapshot, row)?;
@@ -446,7 +447,7 @@ impl Core {
             return Ok(BulkValue { document_bytes: pieces.length(), pieces, media_type: None });
         }
         if transfer_syntax::is_deflated(&row.transfer_syntax) {
-            pieces.push_inflated(&Arc::new(self.inflate(row)?), range);
+            pieces.push_inflated(&Arc::new(self.inflate(snapshot, row)?), range);
         } else if transfer_syntax::is_big_endian(&row.transfer_syntax) {
             let width = word_bytes(snapshot, row, path)?;
             pieces.push_swapped(&stored(snapshot, row, range.clone())?, range, width);
@@ -471,8 +472,8 @@ impl Core {
         Ok(BulkValue { pieces, media_type, document_bytes })
     }
 
-    fn inflate(&self, row: &InstanceRow) -> Result<Inflated, ArchiveError> {
-        let source = self.packs.source(&row.place)?;
+    fn inflate(&self, snapshot: &Snapshot, row: &InstanceRow) -> Result<Inflated, ArchiveError> {
+        let source = CheckedSource::new(&self.packs, stored(snapshot, row, 0..row.place.length)?);
         let (_, inflated) = part10::parse_and_keep(&source, &self.limits)?;
         inflated.ok_or_else(|| ArchiveError::Damaged(format!("{} is not deflated any more", row.path)))
     }
@@ -517,8 +518,11 @@ impl<'a> FrameReader<'a> {
         row: &'a InstanceRow,
     ) -> Result<Self, ArchiveError> {
         let syntax = &row.transfer_syntax;
-        let inflated =
-            if transfer_syntax::is_deflated(syntax) { Some(Arc::new(core.inflate(row)?)) } else { None };
+        let inflated = if transfer_syntax::is_deflated(syntax) {
+            Some(Arc::new(core.inflate(snapshot, row)?))
+        } else {
+            None
+        };
         let swap =
             if transfer_syntax::is_big_endian(syntax) { word_bytes(snapshot, row, PIXEL_DATA)? } else { 1 };
         Ok(Self { core, snapshot, row, inflated, swap })
@@ -568,10 +572,11 @@ impl<'a> FrameReader<'a> {
 
     /// The values of the fragments in a span, without their item headers.
     fn fragments(&self, span: FrameSpan) -> Result<Vec<Range<u64>>, ArchiveError> {
-        let source = self.core.packs.source(&self.row.place)?;
         let end = span.offset + span.length;
         let mut at = span.offset;
         let mut ranges = Vec::with_capacity(span.fragments as usize);
+        let file = stored(self.snapshot, self.row, span.offset..end)?;
+        let source = CheckedSource::new(&self.core.packs, file);
         while at + 8 <= end {
             let mut header = [0; 8];
             source.read_exact_at(&mut header, at).map_err(ArchiveError::Io)?;
