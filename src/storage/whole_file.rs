@@ -1,8 +1,44 @@
 //! Small files that are there whole or not at all, whatever happens meanwhile.
+//! Those that are checked are not read if they are not what was written under
+//! their name: they begin with a checksum of both. (Those of before that are JSON.)
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+
+/// What a file with a checksum begins with; eight hex digits and a line feed follow.
+const MARK: &[u8] = b"hilum-checked ";
+
+/// Reads a file that [`put_checked`] wrote.
+///
+/// # Errors
+/// `InvalidData` when it is not what was written; what the disk says.
+pub(super) fn read_checked(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = fs::read(path)?;
+    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "its checksum does not hold");
+    let head_bytes = MARK.len() + 9;
+    if bytes.starts_with(MARK) {
+        let body = bytes.get(head_bytes..).ok_or_else(damaged)?;
+        let is_right = bytes.get(..head_bytes) == Some(&head(path, body)[..]);
+        return if is_right { Ok(bytes.split_off(head_bytes)) } else { Err(damaged()) };
+    }
+    match serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(damaged()),
+    }
+}
+
+fn head(path: &Path, body: &[u8]) -> Vec<u8> {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+    hasher.update(body);
+    [MARK, format!("{:08x}\n", hasher.finalize()).as_bytes()].concat()
+}
+
+/// As [`put`], with a checksum before it.
+pub(super) fn put_checked(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    put(path, &[&head(path, bytes), bytes].concat())
+}
 
 /// Puts a file in the place of another, or where there was none. It is durable
 /// when this returns.

@@ -130,7 +130,7 @@ impl Commitments {
         }
         let phase = Phase::Asked { taken };
         let path = self.path(uid, phase);
-        whole_file::put(&path, request).map_err(at(&path, "write"))?;
+        whole_file::put_checked(&path, request).map_err(at(&path, "write"))?;
         known.insert(uid.clone(), Known { phase, since: SystemTime::now() });
         Ok(())
     }
@@ -141,7 +141,7 @@ impl Commitments {
     /// What the disk says; the request still waits for its result then.
     pub fn finish(&self, uid: &TransactionUid, result: &[u8]) -> Result<(), CommitmentError> {
         let path = self.path(uid, Phase::Done);
-        let written = whole_file::put(&path, result).map_err(at(&path, "write"));
+        let written = whole_file::put_checked(&path, result).map_err(at(&path, "write"));
         let mut known = self.known();
         if let Err(error) = written {
             if let Some(known) = known.get_mut(uid) {
@@ -172,7 +172,7 @@ impl Commitments {
             Phase::Past => Standing::Expired,
             Phase::Done => {
                 let path = self.path(uid, found.phase);
-                Standing::Done(std::fs::read(&path).map_err(at(&path, "read"))?)
+                Standing::Done(whole_file::read_checked(&path).map_err(at(&path, "read"))?)
             }
         }))
     }
@@ -190,8 +190,21 @@ impl Commitments {
         let uid = uid.clone();
         drop(known);
         let path = self.path(&uid, Phase::Asked { taken: true });
-        let request = std::fs::read(&path).map_err(at(&path, "read"))?;
+        let request = whole_file::read_checked(&path).map_err(at(&path, "read"))?;
         Ok(Some((uid, request)))
+    }
+
+    /// Transactions whose file is not what was written.
+    #[must_use]
+    pub fn damaged(&self) -> Vec<String> {
+        let known: Vec<(TransactionUid, Phase)> =
+            self.known().iter().map(|(uid, known)| (uid.clone(), known.phase)).collect();
+        let is_damaged = |(uid, phase): &(TransactionUid, Phase)| {
+            let read = || whole_file::read_checked(&self.path(uid, *phase)).is_err();
+            // One that has just moved on has another file.
+            *phase != Phase::Past && read() && self.known().get(uid).map(|known| known.phase) == Some(*phase)
+        };
+        known.iter().filter(|known| is_damaged(known)).map(|(uid, _)| uid.to_string()).collect()
     }
 
     /// Gives a request back that could not be finished.

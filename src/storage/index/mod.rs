@@ -13,6 +13,7 @@
 
 mod block;
 mod clause;
+mod directory;
 mod grams;
 mod ladder;
 mod matched;
@@ -44,6 +45,7 @@ pub use view::View;
 use crate::dicom::StudyUid;
 use crate::dicom::dataset::DataSet;
 use crate::dicom::query::{Level, Query};
+use directory::Checked;
 use schema::Fields;
 use terms::Terms;
 use text::Texts;
@@ -168,7 +170,8 @@ impl Index {
     }
 
     fn open_existing(folder: &Path, options: Options) -> Result<Self, Refused> {
-        let mut inner = tantivy::Index::open_in_dir(folder)?;
+        let directory = MmapDirectory::open(folder).map_err(TantivyError::from)?;
+        let mut inner = tantivy::Index::open(Checked(directory))?;
         let payload = inner.load_metas()?.payload.unwrap_or_default();
         let (seq, of) = read_payload(&payload)
             .ok_or_else(|| Refused::Unusable("it is of another format or was never committed".to_owned()))?;
@@ -202,7 +205,7 @@ impl Index {
             .schema(schema)
             .settings(settings)
             .tokenizers(schema::tokenizers())
-            .open_or_create(directory)?;
+            .open_or_create(Checked(directory))?;
         let index = Self::assemble(inner, fields, options, 0).map_err(|refused| match refused {
             Refused::Failed(error) => error,
             Refused::Unusable(reason) => failed(io::Error::other(reason)),
@@ -229,6 +232,15 @@ impl Index {
     #[must_use]
     pub fn reader(&self) -> View {
         self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The names of files whose checksums do not hold.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    pub fn damaged_files(&self) -> Result<Vec<String>, IndexError> {
+        let damaged = self.inner.validate_checksum()?;
+        Ok(damaged.into_iter().map(|path| path.display().to_string()).collect())
     }
 
     /// The sequence number of the last commit.

@@ -115,9 +115,11 @@ impl Uploads {
             let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some("json") => {
-                    let text = fs::read(&path).map_err(UploadError::at(&path, "read"))?;
                     // It was written whole; a disk that lost it lost this upload.
-                    let Ok(note) = serde_json::from_slice(&text) else {
+                    let note = whole_file::read_checked(&path)
+                        .ok()
+                        .and_then(|text| serde_json::from_slice(&text).ok());
+                    let Some(note) = note else {
                         tracing::warn!(path = %path.display(), "an upload's note cannot be read; it is left alone");
                         continue;
                     };
@@ -234,7 +236,7 @@ impl Uploads {
         let path = self.path(id, "json");
         // A note has strings and numbers only.
         let text = serde_json::to_vec(note).unwrap_or_default();
-        whole_file::put(&path, &text).map_err(UploadError::at(&path, "write"))
+        whole_file::put_checked(&path, &text).map_err(UploadError::at(&path, "write"))
     }
 
     fn upload(&self, id: &str) -> Option<Arc<Upload>> {
