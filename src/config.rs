@@ -12,6 +12,7 @@ mod coercion;
 mod encryption;
 mod network;
 mod roles;
+mod scrub;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub use coercion::{Attribute, Coercion, CoercionReason};
 pub use encryption::{Encryption, KEY_VARIABLE, read_key_file};
 pub use network::Network;
 pub use roles::Role;
+pub use scrub::Scrub;
 
 /// The commented defaults.
 pub const DEFAULTS: &str = include_str!("config.toml");
@@ -56,6 +58,7 @@ pub struct Config {
     pub render: Render,
     pub search: Search,
     pub strict: Strict,
+    pub scrub: Scrub,
     pub catalog: Catalog,
     pub index: Index,
     pub encryption: Encryption,

@@ -231,6 +231,10 @@ pub fn archive_options(config: &Config) -> archive::Options {
             cache_bytes: size(config.pixels.cache_bytes),
             ahead_bytes_max: config.pixels.ahead_bytes_max,
         },
+        scrub: archive::ScrubOptions {
+            bytes_per_second: config.scrub.bytes_per_second,
+            interval: Duration::from_secs(config.scrub.interval_days.saturating_mul(24 * 60 * 60)),
+        },
         pictures: archive::PictureOptions {
             cache_bytes: size(config.render.cache_bytes),
             animation_frames_max: config.render.animation_frames_max,

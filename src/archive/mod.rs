@@ -34,6 +34,7 @@ mod pool;
 mod recover;
 mod reserve;
 mod retrieve;
+mod scrub;
 mod search;
 mod sight;
 #[cfg(test)]
@@ -64,6 +65,7 @@ use crate::{
         commitments::{self, Commitments},
         index::{self, Index, Opened},
         packs::{self, PackError, Packs},
+        scrub_state::ScrubState,
         seal::MasterSource,
         thumbnails::Thumbnails,
         uploads::{Options as UploadOptions, Uploads},
@@ -79,6 +81,7 @@ use paging::Paging;
 use pictures::Studio;
 use pool::Pool;
 use reserve::Reservations;
+use scrub::Scrub;
 
 pub use backup::{BackupReport, Moment, PackEnd, Restored, Until, backup};
 pub use coerce::CoercionRule;
@@ -94,6 +97,7 @@ pub use pieces::{Checksum, Pieces};
 pub use pixels::{Image, Made, Options as PixelOptions};
 pub use recover::Recovered;
 pub use retrieve::{BulkValue, Crc, FileForm, Scope, View};
+pub use scrub::{Options as ScrubOptions, Scrubbed};
 pub use search::{Found, Root};
 pub use stats::Stats;
 pub use store::{Incoming, Outcome as StoreOutcome, Pending, Stored};
@@ -144,6 +148,7 @@ pub struct Options {
     pub pool_waiting_max: usize,
     pub pixels: PixelOptions,
     pub pictures: PictureOptions,
+    pub scrub: ScrubOptions,
 }
 
 /// What the transactions share with the two threads.
@@ -155,6 +160,7 @@ pub(crate) struct Core {
     pub(crate) uploads: Uploads,
     commitments: Commitments,
     commitment_signal: commitment::Signal,
+    scrub: scrub::Board,
     /// Frames in other forms than the stored one.
     frames: pixels::Frames,
     overlay: Overlay,
@@ -179,6 +185,9 @@ pub struct Archive {
     _indexer: Indexer,
     /// Runs only in a server.
     checker: Mutex<Option<Checker>>,
+    /// Runs only in a server too.
+    scrub: Mutex<Option<Scrub>>,
+    scrub_options: ScrubOptions,
     core: Arc<Core>,
     pool: Pool,
     /// Where frames are made: apart, so that reads that need none stay fast.
@@ -273,6 +282,7 @@ impl Archive {
             uploads: Uploads::open(&Layout::uploads(data), options.uploads)?,
             commitments: Commitments::open(&Layout::commitments(data), options.commitments)?,
             commitment_signal: commitment::Signal::default(),
+            scrub: scrub::Board::new(ScrubState::new(Layout::scrub(data))),
             frames: pixels::Frames::new(&options.pixels),
             overlay: Overlay::new(seq),
             documents: Documents::new(options.documents),
@@ -297,6 +307,8 @@ impl Archive {
             committer,
             _indexer: indexer,
             checker: Mutex::default(),
+            scrub: Mutex::default(),
+            scrub_options: options.scrub,
             core,
             pool: Pool::new(options.pool_running_max, options.pool_waiting_max),
             pixel_pool: Pool::new(options.pixels.running_max, options.pixels.waiting_max),
@@ -312,7 +324,8 @@ impl Archive {
     }
 
     /// Begins, or goes on with, what is done while nobody waits for it: the
-    /// storage commitments that were asked for and have no result yet.
+    /// storage commitments that were asked for and have no result yet, and the
+    /// scrub.
     ///
     /// # Errors
     /// When there can be no more threads.
@@ -320,6 +333,11 @@ impl Archive {
         let mut checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner);
         if checker.is_none() {
             *checker = Some(Checker::start(Arc::clone(&self.core)).map_err(ArchiveError::Io)?);
+        }
+        let mut scrub = self.scrub.lock().unwrap_or_else(PoisonError::into_inner);
+        if scrub.is_none() && self.scrub_options.bytes_per_second > 0 {
+            let started = Scrub::start(Arc::clone(&self.core), self.scrub_options);
+            *scrub = Some(started.map_err(ArchiveError::Io)?);
         }
         Ok(())
     }
@@ -410,6 +428,10 @@ impl Layout {
 
     pub(crate) fn uploads(data: &Path) -> PathBuf {
         data.join("uploads")
+    }
+
+    pub(crate) fn scrub(data: &Path) -> PathBuf {
+        data.join("scrub.json")
     }
 
     /// Nothing rests on it.

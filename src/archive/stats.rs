@@ -54,6 +54,11 @@ impl Archive {
         metrics::gauge!("hilum_pack_bytes").set(stats.pack_bytes as f64);
         metrics::gauge!("hilum_dead_bytes").set(stats.dead_bytes as f64);
         metrics::gauge!("hilum_overlay_studies").set(stats.overlay_studies as f64);
+        let scrubbed = self.scrubbed(permit);
+        metrics::gauge!("hilum_scrub_findings").set(scrubbed.findings().len() as f64);
+        metrics::gauge!("hilum_scrub_last_complete_seconds")
+            .set(scrubbed.last_complete.unwrap_or_default() as f64);
+        metrics::gauge!("hilum_catalog_damaged_reads").set(self.core.catalog.damaged_reads() as f64);
         Ok(())
     }
 

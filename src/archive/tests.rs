@@ -60,6 +60,7 @@ pub(super) fn options() -> Options {
             cache_bytes: 1 << 20,
             ahead_bytes_max: 1 << 20,
         },
+        scrub: super::ScrubOptions { bytes_per_second: 0, interval: std::time::Duration::ZERO },
         pictures: super::PictureOptions {
             cache_bytes: 1 << 20,
             animation_frames_max: 10,

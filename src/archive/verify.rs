@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Archive, ArchiveError, Core};
 use crate::{
@@ -29,7 +29,7 @@ const PAGE: usize = 512;
 const FINDINGS_MAX: usize = 10_000;
 
 /// Something that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "finding", rename_all = "kebab-case")]
 pub enum Finding {
     /// Bytes of a pack are not what was written there.
@@ -46,6 +46,8 @@ pub enum Finding {
     Catalog { why: String },
     /// The catalog does not say of an instance what its pack says.
     Differs { instance: String, pack: u32, offset: u64 },
+    /// The result or the request of a storage commitment is not what was written.
+    Commitment { transaction: String },
     /// The index does not count the instances of a study or series as the
     /// catalog does; none when one of them does not know it.
     Index { what: String, catalog: u64, index: u64 },
@@ -103,6 +105,9 @@ impl Archive {
         let right = verify_packs(&self.core, &mut report, progress)?;
         verify_rows(&self.core, &right, &mut report)?;
         verify_versions(&self.core, &right, &mut report)?;
+        for transaction in self.core.commitments.damaged() {
+            report.add(Finding::Commitment { transaction });
+        }
         if let Err(error) = verify_index(&self.core, &mut report) {
             report.add(Finding::Index { what: error.to_string(), catalog: 0, index: 0 });
         }
@@ -123,7 +128,7 @@ fn verify_packs(
     for info in packs {
         report.packs += 1;
         let walked = core.packs.replay(info.pack, 0, &mut |found| {
-            match check_entry(&snapshot, info.pack, found, report) {
+            match check_entry(&snapshot, info.pack, &found, report) {
                 Ok(Some(place)) => drop(right.insert((place.pack, place.offset))),
                 Ok(None) => {}
                 Err(error) => report.add(damaged_catalog(&error)),
@@ -148,42 +153,61 @@ fn verify_packs(
 fn check_entry(
     snapshot: &Snapshot,
     pack: PackId,
-    found: Replayed,
+    found: &Replayed,
     report: &mut Report,
 ) -> Result<Option<Place>, ArchiveError> {
-    match found {
-        Replayed::File { path, stamp, place, digest, .. } => {
-            report.files += 1;
-            report.bytes += place.length;
-            let here =
-                |finding: fn(String, u32, u64) -> Finding| finding(path.to_string(), pack.0, place.offset);
-            let known = match snapshot.instance(&path)?.filter(|row| row.stamp == stamp) {
-                Some(row) => Some((row.place, row.digest)),
-                None => snapshot.version(&path, stamp)?.map(|(version, _)| (version.place, version.digest)),
-            };
-            match known {
-                // A copy of it may lie elsewhere.
-                Some((known_at, known)) if known_at == place && known != digest => {
-                    report.add(here(|instance, pack, offset| Finding::Differs { instance, pack, offset }));
-                }
-                Some(_) => {}
-                None if is_superseded(snapshot, &path, stamp)? => {}
-                None => {
-                    report.add(here(|instance, pack, offset| Finding::NotInCatalog {
-                        instance,
-                        pack,
-                        offset,
-                    }));
-                }
-            }
-            Ok(Some(place))
-        }
-        Replayed::Tombstone { .. } => Ok(None),
-        Replayed::Damaged(damage) => {
-            report.add(damaged(pack, &damage));
-            Ok(None)
-        }
+    if let Some(finding) = finding_of(snapshot, pack, found)? {
+        report.add(finding);
     }
+    let Replayed::File { place, .. } = found else { return Ok(None) };
+    report.files += 1;
+    report.bytes += place.length;
+    Ok(Some(*place))
+}
+
+/// What is amiss with an entry of a pack.
+pub(super) fn finding_of(
+    snapshot: &Snapshot,
+    pack: PackId,
+    found: &Replayed,
+) -> Result<Option<Finding>, ArchiveError> {
+    let (path, stamp, place, digest) = match found {
+        Replayed::File { path, stamp, place, digest, .. } => (path, *stamp, *place, *digest),
+        Replayed::Tombstone { .. } => return Ok(None),
+        Replayed::Damaged(damage) => return Ok(Some(damaged(pack, damage))),
+    };
+    let (instance, pack, offset) = (path.to_string(), pack.0, place.offset);
+    let known = match snapshot.instance(path)?.filter(|row| row.stamp == stamp) {
+        Some(row) => Some((row.place, row.digest)),
+        None => snapshot.version(path, stamp)?.map(|(version, _)| (version.place, version.digest)),
+    };
+    Ok(match known {
+        // A copy of it may lie elsewhere.
+        Some((known_at, known)) if known_at == place && known != digest => {
+            Some(Finding::Differs { instance, pack, offset })
+        }
+        Some(_) => None,
+        None if is_superseded(snapshot, path, stamp)? => None,
+        None => Some(Finding::NotInCatalog { instance, pack, offset }),
+    })
+}
+
+/// The rows of a study: all can be read, their bytes are within packs that are
+/// there, the counts hold. No byte of a pack is read.
+pub(super) fn look_through(core: &Core, study: &StudyUid) -> Result<Vec<Finding>, ArchiveError> {
+    let snapshot = core.catalog.read()?;
+    let mut report = Report::default();
+    let Some(row) = snapshot.study(study)? else { return Ok(Vec::new()) };
+    let ends: BTreeMap<PackId, u64> =
+        core.packs.list().into_iter().map(|info| (info.pack, info.length)).collect();
+    let is_there =
+        |place: &Place| ends.get(&place.pack).is_some_and(|&end| core.packs.entry_end(place) <= end);
+    let found = verify_study(&snapshot, study, &is_there, &mut report)?;
+    count(&mut report, &format!("instances of study {study}"), row.instances, found);
+    for series in snapshot.series_of(study)? {
+        snapshot.metadata(&series.path, None, &mut |_, _| ControlFlow::Continue(()))?;
+    }
+    Ok(report.findings)
 }
 
 /// Whether a file is not in the catalog as it should be: it was deleted, or its
@@ -193,7 +217,7 @@ fn is_superseded(snapshot: &Snapshot, path: &InstancePath, stamp: Stamp) -> Resu
         || snapshot.locate(&path.instance)?.is_some_and(|located| located != *path))
 }
 
-fn damaged(pack: PackId, damage: &Damage) -> Finding {
+pub(super) fn damaged(pack: PackId, damage: &Damage) -> Finding {
     Finding::Damaged {
         pack: pack.0,
         offset: damage.offset,
@@ -212,7 +236,8 @@ fn verify_rows(core: &Core, right: &HashSet<(PackId, u64)>, report: &mut Report)
         let Some(last) = studies.last() else { return Ok(()) };
         after = last.id;
         for study in &studies {
-            match verify_study(&snapshot, &study.uid, right, report) {
+            let is_right = |place: &Place| right.contains(&(place.pack, place.offset));
+            match verify_study(&snapshot, &study.uid, &is_right, report) {
                 Ok(found) => {
                     count(report, &format!("instances of study {}", study.uid), study.instances, found);
                 }
@@ -225,7 +250,7 @@ fn verify_rows(core: &Core, right: &HashSet<(PackId, u64)>, report: &mut Report)
 fn verify_study(
     snapshot: &Snapshot,
     study: &StudyUid,
-    right: &HashSet<(PackId, u64)>,
+    is_right: &dyn Fn(&Place) -> bool,
     report: &mut Report,
 ) -> Result<u64, ArchiveError> {
     let mut instances = 0;
@@ -238,7 +263,7 @@ fn verify_study(
             after = Some(last.path.instance.clone());
             for row in &rows {
                 found += 1;
-                if right.contains(&(row.place.pack, row.place.offset)) {
+                if is_right(&row.place) {
                     report.instances += 1;
                 } else {
                     report.add(Finding::BytesMissing {
@@ -289,7 +314,7 @@ fn count(report: &mut Report, what: &str, says: u64, there_are: u64) {
     }
 }
 
-fn damaged_catalog(error: &ArchiveError) -> Finding {
+pub(super) fn damaged_catalog(error: &ArchiveError) -> Finding {
     Finding::Catalog { why: error.to_string() }
 }
 

@@ -11,6 +11,9 @@ pub struct Health {
     /// `ok`
     status: &'static str,
     version: &'static str,
+    /// What the scrub found to be damaged; `hilum verify` names it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    findings: Option<usize>,
 }
 
 #[utoipa::path(
@@ -19,7 +22,7 @@ pub struct Health {
     responses((status = 200, description = "Alive", body = Health))
 )]
 pub async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+    HttpResponse::Ok().json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), findings: None })
 }
 
 #[utoipa::path(
@@ -31,8 +34,10 @@ pub async fn healthz() -> HttpResponse {
     )
 )]
 pub async fn readyz(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    state.archive.check(&state.permit(&request)).await?;
-    Ok(HttpResponse::Ok().json(Health { status: "ok", version: env!("CARGO_PKG_VERSION") }))
+    let permit = state.permit(&request);
+    state.archive.check(&permit).await?;
+    let findings = Some(state.archive.scrubbed(&permit).findings().len());
+    Ok(HttpResponse::Ok().json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), findings }))
 }
 
 #[utoipa::path(

@@ -9,6 +9,7 @@ pub mod index;
 pub mod objects;
 pub mod packs;
 pub mod place;
+pub mod scrub_state;
 pub mod seal;
 pub mod thumbnails;
 pub mod uploads;

@@ -13,8 +13,17 @@ use crate::storage::whole_file;
 
 /// What is made from the packs, what is on its way in, and what lives only as
 /// long as the server.
-const LEFT_OUT: [&str; 8] =
-    ["packs", "index", "thumbnails", "uploads", "cache", "control.sock", "lost+found", RESTORING];
+const LEFT_OUT: [&str; 9] = [
+    "packs",
+    "index",
+    "thumbnails",
+    "uploads",
+    "cache",
+    "scrub.json",
+    "control.sock",
+    "lost+found",
+    RESTORING,
+];
 /// In the folder for as long as a restore is not complete.
 const RESTORING: &str = "RESTORING";
 /// There once an archive was restored to an earlier state.

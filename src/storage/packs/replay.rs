@@ -78,6 +78,21 @@ impl Packs {
         from: u64,
         each: &mut dyn FnMut(Replayed) -> ControlFlow<()>,
     ) -> Result<ReplayEnd, PackError> {
+        self.replay_at_a_pace(pack, from, &mut |_| true, each)
+    }
+
+    /// As [`Self::replay`]; `pace` is told of so many bytes before they are
+    /// read, and may take its time. When it is false the replay ends in an error.
+    ///
+    /// # Errors
+    /// As [`Self::replay`].
+    pub fn replay_at_a_pace(
+        &self,
+        pack: PackId,
+        from: u64,
+        pace: &mut dyn FnMut(u64) -> bool,
+        each: &mut dyn FnMut(Replayed) -> ControlFlow<()>,
+    ) -> Result<ReplayEnd, PackError> {
         let shared = &*self.shared;
         let standing = shared.standing(pack)?;
         let file = shared.file(pack)?;
@@ -94,7 +109,7 @@ impl Packs {
         }
         let mark = shared.mark(pack, &*file);
         let key = shared.pack_key(pack);
-        let mut walk = Walk { pack, mark, key, window: Window::new(&*file, length) };
+        let mut walk = Walk { pack, mark, key, window: Window::new(&*file, length, pace) };
         let mut end = walk.run(from, each)?;
         if standing == Standing::Sealed {
             // A sealed pack was whole: there is no tail, only damage.
@@ -117,7 +132,9 @@ impl Packs {
         let file = self.shared.file(pack)?;
         let mark = self.shared.mark(pack, &*file);
         let key = self.shared.pack_key(pack);
-        Walk { pack, mark, key, window: Window::new(&*file, range.end) }.run(range.start, each)
+        let mut pace = |_| true;
+        let window = Window::new(&*file, range.end, &mut pace);
+        Walk { pack, mark, key, window }.run(range.start, each)
     }
 }
 
@@ -245,11 +262,12 @@ struct Window<'a> {
     /// Up to here it is read in small pieces, as one of them was refused.
     careful_until: u64,
     refusals: u32,
+    pace: &'a mut dyn FnMut(u64) -> bool,
 }
 
 impl<'a> Window<'a> {
-    fn new(file: &'a dyn PackFile, end: u64) -> Self {
-        Self { file, end, start: 0, bytes: Vec::new(), careful_until: 0, refusals: 0 }
+    fn new(file: &'a dyn PackFile, end: u64, pace: &'a mut dyn FnMut(u64) -> bool) -> Self {
+        Self { file, end, start: 0, bytes: Vec::new(), careful_until: 0, refusals: 0, pace }
     }
 
     /// The bytes from `at` on, at least one and at most `length`, fewer at the
@@ -322,6 +340,9 @@ impl<'a> Window<'a> {
     /// Moves the window to `at`; less of it where the disk refuses the whole.
     fn fill(&mut self, at: u64) -> io::Result<bool> {
         let left = self.end.saturating_sub(at);
+        if !(self.pace)(left.min(WINDOW_BYTES)) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let mut last = None;
         for length in [WINDOW_BYTES, SECTOR_BYTES, BLOCK_BYTES as u64] {
             let length = length.min(left);
