@@ -116,6 +116,9 @@ pub struct Limits {
     pub zip_instances_max: usize,
     #[serde(with = "bytes")]
     pub zip_list_bytes_max: u64,
+    pub address_requests_max: usize,
+    pub caller_requests_per_second_max: u32,
+    pub caller_requests_burst_max: u32,
 }
 
 /// What is promised of stored instances, and for how long.
@@ -176,6 +179,7 @@ pub struct Search {
     pub paging_seconds_max: u64,
     pub paging_sessions_max: usize,
     pub sorted_max: u64,
+    pub time_max_ms: u64,
     #[serde(with = "bytes")]
     pub document_bytes_max: u64,
     #[serde(with = "bytes")]

@@ -41,8 +41,8 @@ pub struct Server {
     /// Answers commands on this machine; dropped before the archive.
     control: Option<Control>,
     journal: Option<Arc<Journal>>,
-    /// Stores and forgets uploads for as long as it runs.
-    tending: actix_web::rt::task::JoinHandle<()>,
+    /// What goes on beside the requests for as long as it runs.
+    tending: Vec<actix_web::rt::task::JoinHandle<()>>,
 }
 
 impl Server {
@@ -70,13 +70,18 @@ impl Server {
             State::new(Arc::clone(&archive), config.clone(), metrics)?.with_audit(journal.clone()),
         );
         let workers = if config.workers == 0 { cores() } else { config.workers };
-        let tending = actix_web::rt::spawn(http::tend_uploads(state.clone()));
+        let tending = vec![
+            actix_web::rt::spawn(http::tend_uploads(state.clone())),
+            actix_web::rt::spawn(http::forget_the_quiet(state.clone())),
+        ];
         let running = HttpServer::new(move || {
             App::new()
                 .app_data(state.clone())
                 .wrap(actix_web::middleware::from_fn(http::authorise))
+                .wrap(actix_web::middleware::from_fn(http::limit_callers))
                 .wrap(actix_web::middleware::from_fn(http::authenticate))
                 .wrap(actix_web::middleware::from_fn(http::audit))
+                .wrap(actix_web::middleware::from_fn(http::limit_addresses))
                 .wrap(actix_web::middleware::from_fn(http::observe))
                 .wrap(http::cors(&state.config))
                 .wrap(NormalizePath::trim())
@@ -112,7 +117,7 @@ impl Server {
     /// When the runtime fails.
     pub async fn run(self) -> anyhow::Result<()> {
         let ended = self.running.await;
-        self.tending.abort();
+        self.tending.iter().for_each(actix_web::rt::task::JoinHandle::abort);
         drop(self.control);
         ended?;
         tracing::info!("no request is in flight any more; closing the archive");
@@ -190,6 +195,7 @@ pub fn archive_options(config: &Config) -> archive::Options {
             time_max: Duration::from_secs(config.search.document_seconds_max),
         },
         sorted_max: config.search.sorted_max,
+        search_time_max: Duration::from_millis(config.search.time_max_ms),
         parse: part10::Limits {
             header_bytes_max: config.limits.dataset_bytes_max,
             inflated_bytes_max: config.limits.inflated_bytes_max,

@@ -52,6 +52,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::Semaphore;
@@ -130,6 +131,8 @@ pub struct Options {
     /// Results that may be ordered by what the index holds no order for: all of
     /// them are read.
     pub sorted_max: u64,
+    /// For how long one search may look.
+    pub search_time_max: Duration,
     /// Whether values that break their VR are told to who stored them.
     pub warn_attributes: bool,
     /// What is put right in instances that arrive.
@@ -167,6 +170,7 @@ pub(crate) struct Core {
     paging: Paging,
     documents: Documents,
     sorted_max: u64,
+    search_time_max: Duration,
     clock: Clock,
     limits: part10::Limits,
     warn_attributes: bool,
@@ -287,6 +291,7 @@ impl Archive {
             overlay: Overlay::new(seq),
             documents: Documents::new(options.documents),
             sorted_max: options.sorted_max,
+            search_time_max: options.search_time_max,
             clock: Clock::default(),
             limits: options.parse,
             paging: Paging::new(options.paging),

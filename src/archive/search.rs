@@ -20,7 +20,7 @@ use super::{
     overlay::{Moment, StudyView},
     page::{InstanceOrder, Match, Page, Place, Position},
     paging::{Asker, Held},
-    sight::Sight,
+    sight::{Deadline, Sight},
 };
 use crate::{
     auth::Permit,
@@ -29,7 +29,7 @@ use crate::{
         query::{self, Hearing, Level, Projection, Query, Test},
     },
     storage::{
-        catalog::SeriesRow,
+        catalog::{SeriesRow, Snapshot},
         index::{SortKey, key_of_rows, needs_rows, order_of},
     },
 };
@@ -84,7 +84,9 @@ impl Archive {
         self.pool
             .run(move || {
                 let asked = Asked::of(&core, &query)?;
-                let search = Search { core: &core, query: &query, asked, root: &root, base_url: &base_url };
+                let until = Deadline::after(core.search_time_max);
+                let (query, root, base_url) = (&query, &root, base_url.as_str());
+                let search = Search { core: &core, query, asked, root, base_url, until };
                 search.run(results_max, asker.as_ref())
             })
             .await
@@ -98,6 +100,8 @@ pub(super) struct Search<'a> {
     pub(super) asked: Option<Asked<'a>>,
     pub(super) root: &'a Root,
     pub(super) base_url: &'a str,
+    /// When it is given up.
+    pub(super) until: Option<Deadline>,
 }
 
 impl Search<'_> {
@@ -142,7 +146,11 @@ impl Search<'_> {
 
     /// The catalog now, as the caller sees it.
     fn sight(&self) -> Result<Sight<'_>, ArchiveError> {
-        Ok(Sight::through(self.core, self.core.catalog.read()?, self.query.filter.clone()))
+        Ok(self.through(self.core.catalog.read()?))
+    }
+
+    fn through(&self, snapshot: Snapshot) -> Sight<'_> {
+        Sight::through(self.core, snapshot, self.query.filter.clone()).until(self.until)
     }
 
     /// Whether studies are seen in part, so that the index, which knows them
@@ -448,13 +456,14 @@ impl Search<'_> {
     fn through_index(&self, page: &mut Page<'_>) -> Result<(u64, Option<Held>), ArchiveError> {
         let Moment { studies: marked, snapshot, index } =
             self.core.overlay.moment(&self.core.catalog, &self.core.index)?;
-        let snapshot = Sight::through(self.core, snapshot, self.query.filter.clone());
+        let snapshot = self.through(snapshot);
         // Of series as many as of instances at most: each has one at least.
         let need = page.start.seen.saturating_add(page.limit);
         let need = need.min(usize::try_from(page.matches_max).unwrap_or(usize::MAX));
         let skipped: BTreeSet<u64> = marked.keys().copied().collect();
         let mut overlaid = Vec::new();
         for (id, view) in &marked {
+            snapshot.check_time()?;
             self.overlay(&snapshot, *id, &snapshot.view(view)?, &mut overlaid)?;
         }
         let placed = overlaid.iter().map(Candidate::as_row).collect();

@@ -33,6 +33,7 @@ pub(super) fn options() -> Options {
         index: index::Options { writer_bytes: 15_000_000, ..index::Options::default() },
         documents: DocumentLimits::default(),
         sorted_max: 1000,
+        search_time_max: std::time::Duration::from_secs(60),
         parse: part10::Limits::default(),
         duplicates: Duplicates::Reject,
         paging: PagingOptions { idle: std::time::Duration::from_secs(60), sessions_max: 16 },

@@ -38,6 +38,7 @@ struct Inner {
     detail: String,
     parameter: Option<String>,
     allow: Option<&'static str>,
+    retry_after_seconds: Option<u32>,
     /// For the log only.
     cause: Option<String>,
 }
@@ -63,7 +64,17 @@ impl Problem {
         detail: impl Into<String>,
     ) -> Self {
         let detail = detail.into();
-        Self(Box::new(Inner { status, code, title, detail, parameter: None, allow: None, cause: None }))
+        let retry_after_seconds = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS);
+        Self(Box::new(Inner {
+            status,
+            code,
+            title,
+            detail,
+            parameter: None,
+            allow: None,
+            retry_after_seconds,
+            cause: None,
+        }))
     }
 
     fn parameter(mut self, name: impl Into<String>) -> Self {
@@ -161,6 +172,15 @@ impl Problem {
         Self::internal("audit-unreadable", "The audit log cannot be read", detail, error)
     }
 
+    /// A client that asks for more than its share.
+    pub fn too_many(why: &str, retry_after_seconds: u32) -> Self {
+        let detail = format!("{why}; try again in {retry_after_seconds} s");
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let mut problem = Self::new(status, "too-many-requests", "Too many requests", detail);
+        problem.0.retry_after_seconds = Some(retry_after_seconds);
+        problem
+    }
+
     pub fn disk_full() -> Self {
         let detail = "the disk of the archive is full; nothing of the failed instances was stored";
         Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", "There is no room left", detail)
@@ -202,8 +222,8 @@ impl Problem {
             request_id,
         };
         let mut response = HttpResponseBuilder::new(self.0.status);
-        if self.0.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+        if let Some(seconds) = self.0.retry_after_seconds {
+            response.insert_header((header::RETRY_AFTER, seconds));
         }
         if self.0.status == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"hilum\""));

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use super::{
     Problem, access,
     base_url::{Asked, BaseUrl, ConfiguredError},
+    flood::Flood,
     negotiate::{Accept, NegotiateError},
 };
 use crate::{
@@ -33,6 +34,7 @@ pub struct State {
     pub roles: Roles,
     /// Where it is recorded what is done; nowhere if it is switched off.
     pub audit: Option<Arc<Journal>>,
+    pub(super) flood: Arc<Flood>,
     base_url: BaseUrl,
 }
 
@@ -54,7 +56,9 @@ impl State {
         let uploads = Semaphore::new(config.limits.uploads_max);
         let boundary_key = archive.key();
         let roles = Roles::new(&config.roles, None)?;
-        Ok(Self { archive, config, metrics, uploads, boundary_key, roles, audit: None, base_url })
+        let flood = Arc::new(Flood::new(&config.limits));
+        let audit = None;
+        Ok(Self { archive, config, metrics, uploads, boundary_key, roles, audit, flood, base_url })
     }
 
     /// The same, recording what is done.

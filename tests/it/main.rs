@@ -15,6 +15,7 @@ mod encryption;
 mod errors;
 mod harness;
 mod library;
+mod limits;
 mod mutations;
 mod openapi;
 mod process;
