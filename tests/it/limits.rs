@@ -159,3 +159,38 @@ fn no_address_of_a_client_is_asked() {
     }
     assert!(elsewhere.accept().is_err(), "somebody called");
 }
+
+/// No answer runs anything in a browser, or is shown within somebody else's page,
+/// but pictures.
+#[test]
+fn every_answer_tells_browsers_what_it_must_not_do() {
+    let hilum = Hilum::start();
+    assert_eq!(hilum.store(&[&Sample::new("1.2", "1.2.1", "1.2.1.1").pixels(8, 8, 1).file()]).status(), 200);
+    let instance = "/dicomweb/studies/1.2/series/1.2.1/instances/1.2.1.1";
+    for path in [
+        "/dicomweb/studies",
+        "/dicomweb/studies?limit=x",
+        "/dicomweb/nothing",
+        "/nothing",
+        "/dicomweb/studies/1.2/metadata",
+        "/conformance",
+        "/openapi.json",
+        "/docs/index.html",
+        "/healthz",
+        "/metrics",
+        instance,
+        &format!("{instance}/rendered"),
+    ] {
+        let answer = hilum.client.get(format!("{}{path}", hilum.root)).send().unwrap();
+        assert_eq!(header(&answer, "x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(header(&answer, "referrer-policy"), "no-referrer", "{path}");
+        let policy = header(&answer, "content-security-policy");
+        if header(&answer, "content-type").starts_with("image/") {
+            // Viewers show them within their pages.
+            assert_eq!(policy, "", "{path}");
+        } else {
+            assert!(policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
+            assert!(!policy.contains("script-src") && !policy.contains("unsafe-eval"), "{path}: {policy}");
+        }
+    }
+}
