@@ -8,6 +8,7 @@
 //! key of a file is an error: a limit with a typing mistake is no limit.
 
 mod audit;
+mod auth;
 mod coercion;
 mod encryption;
 mod network;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
 pub use audit::Audit;
+pub use auth::{Auth, CertificateRule, ClientCertificate, Issuer, Tls, is_safe_url, read_file};
 pub use coercion::{Attribute, Coercion, CoercionReason};
 pub use encryption::{Encryption, KEY_VARIABLE, read_key_file};
 pub use network::Network;
@@ -65,6 +67,8 @@ pub struct Config {
     pub audit: Audit,
     pub cors: Cors,
     pub roles: BTreeMap<String, Role>,
+    pub auth: Auth,
+    pub tls: Tls,
     pub log: Log,
 }
 
@@ -273,7 +277,7 @@ pub struct Overrides {
 /// Why there is no configuration to run with.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot read the configuration file {}: {source}", path.display())]
+    #[error("cannot read {}, a file of the configuration: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: {source}", path.display())]
     Syntax { path: PathBuf, source: Box<toml::de::Error> },
@@ -370,17 +374,7 @@ impl Config {
     /// # Errors
     /// Names the key and how to mend it.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if !self.listen.ip().to_canonical().is_loopback() {
-            return Err(ConfigError::Refused {
-                key: "listen",
-                why: format!(
-                    "is {}, which other machines can reach, and there is no authentication yet: anyone \
-                     could read and delete every study. Listen on 127.0.0.1 or [::1], and let a reverse \
-                     proxy that authenticates its clients forward to it",
-                    self.listen
-                ),
-            });
-        }
+        auth::check(self)?;
         let limits = &self.limits;
         let above_zero: [(&'static str, bool); 19] = [
             ("store.pack_bytes_max", self.store.pack_bytes_max > 0),

@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use crate::{
     archive::{self, Archive},
     audit::{self, Journal},
+    auth::Authentication,
     config::{self, Config, Duplicates},
     control::Control,
     dicom::{coerce, part10},
@@ -19,6 +20,7 @@ use crate::{
         seal::{KeyError, Master, MasterSource},
         uploads,
     },
+    tls,
 };
 
 /// How long the end of a server waits for its workers to let go, and how often
@@ -29,6 +31,8 @@ const CLOSE_STEP: Duration = Duration::from_millis(5);
 const AUDIT_QUEUE_MAX: usize = 10_000;
 /// A search reads a segment of the audit log into memory.
 const AUDIT_SEGMENT_BYTES_MAX: u64 = 16 << 20;
+/// How long a client may take to agree on TLS.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Time between two foldings of the metrics.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -58,6 +62,8 @@ impl Server {
         let archive = Archive::open(&config.data, &archive_options(config))?;
         archive.work_in_background()?;
         let journal = journal(config)?;
+        let auth = Arc::new(Authentication::open(&config.data, &config.auth)?);
+        let tls = config.tls.is_on().then(|| tls::start(&config.tls)).transpose()?;
         let listener = std::net::TcpListener::bind(config.listen)?;
         // Nothing that is served needs it.
         let control = Control::start(&config.data, &archive)
@@ -67,14 +73,16 @@ impl Server {
             .ok();
         let address = listener.local_addr()?;
         let state = web::Data::new(
-            State::new(Arc::clone(&archive), config.clone(), metrics)?.with_audit(journal.clone()),
+            State::new(Arc::clone(&archive), auth, config.clone(), metrics)?.with_audit(journal.clone()),
         );
         let workers = if config.workers == 0 { cores() } else { config.workers };
-        let tending = vec![
+        let mut tending = vec![
             actix_web::rt::spawn(http::tend_uploads(state.clone())),
+            actix_web::rt::spawn(http::tend_accounts(state.clone())),
             actix_web::rt::spawn(http::forget_the_quiet(state.clone())),
         ];
-        let running = HttpServer::new(move || {
+        let hsts = tls.is_some().then_some(config.tls.hsts_seconds).filter(|seconds| *seconds > 0);
+        let server = HttpServer::new(move || {
             App::new()
                 .app_data(state.clone())
                 .wrap(actix_web::middleware::from_fn(http::authorise))
@@ -85,8 +93,10 @@ impl Server {
                 .wrap(actix_web::middleware::from_fn(http::observe))
                 .wrap(http::cors(&state.config))
                 .wrap(NormalizePath::trim())
+                .wrap(http::strict_transport(hsts))
                 .configure(http::routes)
         })
+        .on_connect(http::client_certificate)
         .workers(workers)
         .backlog(4096)
         .max_connections(25_000)
@@ -99,8 +109,15 @@ impl Server {
         // is not lost to a reset connection.
         .client_disconnect_timeout(Duration::from_secs(5))
         .shutdown_timeout(config.stop_seconds_max)
-        .listen(listener)?
-        .run();
+        .tls_handshake_timeout(HANDSHAKE_MAX);
+        let server = match tls {
+            Some((tls, certificate)) => {
+                tending.push(actix_web::rt::spawn(tls::renew(certificate)));
+                server.listen_rustls_0_23(listener, tls)?
+            }
+            None => server.listen(listener)?,
+        };
+        let running = server.run();
         Ok(Self { running, address, archive, control, journal, tending })
     }
 

@@ -12,6 +12,7 @@ mod rebuild;
 mod restore;
 mod serve;
 mod stats;
+mod user;
 mod verify;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -76,6 +77,12 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Manage the local accounts.
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Manage the personal tokens of local accounts.
+    #[command(subcommand)]
+    Token(user::TokenCommand),
     /// Print the OpenAPI document.
     Openapi,
     /// Print the DICOM Conformance Statement.
@@ -123,6 +130,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print!("{}", common.load(None)?.to_commented_toml());
             Ok(ExitCode::SUCCESS)
         }
+        Command::User(command) => user::user(command),
+        Command::Token(command) => user::token(command),
         Command::Openapi => {
             print!("{}", crate::http::openapi::text());
             Ok(ExitCode::SUCCESS)

@@ -155,6 +155,15 @@ fn content_policy(response: &ServiceResponse<BoxBody>) -> Option<&'static str> {
     )
 }
 
+/// Tells browsers to speak to this server by TLS only (RFC 6797).
+pub fn strict_transport(seconds: Option<u64>) -> actix_web::middleware::DefaultHeaders {
+    let headers = actix_web::middleware::DefaultHeaders::new();
+    match seconds {
+        Some(seconds) => headers.add((header::STRICT_TRANSPORT_SECURITY, format!("max-age={seconds}"))),
+        None => headers,
+    }
+}
+
 /// Cross-origin use for the configured origins (IOP-20); none: no header.
 pub fn cors(config: &Config) -> Cors {
     let mut cors = Cors::default()

@@ -37,9 +37,9 @@ mod zip;
 
 pub use access::authorise;
 pub use audit::record as audit;
-pub use auth::{authenticate, tell};
+pub use auth::{authenticate, client_certificate, tell, tend as tend_accounts};
 pub use flood::{forget_the_quiet, limit_addresses, limit_callers};
-pub use middleware::{cors, observe};
+pub use middleware::{cors, observe, strict_transport};
 pub use problem::Problem;
 pub use routes::routes;
 pub use state::State;

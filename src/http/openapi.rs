@@ -15,8 +15,10 @@ use utoipa::{
 };
 
 use super::{
-    audit, capabilities, commitment, conformance, delete, health, qido, rendered, stow, uploads, uri,
-    versions, wado, zip,
+    audit,
+    auth::{self, document::Security},
+    capabilities, commitment, conformance, delete, health, qido, rendered, stow, uploads, uri, versions,
+    wado, zip,
 };
 
 #[derive(OpenApi)]
@@ -37,6 +39,7 @@ use super::{
         (name = "Versions", description = "What an instance was before it was replaced, and what was kept beside it"),
         (name = "Audit", description = "Who did what to whose images, and when (PS3.15 section A.5)"),
         (name = "Capabilities", description = "PS3.18 section 8.9"),
+        (name = "Authentication", description = "Sessions and personal tokens, while authentication is on"),
         (name = "Operation", description = "Health, readiness and metrics")
     ),
     paths(
@@ -62,13 +65,16 @@ use super::{
         versions::list, versions::retrieve,
         audit::search,
         capabilities::describe, conformance::document,
+        auth::login::get, auth::login::post, auth::oidc::callback,
+        auth::session::whoami, auth::session::logout, auth::session::change_password,
+        auth::tokens::list, auth::tokens::make, auth::tokens::revoke,
         health::healthz, health::readyz, health::metrics,
     ),
     components(schemas(
         ProblemBody, DicomDataSet, DicomAttribute, health::Health, versions::InstanceVersion, qido::Count,
         uploads::UploadProgress, audit::AuditRecords
     )),
-    modifiers(&DistinctIds)
+    modifiers(&DistinctIds, &Security)
 )]
 pub struct Document;
 

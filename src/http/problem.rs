@@ -38,6 +38,8 @@ struct Inner {
     detail: String,
     parameter: Option<String>,
     allow: Option<&'static str>,
+    /// How to authenticate (RFC 9110 section 11.6.1).
+    challenge: Option<String>,
     retry_after_seconds: Option<u32>,
     /// For the log only.
     cause: Option<String>,
@@ -72,9 +74,22 @@ impl Problem {
             detail,
             parameter: None,
             allow: None,
+            challenge: None,
             retry_after_seconds,
             cause: None,
         }))
+    }
+
+    /// Says how to authenticate.
+    pub(super) fn challenge(mut self, challenge: String) -> Self {
+        self.0.challenge = Some(challenge);
+        self
+    }
+
+    /// Says when to try again.
+    pub(super) fn retry_after(mut self, seconds: u32) -> Self {
+        self.0.retry_after_seconds = Some(seconds);
+        self
     }
 
     fn parameter(mut self, name: impl Into<String>) -> Self {
@@ -114,8 +129,10 @@ impl Problem {
 
     /// Nobody said who they are, and that is asked here.
     pub fn not_authenticated() -> Self {
-        let detail = "say who you are: log in, or send a token in Authorization";
+        let detail =
+            "say who you are: a token in the Authorization header (Bearer …), or a session from /auth/login";
         Self::new(StatusCode::UNAUTHORIZED, "not-authenticated", "Not authenticated", detail)
+            .challenge(super::auth::problems::REALM.to_owned())
     }
 
     /// The caller may do something else, but not this.
@@ -192,7 +209,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-host", "The Host header is malformed", detail)
     }
 
-    fn internal(code: &'static str, title: &'static str, detail: &str, cause: impl fmt::Display) -> Self {
+    pub(super) fn internal(
+        code: &'static str,
+        title: &'static str,
+        detail: &str,
+        cause: impl fmt::Display,
+    ) -> Self {
         let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, title, detail);
         problem.0.cause = Some(cause.to_string());
         problem
@@ -225,8 +247,8 @@ impl Problem {
         if let Some(seconds) = self.0.retry_after_seconds {
             response.insert_header((header::RETRY_AFTER, seconds));
         }
-        if self.0.status == StatusCode::UNAUTHORIZED {
-            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"hilum\""));
+        if let Some(challenge) = &self.0.challenge {
+            response.insert_header((header::WWW_AUTHENTICATE, challenge.as_str()));
         }
         if let Some(allow) = self.0.allow {
             response.insert_header((header::ALLOW, allow));

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     archive::Archive,
     audit::{Journal, Trail},
-    auth::{Identity, Permit, RoleError, Roles},
+    auth::{Authentication, Identity, Permit, RoleError, Roles},
     config::Config,
 };
 
@@ -24,6 +24,7 @@ pub const SERVICE_ROOT: &str = super::base_url::SERVICE_PATH;
 
 pub struct State {
     pub archive: Arc<Archive>,
+    pub auth: Arc<Authentication>,
     pub config: Config,
     pub metrics: PrometheusHandle,
     /// Store requests that may be served at the same time.
@@ -51,14 +52,19 @@ impl State {
     /// # Errors
     /// When `public_url` of the configuration is malformed or a role makes no
     /// sense.
-    pub fn new(archive: Arc<Archive>, config: Config, metrics: PrometheusHandle) -> Result<Self, StateError> {
+    pub fn new(
+        archive: Arc<Archive>,
+        auth: Arc<Authentication>,
+        config: Config,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, StateError> {
         let base_url = BaseUrl::new(config.public_url.as_deref(), config.trusted_proxies.clone())?;
         let uploads = Semaphore::new(config.limits.uploads_max);
         let boundary_key = archive.key();
         let roles = Roles::new(&config.roles, None)?;
         let flood = Arc::new(Flood::new(&config.limits));
         let audit = None;
-        Ok(Self { archive, config, metrics, uploads, boundary_key, roles, audit, flood, base_url })
+        Ok(Self { archive, auth, config, metrics, uploads, boundary_key, roles, audit, flood, base_url })
     }
 
     /// The same, recording what is done.
@@ -85,6 +91,22 @@ impl State {
             request.headers().get_all(name).filter_map(|value| value.to_str().ok()).collect()
         };
         self.base_url.client(peer, &header)
+    }
+
+    /// The URL under which everything of this server stands, without a slash at
+    /// its end.
+    ///
+    /// # Errors
+    /// As [`State::base_url`].
+    pub fn root(&self, request: &HttpRequest) -> Result<String, Problem> {
+        let base = self.base_url(request)?;
+        Ok(base.strip_suffix(SERVICE_ROOT).unwrap_or(&base).to_owned())
+    }
+
+    /// Whether the client reaches us over TLS, be it a proxy's.
+    #[must_use]
+    pub fn is_secure(&self, request: &HttpRequest) -> bool {
+        self.base_url(request).is_ok_and(|url| url.starts_with("https:"))
     }
 
     /// The absolute URL of the DICOMweb services, as the client reaches them.

@@ -1,6 +1,7 @@
 //! Floor 2: the storages, that do not know each other. [`crate::archive`]
 //! is the only place that combines them.
 
+pub mod accounts;
 pub mod audit;
 pub mod backups;
 pub mod catalog;
