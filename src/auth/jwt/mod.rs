@@ -99,12 +99,11 @@ pub async fn verify(issuer: &Arc<Issuer>, token: &str, audience: &[String]) -> R
     if token.len() > TOKEN_BYTES_MAX || token.split('.').count() != 3 {
         return Err(TokenError::Malformed);
     }
-    let header = decode_header(token).map_err(|error| match error.kind() {
-        // `none` and what nobody knows is no algorithm to the library.
-        jsonwebtoken::errors::ErrorKind::Json(_) | jsonwebtoken::errors::ErrorKind::InvalidAlgorithmName => {
-            TokenError::Algorithm
-        }
-        _ => TokenError::Malformed,
+    let header = decode_header(token).map_err(|error| {
+        use jsonwebtoken::errors::ErrorKind;
+        // `none`, and what nobody knows, is no algorithm to the library.
+        let is_other = matches!(error.kind(), ErrorKind::Json(_) | ErrorKind::InvalidAlgorithmName);
+        if is_other { TokenError::Algorithm } else { TokenError::Malformed }
     })?;
     let accepted = [Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::EdDSA];
     if !accepted.contains(&header.alg) {

@@ -78,8 +78,11 @@ pub async fn authenticate(
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
     }
-    for name in ["Authorization", "Cookie"] {
-        headers.append(header::VARY, HeaderValue::from_static(name));
+    // In one header: what handles CORS knows only the first.
+    let varies: Vec<&str> = headers.get_all(header::VARY).filter_map(|value| value.to_str().ok()).collect();
+    let varies = [varies.as_slice(), &["Authorization, Cookie"]].concat().join(", ");
+    if let Ok(varies) = HeaderValue::from_str(&varies) {
+        headers.insert(header::VARY, varies);
     }
     Ok(response)
 }

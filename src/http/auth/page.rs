@@ -67,13 +67,14 @@ impl Page<'_> {
         } else {
             String::new()
         };
-        let issuers: String = self
+        let issuers: Vec<String> = self
             .issuers
             .iter()
             .map(|(label, url)| {
                 format!("<a class=\"issuer\" href=\"{}\">Log in with {}</a>\n", escaped(url), escaped(label))
             })
             .collect();
+        let issuers = issuers.concat();
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n<title>Log in – Hilum</title>\n\
