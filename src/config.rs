@@ -422,6 +422,10 @@ impl Config {
             if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
                 name.clone_into(&mut section);
             }
+            // A role that the defaults have may have a `where` that they do not.
+            if let Some(name) = section.strip_prefix("roles.").filter(|_| line.is_empty()) {
+                out.push_str(&roles::rest_of(&values, name));
+            }
             let key = line.split_once(" = ").map(|(key, _)| key).filter(|key| !key.starts_with('#'));
             let set = key.and_then(|key| Some((key, value_at(&values, &path_of(&section, key))?)));
             match set {
@@ -429,7 +433,7 @@ impl Config {
                 None => out.extend([line, "\n"]),
             }
         }
-        out
+        out + &roles::of_ones_own(&values)
     }
 }
 
@@ -489,6 +493,10 @@ impl Layers {
     }
 
     fn known(&self, key: &str, origin: &Origin) -> Result<(), ConfigError> {
+        // Roles have what names they like.
+        if key.starts_with(roles::SECTION) {
+            return Ok(());
+        }
         match value_at(&self.values, key) {
             Some(_) => Ok(()),
             None => Err(ConfigError::UnknownKey { origin: origin.clone(), key: key.to_owned() }),
@@ -499,6 +507,10 @@ impl Layers {
         self.known(key, &origin)?;
         let mut values = self.values.clone();
         let place = match key.split_once('.') {
+            Some(("roles", name)) => {
+                roles::lay(&mut values, name, value.clone());
+                None
+            }
             Some((section, key)) => {
                 values.get_mut(section).and_then(Value::as_table_mut).and_then(|table| table.get_mut(key))
             }
@@ -535,7 +547,7 @@ fn path_of(section: &str, key: &str) -> String {
 
 fn value_at<'a>(values: &'a Table, path: &str) -> Option<&'a Value> {
     match path.split_once('.') {
-        Some((section, key)) => values.get(section)?.as_table()?.get(key),
+        Some((section, key)) => value_at(values.get(section)?.as_table()?, key),
         None => values.get(path),
     }
 }
