@@ -1,6 +1,8 @@
 //! Tokens of issuers: keys made here, an issuer in this process, and tokens that
 //! are nearly right.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "algorithms that are not used here")]
+
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
