@@ -119,6 +119,7 @@ pub async fn make(
     delete, path = "/auth/tokens/{token}", tag = "Authentication", operation_id = "revokeToken",
     summary = "Make a personal token worthless",
     params(TokenPath),
+    params(("token" = String, Path, description = "The id of the token, as the list of tokens has it")),
     responses(
         (status = 204, description = "It is"),
         (status = 403, description = "Not a session of a local account", body = ProblemBody, content_type = "application/problem+json"),
