@@ -16,6 +16,7 @@ mod roles;
 mod scrub;
 #[cfg(test)]
 mod tests;
+mod tier;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,6 +33,7 @@ pub use encryption::{Encryption, KEY_VARIABLE, read_key_file};
 pub use network::Network;
 pub use roles::Role;
 pub use scrub::Scrub;
+pub use tier::Tier;
 
 /// The commented defaults.
 pub const DEFAULTS: &str = include_str!("config.toml");
@@ -65,6 +67,7 @@ pub struct Config {
     pub index: Index,
     pub encryption: Encryption,
     pub audit: Audit,
+    pub tier: Tier,
     pub cors: Cors,
     pub roles: BTreeMap<String, Role>,
     pub auth: Auth,
@@ -375,6 +378,7 @@ impl Config {
     /// Names the key and how to mend it.
     pub fn check(&self) -> Result<(), ConfigError> {
         auth::check(self)?;
+        self.tier.check()?;
         let limits = &self.limits;
         let above_zero: [(&'static str, bool); 19] = [
             ("store.pack_bytes_max", self.store.pack_bytes_max > 0),

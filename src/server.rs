@@ -16,7 +16,9 @@ use crate::{
     http::{self, State},
     pixels,
     storage::{
-        catalog, commitments, index, packs,
+        catalog, commitments, index,
+        objects::Bucket,
+        packs,
         seal::{KeyError, Master, MasterSource},
         uploads,
     },
@@ -204,6 +206,7 @@ pub fn archive_options(config: &Config) -> archive::Options {
             ..packs::Options::default()
         },
         encryption: master_source(config.encryption.clone()),
+        tier: tier_options(&config.tier),
         catalog: catalog::Options { cache_bytes: size(config.catalog.cache_bytes) },
         index: index::Options { writer_bytes: size(config.index.writer_bytes), ..index::Options::default() },
         documents: archive::DocumentLimits {
@@ -257,6 +260,7 @@ pub fn archive_options(config: &Config) -> archive::Options {
         scrub: archive::ScrubOptions {
             bytes_per_second: config.scrub.bytes_per_second,
             interval: Duration::from_secs(config.scrub.interval_days.saturating_mul(24 * 60 * 60)),
+            bucket: config.scrub.bucket,
         },
         pictures: archive::PictureOptions {
             cache_bytes: size(config.render.cache_bytes),
@@ -265,6 +269,26 @@ pub fn archive_options(config: &Config) -> archive::Options {
             thumbnail_bytes_max: config.render.thumbnail_disk_bytes_max,
         },
     }
+}
+
+/// The bucket of packs, if there is one.
+fn tier_options(tier: &config::Tier) -> Option<archive::TierOptions> {
+    let (name, prefix) = tier.address()?;
+    let said = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    Some(archive::TierOptions {
+        bucket: Bucket {
+            name: name.to_owned(),
+            prefix: prefix.to_owned(),
+            endpoint: said(&tier.endpoint),
+            region: said(&tier.region),
+            ..Bucket::default()
+        },
+        after: Duration::from_secs(tier.after_days.saturating_mul(24 * 60 * 60)),
+        local_bytes_max: tier.local_bytes_max,
+        cache_bytes_max: tier.cache_bytes_max,
+        read_time_max: Duration::from_secs(tier.read_seconds_max),
+        every: Duration::from_secs(tier.check_seconds),
+    })
 }
 
 /// The master key is fetched when an archive is opened, and not before.

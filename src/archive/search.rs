@@ -21,11 +21,14 @@ use super::{
     page::{InstanceOrder, Match, Page, Place, Position},
     paging::{Asker, Held},
     sight::{Deadline, Sight},
+    tier::NEARLINE,
 };
 use crate::{
     auth::Permit,
     dicom::{
-        DataSet, InstancePath, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR, attributes, json,
+        DataSet, InstancePath, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR,
+        attributes::{self, INSTANCE_AVAILABILITY},
+        json,
         query::{self, Hearing, Level, Projection, Query, Test},
     },
     storage::{
@@ -617,6 +620,12 @@ impl Search<'_> {
             json::link(&mut said, &url);
         }
         said.put_text(RETRIEVE_URL, VR::UR, &url);
+        if self.core.packs.any_is_far() && said.first_text(INSTANCE_AVAILABILITY).is_some() {
+            let sets = (&*study, series.as_deref(), instance.as_ref());
+            if !self.is_at_hand(sets)? {
+                said.put_text(INSTANCE_AVAILABILITY, VR::CS, NEARLINE);
+            }
+        }
         if let Some(text) = self.query.text.as_ref().filter(|text| text.snippet) {
             let mut best = Best::new(self.core, text);
             best.look_into(&study, Level::Study);
@@ -630,6 +639,30 @@ impl Search<'_> {
             best.tell(&mut said);
         }
         Ok(said)
+    }
+
+    /// Whether all of a match can be read without the bucket.
+    fn is_at_hand(
+        &self,
+        (study, series, instance): (&DataSet, Option<&DataSet>, Option<&DataSet>),
+    ) -> Result<bool, ArchiveError> {
+        let sight = self.sight()?;
+        let Some(series) = series else {
+            let uid = study.first_text(STUDY_UID).and_then(|uid| StudyUid::parse(uid).ok());
+            return uid.map_or(Ok(true), |uid| self.core.study_is_at_hand(&sight, &uid));
+        };
+        let Some(path) = series_path(study, series) else { return Ok(true) };
+        match instance.map(|set| set.first_text(SOP_UID).and_then(|uid| InstanceUid::parse(uid).ok())) {
+            Some(Some(instance)) => {
+                let SeriesPath { study, series } = path;
+                self.core.instance_is_at_hand(&sight, &InstancePath { study, series, instance })
+            }
+            Some(None) => Ok(true),
+            None => match sight.series(&path)? {
+                Some(row) => self.core.series_is_at_hand(&sight, &row),
+                None => Ok(true),
+            },
+        }
     }
 
     /// Looks for a snippet in an instance.

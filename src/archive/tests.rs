@@ -29,6 +29,7 @@ pub(super) fn options() -> Options {
     Options {
         packs: packs::Options::default(),
         encryption: MasterSource::default(),
+        tier: None,
         catalog: catalog::Options::default(),
         index: index::Options { writer_bytes: 15_000_000, ..index::Options::default() },
         documents: DocumentLimits::default(),
@@ -61,7 +62,11 @@ pub(super) fn options() -> Options {
             cache_bytes: 1 << 20,
             ahead_bytes_max: 1 << 20,
         },
-        scrub: super::ScrubOptions { bytes_per_second: 0, interval: std::time::Duration::ZERO },
+        scrub: super::ScrubOptions {
+            bytes_per_second: 0,
+            interval: std::time::Duration::ZERO,
+            bucket: false,
+        },
         pictures: super::PictureOptions {
             cache_bytes: 1 << 20,
             animation_frames_max: 10,
@@ -127,6 +132,6 @@ async fn a_catalog_that_failed_has_everything_again() {
     drop(archive);
     let archive = open(&folder, &disk);
     assert_eq!(studies(&archive).await, there);
-    let report = archive.verify(&permit, &mut |_| {}).unwrap();
+    let report = archive.verify(&permit, super::VerifyWhat::All, &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{report:?}");
 }

@@ -53,6 +53,9 @@ enum Command {
         /// Print the report as JSON.
         #[arg(long)]
         json: bool,
+        /// Do not read the packs that are only in the bucket.
+        #[arg(long)]
+        local: bool,
     },
     /// Copy what is new of the archive, which may be running, to a folder or a bucket.
     Backup(backup::Arguments),
@@ -120,7 +123,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve { common, listen } => serve::run(&common.load(listen)?),
         Command::Import(arguments) => import_command::run(&arguments),
         Command::Rebuild { common } => rebuild::run(&common.load(None)?),
-        Command::Verify { common, json } => verify::run(&common.load(None)?, json),
+        Command::Verify { common, json, local } => verify::run(&common.load(None)?, json, local),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Stats { common, json } => stats::run(&common.load(None)?, json),

@@ -23,6 +23,8 @@ use crate::{
 
 /// Seconds after which a busy server may be asked again.
 const RETRY_AFTER_SECONDS: u32 = 2;
+/// The same where a bucket does not answer, which is left alone for a while then.
+const AWAY_SECONDS: u32 = 10;
 
 /// An answer that is not what was asked for. Boxed, for every answer that is
 /// what was asked for would be as large.
@@ -198,6 +200,16 @@ impl Problem {
         problem
     }
 
+    /// It is in a bucket, and that does not answer.
+    fn away(cause: String) -> Self {
+        let detail = "it is stored in a bucket that does not answer at present; try again in a moment";
+        let mut problem =
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "bucket-away", "The bucket does not answer", detail);
+        problem.0.retry_after_seconds = Some(AWAY_SECONDS);
+        problem.0.cause = Some(cause);
+        problem
+    }
+
     pub fn disk_full() -> Self {
         let detail = "the disk of the archive is full; nothing of the failed instances was stored";
         Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", "There is no room left", detail)
@@ -306,6 +318,7 @@ impl From<ArchiveError> for Problem {
             }
             ArchiveError::Busy => Self::busy(),
             ArchiveError::Full => Self::disk_full(),
+            ArchiveError::Away(cause) => Self::away(cause),
             ArchiveError::Stopping => {
                 let detail = "the server is about to stop; try again when it is back";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The server is stopping", detail)

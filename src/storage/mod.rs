@@ -14,6 +14,7 @@ pub mod scrub_state;
 pub mod seal;
 pub mod thumbnails;
 pub mod uploads;
+pub mod waiting;
 mod whole_file;
 
 pub use place::{CHUNK_BYTES, Chunks, Digest, PackId, Place, Role, Stamp};

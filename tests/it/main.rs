@@ -31,5 +31,6 @@ mod scrub;
 mod search;
 mod store;
 mod tidy;
+mod tier;
 mod uploads;
 mod versions;
