@@ -19,6 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::{BackendError, StorageBackend};
 
+use super::absorbing::Strain;
+
 pub(super) const BLOCK: usize = 4096;
 pub(super) const BLOCK_BYTES: u64 = BLOCK as u64;
 /// As many as fit into a block, four bytes each.
@@ -35,12 +37,26 @@ const NO_PAGE: u8 = 0xFF;
 pub(super) struct Damage {
     reads: AtomicU64,
     tolerated: AtomicBool,
+    flush_failed: AtomicBool,
+    /// Of a disk that refuses writes.
+    pub strain: Arc<Strain>,
 }
 
 impl Damage {
     /// From now on a damaged page fails whoever reads it, and not the database.
     pub fn tolerate(&self) {
         self.tolerated.store(true, Ordering::Release);
+    }
+
+    /// Whether a flush failed since this was asked last: the system may then
+    /// hold for written what never was, and the next flush would not tell.
+    pub fn take_flush_failed(&self) -> bool {
+        self.flush_failed.swap(false, Ordering::AcqRel)
+    }
+
+    /// To be told again the next time.
+    pub fn note_flush_failed(&self) {
+        self.flush_failed.store(true, Ordering::Release);
     }
 
     /// Reads that met a damaged block.
@@ -193,7 +209,7 @@ impl<S: StorageBackend> StorageBackend for Checked<S> {
             sums.dirty.remove(&group);
         }
         drop(sums);
-        self.inner.sync_data()
+        self.inner.sync_data().inspect_err(|_| self.damage.note_flush_failed())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

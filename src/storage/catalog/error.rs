@@ -28,6 +28,9 @@ pub enum CatalogError {
     /// once more.
     #[error("the catalog failed and is closed")]
     Closed,
+    /// The disk refuses it; it goes on in memory, as readable as before.
+    #[error("the disk refuses the catalog: {why}")]
+    NotDurable { why: String },
     #[error("the catalog failed")]
     Storage {
         #[source]
@@ -60,11 +63,18 @@ impl CatalogError {
             Self::AlreadyOpen { .. }
             | Self::TooNew { .. }
             | Self::Closed
+            | Self::NotDurable { .. }
             | Self::Page
             | Self::Row { .. }
             | Self::Missing { .. }
             | Self::Metadata { .. } => false,
         }
+    }
+
+    /// It failed and is to be opened again by the next write.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::Closed)
     }
 
     /// redb refuses all further writes after such an error.
@@ -82,6 +92,7 @@ impl CatalogError {
             | Self::TooNew { .. }
             | Self::Open { .. }
             | Self::Lost { .. }
+            | Self::NotDurable { .. }
             | Self::Page
             | Self::Row { .. }
             | Self::Missing { .. }
@@ -111,7 +122,7 @@ impl CatalogError {
                 ),
             },
             Self::Page | Self::Row { .. } | Self::Missing { .. } | Self::Metadata { .. } => true,
-            Self::AlreadyOpen { .. } | Self::TooNew { .. } | Self::Closed => false,
+            Self::AlreadyOpen { .. } | Self::TooNew { .. } | Self::Closed | Self::NotDurable { .. } => false,
         }
     }
 

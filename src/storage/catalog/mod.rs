@@ -6,6 +6,7 @@
 //! all; every change that can be seen appends to the feed; stamps decide, so
 //! changes may be applied again and in any order ([`Rule::Replay`]).
 
+mod absorbing;
 mod apply;
 mod change;
 mod checked;
@@ -39,6 +40,7 @@ pub use snapshot::Snapshot;
 pub use versions::Version;
 
 use crate::dicom::{DataSet, InstancePath};
+use absorbing::{Absorbing, Successor};
 use checked::{Checked, Damage};
 use metadata::Encoder;
 
@@ -58,6 +60,10 @@ impl Default for Options {
         Self { cache_bytes: 64 * 1024 * 1024 }
     }
 }
+
+/// Of a catalog that the disk refuses, memory holds this much before nothing more
+/// is taken in.
+const STRAIN_BYTES_MAX: u64 = 32 << 20;
 
 /// The name of its file in the folder of an archive.
 pub const FILE_NAME: &str = "catalog.redb";
@@ -120,7 +126,13 @@ impl Catalog {
         add_checksums(path)?;
         let damage = Arc::new(Damage::default());
         let (file, of_file) = (path.to_owned(), Arc::clone(&damage));
-        let opener = move || open_file(&file, options, &of_file);
+        let opener = move || {
+            if of_file.take_flush_failed() {
+                let renewed = renew(&file).inspect_err(|_| of_file.note_flush_failed());
+                renewed.map_err(|error| DatabaseError::Storage(redb::StorageError::Io(error)))?;
+            }
+            open_file(&file, options, &of_file)
+        };
         Self::open_with(path, Box::new(opener), resplit, damage)
     }
 
@@ -152,6 +164,13 @@ impl Catalog {
         self.damage.reads()
     }
 
+    /// Why nothing more should be taken in: the disk refuses the catalog, and
+    /// memory holds much of it already.
+    #[must_use]
+    pub fn overstrained(&self) -> Option<String> {
+        self.damage.strain.why().filter(|_| self.damage.strain.bytes() > STRAIN_BYTES_MAX)
+    }
+
     /// A number that tells this catalog from every other, made when it was
     /// begun: what was derived from another one does not hold for it.
     #[must_use]
@@ -179,7 +198,7 @@ impl Catalog {
             let applied = apply::apply(&write, changes, &mut writer.encoder, &self.resplit)?;
             write.commit()?;
             writer.seq = applied.seq;
-            writer.pending = durability == Durability::Fast;
+            writer.pending = durability == Durability::Fast || self.damage.strain.why().is_some();
             if !writer.pending {
                 self.durable.store(writer.seq, Ordering::Release);
             }
@@ -197,6 +216,9 @@ impl Catalog {
                 let mut write = database.begin_write()?;
                 set_durability(&mut write, Durability::Durable)?;
                 write.commit()?;
+                if let Some(why) = self.damage.strain.why() {
+                    return Err(CatalogError::NotDurable { why });
+                }
                 writer.pending = false;
                 self.durable.store(writer.seq, Ordering::Release);
             }
@@ -312,7 +334,38 @@ fn create(path: &Path, options: Options) -> Result<(), CatalogError> {
 fn open_file(path: &Path, options: Options, damage: &Arc<Damage>) -> Result<Database, DatabaseError> {
     let failed = |error| DatabaseError::Storage(redb::StorageError::Io(error));
     let checked = Checked::open(file_of(path)?, Arc::clone(damage)).map_err(failed)?;
-    Database::builder().set_cache_size(options.cache_bytes).create_with_backend(checked)
+    let successor = NextFile { path: path.to_owned(), damage: Arc::clone(damage) };
+    let absorbing = Absorbing::new(checked, Arc::clone(&damage.strain), Box::new(successor));
+    Database::builder().set_cache_size(options.cache_bytes).create_with_backend(absorbing)
+}
+
+/// The file that takes the place of the one that the disk refuses.
+struct NextFile {
+    path: PathBuf,
+    damage: Arc<Damage>,
+}
+
+impl Successor<Checked<FileBackend>> for NextFile {
+    fn begin(&self) -> std::io::Result<Checked<FileBackend>> {
+        let unfinished = unfinished(&self.path)?;
+        let file = file_of(&unfinished).map_err(std::io::Error::other)?;
+        Checked::open(file, Arc::clone(&self.damage))
+    }
+
+    fn put_in_place(&self) -> std::io::Result<()> {
+        put_in_place(&self.path.with_extension("new"), &self.path)
+    }
+}
+
+/// Puts a copy in the place of a file of which a flush failed. It is what the
+/// system takes the file for, in part perhaps only in memory; the copy is flushed.
+fn renew(path: &Path) -> std::io::Result<()> {
+    tracing::warn!("a flush of the catalog failed; it goes on in a new file");
+    let unfinished = unfinished(path)?;
+    let copied = std::fs::copy(path, &unfinished)
+        .and_then(|_| std::fs::OpenOptions::new().write(true).open(&unfinished)?.sync_all())
+        .and_then(|()| put_in_place(&unfinished, path));
+    copied.inspect_err(|_| drop(std::fs::remove_file(&unfinished)))
 }
 
 fn file_of(path: &Path) -> Result<FileBackend, DatabaseError> {

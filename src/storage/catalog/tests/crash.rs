@@ -44,7 +44,7 @@ impl SharedDisk {
 
     /// The disk after a loss of power: of the writes since the last flush those
     /// for which `kept` has a bit, some of them cut in half.
-    fn after_power_loss(&self, kept: u64) -> Self {
+    pub(super) fn after_power_loss(&self, kept: u64) -> Self {
         let disk = self.disk();
         let mut left = disk.flushed.clone();
         for (index, (offset, bytes)) in disk.written.iter().enumerate() {
@@ -62,7 +62,7 @@ impl SharedDisk {
         Self(Arc::new(Mutex::new(Disk { now: left.clone(), flushed: left, ..Disk::default() })))
     }
 
-    fn open(&self) -> Catalog {
+    pub(super) fn open(&self) -> Catalog {
         self.try_open().unwrap()
     }
 
@@ -80,6 +80,10 @@ impl SharedDisk {
             Database::builder().create_with_backend(checked)
         };
         Catalog::open_with(Path::new("disk"), Box::new(opener), resplit, damage)
+    }
+
+    pub(super) fn fails(&self) -> bool {
+        self.disk().fails_in == Some(0)
     }
 
     /// From now on every write fails, or none.

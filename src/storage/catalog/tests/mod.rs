@@ -4,6 +4,7 @@
 // Numbers in tests are small.
 #![allow(clippy::cast_possible_truncation)]
 
+mod absorbing;
 pub(crate) mod crash;
 mod damage;
 mod measure;
