@@ -9,11 +9,11 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use super::{ArchiveError, Core, store::new_instance};
 use crate::{
-    dicom::part10::{self, ReadError},
+    dicom::part10,
     storage::{
         Chunks, Digest, PackId, Place, Role, Stamp,
-        catalog::{Change, Durability, Rule, Target},
-        packs::{Damage, PackError, PackInfo, Replayed, Standing},
+        catalog::{Catalog, Change, Durability, Rule, Target},
+        packs::{Damage, PackError, PackInfo, Packs, Replayed, Standing, Why},
     },
 };
 
@@ -21,6 +21,8 @@ use crate::{
 const BATCH: usize = 512;
 /// Changes among which the latest stamp is.
 const FEED_TAIL: u64 = 1024;
+/// Within so many microseconds the entries of one batch have their stamps.
+const MOMENT: u64 = 1_000_000;
 /// The end mark of a sealed pack.
 const END_MARK_BYTES: u64 = 1024;
 
@@ -33,6 +35,49 @@ pub struct Recovered {
     pub damaged: u64,
     /// Files whose bytes are right and that are not understood.
     pub not_understood: u64,
+}
+
+/// Cuts off what a crash left of a batch that was being written. Its first record
+/// is written last, so others of it may be whole behind bytes that are not: left
+/// there, those would be a gap for ever, at which tar ends and of which `verify`
+/// complains.
+///
+/// Only behind what the catalog knows, and only if all that is whole behind the gap
+/// is of one moment, as a batch is: else it is damage amid what was acknowledged,
+/// which stays, and the replay passes over it. So a catalog that was lost says
+/// nothing here, and one that was put back from a copy cuts nothing off.
+///
+/// # Errors
+/// When the catalog fails.
+pub(super) fn cut_torn(packs: &Packs, catalog: &Catalog) -> Result<(), ArchiveError> {
+    for info in packs.list().into_iter().filter(|info| info.standing == Standing::Unrecovered) {
+        let applied = catalog.read()?.pack(info.pack)?.unwrap_or_default().applied;
+        let (mut whole_until, mut is_torn, mut behind) = (applied, false, Vec::new());
+        let walked = packs.replay(info.pack, applied, &mut |found| {
+            match found {
+                Replayed::Damaged(damage) if damage.why == Why::Unreadable => {
+                    is_torn = false;
+                    return ControlFlow::Break(());
+                }
+                Replayed::Damaged(_) => is_torn = true,
+                Replayed::File { stamp, .. } | Replayed::Tombstone { stamp, .. } if is_torn => {
+                    behind.push(stamp)
+                }
+                Replayed::File { place, .. } | Replayed::Tombstone { place, .. } => {
+                    whole_until = packs.entry_end(&place);
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        let (first, last) = (behind.iter().min(), behind.iter().max());
+        let of_one_moment = first.zip(last).is_some_and(|(first, last)| last.0 - first.0 <= MOMENT);
+        // What cannot be read is told by the replay that follows.
+        if walked.is_ok() && is_torn && of_one_moment {
+            tracing::warn!(pack = %info.pack, offset = whole_until, "a batch that was cut off is taken away");
+            packs.resume(info.pack, whole_until)?;
+        }
+    }
+    Ok(())
 }
 
 /// Replays what the catalog lacks of every pack, and opens the packs for writing.
@@ -50,8 +95,6 @@ pub(super) fn replay_packs(core: &Core) -> Result<Recovered, ArchiveError> {
             Err(Failed::Catalog(error) | Failed::Pack(error @ ArchiveError::Packs(PackError::Keys(_)))) => {
                 return Err(error);
             }
-            // Nor while it cannot be had. What it holds would not be there.
-            Err(Failed::Pack(error @ ArchiveError::Away(_))) => return Err(error),
             Err(Failed::Pack(error)) => {
                 // This one's instances fail when they are read.
                 tracing::error!(pack = %info.pack, %error, "a pack cannot be recovered; verify the archive");
@@ -153,9 +196,6 @@ impl Replay<'_> {
                 instance.place = place;
                 self.changes.push(Change::Store { instance: Box::new(instance), rule: Rule::Replay });
             }
-            Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::HostUnreachable => {
-                return Err(Failed::Pack(ReadError::Io(error).into()));
-            }
             Err(error) => {
                 tracing::error!(pack = %self.pack, offset = place.offset, %error, "a stored file is not understood");
                 self.recovered.not_understood += 1;
@@ -181,10 +221,17 @@ fn report(pack: PackId, damage: &Damage) {
 }
 
 /// Catalog and index at the end of what the packs hold.
-pub(super) fn recover(core: &Arc<Core>, index_is_new: bool) -> Result<Recovered, ArchiveError> {
+pub(super) fn recover(
+    core: &Arc<Core>,
+    catalog_is_new: bool,
+    index_is_new: bool,
+) -> Result<Recovered, ArchiveError> {
     observe_last_stamp(core)?;
     if let Some((highest, _)) = core.catalog.read()?.packs()?.last() {
         core.packs.number_after(*highest);
+    }
+    if !catalog_is_new {
+        cut_torn(&core.packs, &core.catalog)?;
     }
     let recovered = replay_packs(core)?;
     if recovered != Recovered::default() {
