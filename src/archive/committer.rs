@@ -163,8 +163,12 @@ impl Loop {
                     let (batch, next) = take_batch(first, jobs);
                     held_over = next;
                     self.catch_up();
+                    let overstrained = self.core.catalog.overstrained();
                     match batch {
                         _ if self.behind => refuse(batch.answers(), &ArchiveError::Busy),
+                        _ if overstrained.is_some() => {
+                            refuse(batch.answers(), &ArchiveError::Refused(overstrained.unwrap_or_default()));
+                        }
                         Batch::Stores(jobs) => self.store(jobs),
                         Batch::Delete(job) => self.delete(job),
                     }
@@ -187,7 +191,11 @@ impl Loop {
         match self.core.catalog.checkpoint() {
             Ok(()) => self.core.indexer.wake(),
             Err(error) => {
-                tracing::error!(%error, "the catalog cannot be made durable; the packs hold what it lacks");
+                let error_said = super::error::said(&error);
+                tracing::error!(
+                    error = error_said,
+                    "the catalog cannot be made durable; the packs hold what it lacks"
+                );
                 self.failed(matches!(error, CatalogError::Lost { .. } | CatalogError::Closed));
             }
         }
@@ -248,13 +256,14 @@ impl Loop {
     fn apply(&mut self, mut changes: Vec<Change>, places: &[Place]) -> Result<Vec<Outcome>, ArchiveError> {
         let noted = self.progress.note(&self.core, places)?;
         changes.extend(noted.into_iter().map(|(pack, until)| Change::PackApplied { pack, until }));
-        self.core.apply(&changes, Durability::Fast).inspect_err(|error| {
+        self.core.apply(&changes, Durability::Fast).map_err(|error| {
             // A full disk may hide that the catalog went back.
             let went_back = matches!(
                 error,
                 ArchiveError::Catalog(CatalogError::Lost { .. } | CatalogError::Closed) | ArchiveError::Full
             );
             self.failed(went_back);
+            error.of_a_change()
         })
     }
 

@@ -44,21 +44,21 @@ pub enum ArchiveError {
     /// There is no room on the disk.
     #[error("the disk is full")]
     Full,
+    /// The disk takes nothing, and not for want of room; later it may.
+    #[error("the disk refuses what is to be stored: {0}")]
+    Refused(String),
     /// The archive is about to stop, or a part of it has stopped.
     #[error("the archive is stopping")]
     Stopping,
     /// A frame cannot be decoded, or not be encoded as it was asked for.
     #[error("frame {frame} of {instance}: {why}")]
     Pixels { instance: Box<InstancePath>, frame: u32, why: PixelError },
-    /// It is in a bucket that does not answer; later it will.
-    #[error("{0}")]
-    Away(String),
     /// Stored bytes are not what was stored.
     #[error("stored bytes are damaged: {0}")]
     Damaged(String),
     /// A stored file that was understood once is not understood any more.
     #[error("a stored file cannot be read: {0}")]
-    Unreadable(ReadError),
+    Unreadable(#[from] ReadError),
     /// It is no picture of the kind that was asked for.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -88,9 +88,9 @@ impl From<PackError> for ArchiveError {
     fn from(error: PackError) -> Self {
         match error {
             PackError::Full { .. } => Self::Full,
-            PackError::Busy { .. } => Self::Busy,
+            PackError::Busy { .. } | PackError::Descriptors { .. } => Self::Busy,
+            refusal if refusal.is_refusal() => Self::Refused(said(&refusal)),
             PackError::Damaged { .. } => Self::Damaged(error.to_string()),
-            PackError::Away { .. } => Self::Away(error.to_string()),
             other @ (PackError::Over { .. }
             | PackError::Missing { .. }
             | PackError::OutOfRange { .. }
@@ -99,21 +99,8 @@ impl From<PackError> for ArchiveError {
             | PackError::Format { .. }
             | PackError::Locked { .. }
             | PackError::Keys(_)
-            | PackError::Bucket { .. }
-            | PackError::Foreign { .. }
-            | PackError::Bucketless { .. }
             | PackError::Io { .. }
             | PackError::Folder { .. }) => Self::Packs(other),
-        }
-    }
-}
-
-impl From<ReadError> for ArchiveError {
-    #[allow(clippy::wildcard_enum_match_arm, reason = "only what a storage says is told apart")]
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Io(error) => Self::of_source(error, |error| Self::Unreadable(error.into())),
-            error => Self::Unreadable(error),
         }
     }
 }
@@ -125,7 +112,7 @@ impl From<UploadError> for ArchiveError {
             UploadError::Unknown => Self::NotFound("upload"),
             UploadError::Taken => Self::Locked("upload"),
             UploadError::TooMany | UploadError::TooMuch => Self::Busy,
-            other @ UploadError::Io { .. } => Self::Uploads(other),
+            UploadError::Io { .. } => Self::Refused(said(&error)),
         }
     }
 }
@@ -138,6 +125,7 @@ impl From<CommitmentError> for ArchiveError {
             CommitmentError::Io { ref source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Self::Full
             }
+            CommitmentError::Io { action: "write" | "remove", .. } => Self::Refused(error.to_string()),
             other @ CommitmentError::Io { .. } => Self::Commitments(other),
         }
     }
@@ -158,28 +146,31 @@ impl From<IndexError> for ArchiveError {
     }
 }
 
-impl ArchiveError {
-    /// An error of a read from a stored file, by its meaning.
-    pub(super) fn of_source(error: std::io::Error, other: impl FnOnce(std::io::Error) -> Self) -> Self {
-        if error.kind() == std::io::ErrorKind::HostUnreachable {
-            Self::Away(error.to_string())
-        } else {
-            other(error)
-        }
+/// An error with its source, which says what the disk did.
+pub(super) fn said(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
+}
 
-    /// It cannot be had at present, and nothing is known to be wrong with it.
+impl ArchiveError {
+    /// The same, met while the catalog was to take a change in.
     #[must_use]
-    pub fn is_away(&self) -> bool {
-        matches!(self, Self::Away(_))
+    pub(super) fn of_a_change(self) -> Self {
+        match self {
+            Self::Catalog(
+                error @ (CatalogError::Lost { .. } | CatalogError::Closed | CatalogError::Storage { .. }),
+            ) => Self::Refused(said(&error)),
+            other => other,
+        }
     }
 
     /// The bytes of one instance are at fault, and others may be well.
     #[must_use]
     pub fn is_of_one_instance(&self) -> bool {
         match self {
-            Self::Away(_)
-            | Self::Damaged(_)
+            Self::Damaged(_)
             | Self::Unreadable(_)
             | Self::Packs(_)
             | Self::Render(_)
@@ -193,6 +184,7 @@ impl ArchiveError {
             | Self::Taken(_)
             | Self::Locked(_)
             | Self::Full
+            | Self::Refused(_)
             | Self::Stopping
             | Self::Catalog(_)
             | Self::Index(_)
@@ -212,10 +204,10 @@ impl ArchiveError {
         match self {
             Self::Busy => Self::Busy,
             Self::Full => Self::Full,
+            Self::Refused(why) => Self::Refused(why.clone()),
             Self::Stopping => Self::Stopping,
             Self::NotFound(what) => Self::NotFound(what),
             Self::Gone(what) => Self::Gone(what),
-            Self::Away(why) => Self::Away(why.clone()),
             Self::NotRepresentable(why) => Self::NotRepresentable(why.clone()),
             Self::Expired(what) => Self::Expired(what),
             Self::Taken(what) => Self::Taken(what),

@@ -321,7 +321,7 @@ impl Receiver<'_> {
         }
         let reason = match &error {
             ArchiveError::NotPermitted(_) => reasons::NOT_AUTHORIZED,
-            ArchiveError::Full | ArchiveError::Busy | ArchiveError::Stopping | ArchiveError::Away(_) => {
+            ArchiveError::Full | ArchiveError::Refused(_) | ArchiveError::Busy | ArchiveError::Stopping => {
                 reasons::OUT_OF_RESOURCES
             }
             ArchiveError::NotFound(_)
@@ -345,8 +345,9 @@ impl Receiver<'_> {
             | ArchiveError::Unfinished
             | ArchiveError::Again(_) => reasons::PROCESSING_FAILURE,
         };
-        let why = match reason {
-            reasons::OUT_OF_RESOURCES => error.to_string(),
+        let why = match (&error, reason) {
+            (ArchiveError::Refused(_), _) => "the disk of the archive failed or is read-only".to_owned(),
+            (_, reasons::OUT_OF_RESOURCES) => error.to_string(),
             _ => "the server failed to store it; its log says more".to_owned(),
         };
         self.fail(reason, why);

@@ -18,6 +18,9 @@ pub enum PackError {
     /// As many uploads are being streamed as are allowed.
     #[error("all {streams_max} upload streams are in use")]
     Busy { streams_max: usize },
+    /// As many files are open as the system allows.
+    #[error("no file can be opened for pack {pack}: too many are open")]
+    Descriptors { pack: PackId },
     /// An upload goes on after one of its writes failed.
     #[error("the upload to pack {pack} has failed before")]
     Over { pack: PackId },
@@ -47,17 +50,6 @@ pub enum PackError {
     /// Files are encrypted, and their keys cannot be had.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// The pack is in a bucket, which does not answer.
-    #[error("pack {pack} is in a bucket that does not answer: {source}")]
-    Away { pack: PackId, source: io::Error },
-    /// A bucket did not do what it was asked for.
-    #[error("{place}: {source}")]
-    Bucket { place: String, source: io::Error },
-    #[error("{place} holds the packs of another archive: give this one another bucket, or another prefix")]
-    Foreign { place: String },
-    /// There are packs in a bucket, and nobody said in which.
-    #[error("packs of {path} lie in a bucket: name it (tier.bucket in the configuration)")]
-    Bucketless { path: PathBuf },
     #[error("could not {action} pack {pack}")]
     Io { pack: PackId, action: &'static str, source: io::Error },
     #[error("could not {action} {path}")]
@@ -70,7 +62,7 @@ impl PackError {
     pub(super) fn io(pack: PackId, action: &'static str, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { pack },
-            io::ErrorKind::HostUnreachable => Self::Away { pack, source },
+            _ if is_out_of_descriptors(&source) => Self::Descriptors { pack },
             _ => Self::Io { pack, action, source },
         }
     }
@@ -87,11 +79,22 @@ impl PackError {
     pub(super) fn read(pack: PackId, offset: u64, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::UnexpectedEof => Self::Damaged { pack, offset, why: Why::Short },
-            // Of a block from a bucket.
-            io::ErrorKind::InvalidData => Self::Damaged { pack, offset, why: Why::Checksum },
             _ => Self::named(pack, "read", source),
         }
     }
+}
+
+impl PackError {
+    /// The disk refused a change, for another reason than a lack of room.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Io { action, .. } if !matches!(*action, "open" | "read"))
+    }
+}
+
+/// `EMFILE` and `ENFILE`, for which the standard library has no kind.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 /// In what way bytes are wrong.

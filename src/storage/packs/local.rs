@@ -4,7 +4,6 @@
 //! FORMAT              the format's number, the archive's key; held locked
 //! 0000/00000001.tar   a thousand packs a folder; read-only once sealed
 //! KEYS                the key ring, if files are encrypted
-//! 0000/00000002.blocks  the manifest of a pack that is in a bucket ([`super::stubs`])
 //! torn/               copies of what was cut off after a crash
 //! ```
 //! Sealed is a matter of the file's mode and not of its content: nothing stored
@@ -25,22 +24,20 @@ use crate::storage::{PackId, whole_file};
 
 /// The number of the format this version writes. 2 has a record more than 1
 /// (files that were kept), 3 has files that are encrypted; all that was written
-/// as 1 or 2 is 3 as well. 4 has packs in a bucket, and is written only once
-/// there may be some.
+/// as 1 or 2 is 3 as well.
 pub(super) const FORMAT: u32 = 3;
-const WITH_BUCKET: u32 = 4;
 /// The file of the key ring.
 const KEY_RING: &str = "KEYS";
-pub(super) const PACKS_PER_FOLDER: u32 = 1000;
+const PACKS_PER_FOLDER: u32 = 1000;
 
 /// A folder of packs, held by this process alone.
 #[derive(Debug)]
 pub struct Local {
-    pub(super) packs: PathBuf,
+    packs: PathBuf,
     torn: PathBuf,
     key: [u8; 32],
     /// Keeps the lock; none beside another process.
-    format: Option<File>,
+    _format: Option<File>,
 }
 
 impl Local {
@@ -95,7 +92,7 @@ impl Local {
             }
             key
         };
-        Ok(Self { packs, torn, key, format: Some(file) })
+        Ok(Self { packs, torn, key, _format: Some(file) })
     }
 
     /// Opens the packs in `dir` for reading, beside a process that may hold them.
@@ -110,10 +107,10 @@ impl Local {
             source,
         })?;
         let (_, key) = parse_format(&text, &path)?;
-        Ok(Self { packs: dir.to_path_buf(), torn: dir.join("torn"), key, format: None })
+        Ok(Self { packs: dir.to_path_buf(), torn: dir.join("torn"), key, _format: None })
     }
 
-    pub(super) fn path(&self, pack: PackId) -> PathBuf {
+    fn path(&self, pack: PackId) -> PathBuf {
         self.packs.join(format!("{:04}", pack.0 / PACKS_PER_FOLDER)).join(format!("{pack}.tar"))
     }
 }
@@ -123,8 +120,8 @@ fn parse_format(text: &str, path: &Path) -> Result<(u32, [u8; 32]), PackError> {
     let unknown = || PackError::Format { path: path.to_path_buf() };
     let mut lines = text.lines();
     let found: u32 = lines.next().and_then(|line| line.parse().ok()).ok_or_else(unknown)?;
-    if found > WITH_BUCKET {
-        return Err(PackError::Newer { path: path.to_path_buf(), found, known: WITH_BUCKET });
+    if found > FORMAT {
+        return Err(PackError::Newer { path: path.to_path_buf(), found, known: FORMAT });
     }
     let key = lines.next().and_then(|line| blake3::Hash::from_hex(line).ok()).ok_or_else(unknown)?;
     Ok((found, *key.as_bytes()))
@@ -145,7 +142,7 @@ fn new_key(dir: &Path) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
@@ -153,21 +150,6 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
 fn parse_name(name: &str) -> Option<PackId> {
     let pack = PackId(name.strip_suffix(".tar")?.parse().ok()?);
     (format!("{pack}.tar") == name).then_some(pack)
-}
-
-impl Local {
-    /// Notes that packs may lie in a bucket, which an older Hilum does not know.
-    pub(super) fn note_bucket(&self) -> Result<(), PackError> {
-        let path = self.packs.join("FORMAT");
-        let failed = |action| {
-            let path = path.clone();
-            move |source| PackError::Folder { path, action, source }
-        };
-        let Some(file) = &self.format else { return Ok(()) };
-        // One byte in its place, as when an older format is taken.
-        file.write_all_at(WITH_BUCKET.to_string().as_bytes(), 0).map_err(failed("write"))?;
-        file.sync_all().map_err(failed("flush"))
-    }
 }
 
 impl Volume for Local {
@@ -216,7 +198,7 @@ impl Volume for Local {
 
     fn open(&self, pack: PackId, access: Access) -> io::Result<Arc<dyn PackFile>> {
         let write = match access {
-            Access::Read | Access::Scan => false,
+            Access::Read => false,
             Access::Write => true,
         };
         let file = OpenOptions::new().read(true).write(write).open(self.path(pack))?;
@@ -353,8 +335,8 @@ mod tests {
         fs::write(&format, text.replacen('3', "1", 1)).unwrap();
         assert_eq!(Local::open(dir.path()).unwrap().key(), key, "an older one is taken");
         assert_eq!(fs::read_to_string(&format).unwrap(), text, "and is of this format from then on");
-        fs::write(&format, "5\nwhatever it needs\n").unwrap();
-        assert!(matches!(Local::open(dir.path()), Err(PackError::Newer { found: 5, known: 4, .. })));
+        fs::write(&format, "4\nwhatever it needs\n").unwrap();
+        assert!(matches!(Local::open(dir.path()), Err(PackError::Newer { found: 4, known: 3, .. })));
         fs::write(&format, "one").unwrap();
         assert!(matches!(Local::open(dir.path()), Err(PackError::Format { .. })));
     }

@@ -5,7 +5,6 @@ mod faults;
 mod history;
 mod sealed;
 mod tar;
-mod tiered;
 
 use std::ops::ControlFlow;
 
