@@ -15,6 +15,7 @@ use super::{
     media::MediaType,
     multipart::{self, Event, Layout, PartHead, Reader},
     negotiate::{Accept, DataSetMedia},
+    pace::Paced,
     params,
 };
 use crate::{
@@ -79,14 +80,13 @@ fn transaction(request: &HttpRequest) -> Result<TransactionUid, Problem> {
         .map_err(|error| Problem::invalid_uid("transaction", error))
 }
 
-async fn receive(mut payload: Payload, state: &State) -> Result<Vec<u8>, Problem> {
+async fn receive(payload: Payload, state: &State) -> Result<Vec<u8>, Problem> {
     let references_max = state.config.commitment.references_max as u64;
     let bytes_max = references_max.saturating_add(16).saturating_mul(REFERENCE_BYTES_MAX);
     let mut body = Vec::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| {
-            Problem::malformed_body("the body ended before its Content-Length, or its chunks are malformed")
-        })?;
+    let mut chunks = Paced::new(payload, state).chunks();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
         if (body.len() + chunk.len()) as u64 > bytes_max {
             return Err(Problem::too_large(format!(
                 "a request may name {references_max} instances (commitment.references_max) and have \

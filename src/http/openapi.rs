@@ -15,10 +15,8 @@ use utoipa::{
 };
 
 use super::{
-    audit,
-    auth::{self, document::Security},
-    capabilities, commitment, conformance, delete, health, qido, rendered, stow, uploads, uri, versions,
-    wado, zip,
+    audit, capabilities, commitment, conformance, delete, health, qido, rendered, stow, uploads, uri,
+    versions, wado, zip,
 };
 
 #[derive(OpenApi)]
@@ -39,7 +37,6 @@ use super::{
         (name = "Versions", description = "What an instance was before it was replaced, and what was kept beside it"),
         (name = "Audit", description = "Who did what to whose images, and when (PS3.15 section A.5)"),
         (name = "Capabilities", description = "PS3.18 section 8.9"),
-        (name = "Authentication", description = "Sessions and personal tokens, while authentication is on"),
         (name = "Operation", description = "Health, readiness and metrics")
     ),
     paths(
@@ -65,16 +62,13 @@ use super::{
         versions::list, versions::retrieve,
         audit::search,
         capabilities::describe, conformance::document,
-        auth::login::get, auth::login::post, auth::oidc::callback,
-        auth::session::whoami, auth::session::logout, auth::session::change_password,
-        auth::tokens::list, auth::tokens::make, auth::tokens::revoke,
         health::healthz, health::readyz, health::metrics,
     ),
     components(schemas(
         ProblemBody, DicomDataSet, DicomAttribute, health::Health, versions::InstanceVersion, qido::Count,
         uploads::UploadProgress, audit::AuditRecords
     )),
-    modifiers(&DistinctIds, &Security)
+    modifiers(&DistinctIds)
 )]
 pub struct Document;
 
@@ -558,19 +552,10 @@ const NOT_ACCEPTABLE: Row = ("406", "No acceptable representation", PROBLEM);
 const NOT_MODIFIED: Row = ("304", "What the client has is still right", &[]);
 const RANGE: Row = ("416", "The range lies outside", &[]);
 const INTERNAL: Row = ("500", "The server failed, or stored bytes are damaged", PROBLEM);
-const TOO_BROAD: Row = ("413", "It would have to look at more, or for longer, than it may", PROBLEM);
-/// What every resource may answer, before it is asked at all.
-const EVERYWHERE: &[Row] = &[
-    ("401", "Nobody said who they are", PROBLEM),
-    ("403", "The caller may not do that", PROBLEM),
-    ("429", "The caller asks too often; try again after Retry-After seconds", PROBLEM),
-];
-const BUSY: Row = ("503", "Busy; try again after Retry-After seconds", PROBLEM);
+const BUSY: Row = ("503", "Busy, or the disk takes nothing; try again after Retry-After seconds", PROBLEM);
 
 fn table(rows: &[Row]) -> BTreeMap<String, RefOr<Response>> {
-    EVERYWHERE
-        .iter()
-        .chain(rows)
+    rows.iter()
         .map(|(status, description, bodies)| {
             let response = ResponseBuilder::new().description(*description);
             let response = bodies.iter().fold(response, |response, body| {
@@ -600,12 +585,12 @@ responses! {
     SearchResponses: [
         ("200", "The results; Warning says when there are more, X-Total-Count how many in all", DATA_SETS),
         ("204", "No result, when the server is configured so or XML is asked for", &[]),
-        BAD_REQUEST, NOT_ACCEPTABLE, TOO_BROAD, INTERNAL, BUSY,
+        BAD_REQUEST, NOT_ACCEPTABLE, INTERNAL, BUSY,
     ];
     /// What a count answers.
     CountResponses: [
         ("200", "The number of results of such a search", &[Body::Count]),
-        BAD_REQUEST, NOT_ACCEPTABLE, TOO_BROAD, INTERNAL, BUSY,
+        BAD_REQUEST, NOT_ACCEPTABLE, INTERNAL, BUSY,
     ];
     /// What a store answers: the Store Instances Response Module (Annex I).
     StoreResponses: [
@@ -613,6 +598,7 @@ responses! {
         ("202", "Some are not stored, or stored with warnings", &[Body::DataSet]),
         ("409", "None is stored; the body says why", &[Body::DataSet]),
         BAD_REQUEST, NOT_ACCEPTABLE,
+        ("408", "The body came too slowly", PROBLEM),
         ("413", "Larger than the configured limit", PROBLEM),
         ("415", "The body is of a type that cannot be stored", PROBLEM),
         INTERNAL, BUSY,

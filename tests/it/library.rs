@@ -86,11 +86,13 @@ impl Hilum {
     }
 
     /// Begins an upload that does not end.
-    pub fn open_upload(&self) -> TcpStream {
+    pub fn open_upload(&self, length: usize) -> TcpStream {
         let address = self.root.strip_prefix("http://").expect("an address");
         let mut stream = TcpStream::connect(address).expect("a connection");
-        let head = "POST /dicomweb/studies HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\
-                    Content-Type: application/dicom\r\n\r\nx";
+        let head = format!(
+            "POST /dicomweb/studies HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\
+             Content-Type: application/dicom\r\n\r\nx"
+        );
         stream.write_all(head.as_bytes()).expect("the server listens");
         std::thread::sleep(Duration::from_millis(200));
         stream

@@ -14,7 +14,6 @@ use actix_web::{
     http::header,
     web::{Data, Payload},
 };
-use futures_util::StreamExt;
 
 pub use self::answer::report;
 pub use self::receive::{Framing, Received, Root, receive};
@@ -24,6 +23,7 @@ use super::{
     media::MediaType,
     multipart,
     negotiate::{Accept, DataSetMedia},
+    pace::Paced,
     params,
 };
 use crate::{
@@ -107,14 +107,11 @@ async fn store(
     if announced.is_some_and(|bytes| bytes > state.config.limits.request_bytes_max) {
         return Err(receive::request_too_large(state));
     }
+    // Places are few: who has one is somebody whose body comes.
+    let body = Paced::new(payload, state).begin(state).await?;
     let _place = state.uploads.try_acquire().map_err(|_| Problem::busy())?;
-    let chunks = payload.map(|chunk| {
-        chunk.map_err(|_| {
-            Problem::malformed_body("the body ended before its Content-Length, or its chunks are malformed")
-        })
-    });
     let Received { stored, refused } =
-        receive(state, state.permit(request), study.clone(), &framing, chunks).await?;
+        receive(state, state.permit(request), study.clone(), &framing, body.chunks()).await?;
     if let Some(error) = refused
         && stored.iter().all(|stored| matches!(stored.outcome, StoreOutcome::Failed { .. }))
     {

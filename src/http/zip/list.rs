@@ -9,6 +9,7 @@ use actix_web::{
     http::header,
     web::{Data, Payload},
 };
+use futures_util::StreamExt;
 
 use super::{Order, Rows, answer};
 use crate::{
@@ -18,7 +19,9 @@ use crate::{
         Problem, State, body,
         media::MediaType,
         negotiate::{Accept, Asked},
-        openapi, params,
+        openapi,
+        pace::Paced,
+        params,
     },
 };
 
@@ -61,10 +64,14 @@ pub async fn post(
     let too_large = || {
         Problem::too_large(format!("the list is longer than {bytes_max} bytes (limits.zip_list_bytes_max)"))
     };
-    let body = payload.to_bytes_limited(usize::try_from(bytes_max).unwrap_or(usize::MAX)).await;
-    let body = body
-        .map_err(|_| too_large())?
-        .map_err(|_| Problem::malformed_body("the list was broken off before its end"))?;
+    let mut chunks = Paced::new(payload, &state).chunks();
+    let mut body = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        body.extend_from_slice(&chunk?);
+        if body.len() as u64 > bytes_max {
+            return Err(too_large());
+        }
+    }
     let body = std::str::from_utf8(&body).map_err(|_| Problem::malformed_body("the list is not UTF-8"))?;
     let mut pairs = params::query(&request);
     pairs.extend(params::pairs(body));

@@ -1,6 +1,8 @@
 //! What is answered when something is wrong: `application/problem+json` of one
 //! shape for every code, and the rules of GEN-01 to 10.
 
+use std::io::{Read, Write};
+
 use reqwest::Method;
 
 use crate::{
@@ -182,7 +184,11 @@ fn each_code_has_its_status() {
 fn too_many_uploads_are_503_with_retry_after() {
     let hilum = Hilum::with(|config| config.limits.uploads_max = 1);
     let file = Sample::new("1.2", "1.2.1", "1.2.1.1").file();
-    let slow = hilum.open_upload();
+    let mut slow = hilum.open_upload(100_000);
+    // Who has sent next to nothing has no place yet.
+    assert_eq!(hilum.store(&[&file]).status(), 200);
+    slow.write_all(&[0; 20_000]).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
     let response = hilum.store(&[&file]);
     assert!(header(&response, "retry-after").parse::<u32>().is_ok());
     problem(response, 503, "busy");
@@ -227,4 +233,15 @@ fn a_client_that_waits_for_100_continue_gets_it() {
     );
     let answer = hilum.raw(&[head.as_bytes(), &file].concat());
     assert!(answer.contains("HTTP/1.1 200"), "{answer}");
+}
+
+/// Sixty-four clients that sent a byte now and then once kept everybody else from storing.
+#[test]
+fn a_body_that_does_not_come_is_408() {
+    let hilum = Hilum::with(|config| config.limits.body_silent_seconds_max = 1);
+    let mut silent = hilum.open_upload(1000);
+    let mut answer = String::new();
+    silent.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("too-slow"), "{answer}");
 }
