@@ -74,10 +74,14 @@ impl Folder {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && make => {
                 let key = random();
                 let text = format!("{}\n", blake3::Hash::from_bytes(key).to_hex());
-                let mut file =
-                    private().create_new(true).write(true).open(path).map_err(AuditError::at(path))?;
+                // Half a key would be none for ever: it gets its name when it is whole.
+                let unfinished = path.with_extension("unfinished");
+                let file = private().create(true).truncate(true).write(true).open(&unfinished);
+                let mut file = file.map_err(AuditError::at(&unfinished))?;
                 file.write_all(text.as_bytes())
                     .and_then(|()| file.sync_all())
+                    .and_then(|()| fs::rename(&unfinished, path))
+                    .and_then(|()| File::open(path.parent().unwrap_or(&self.path))?.sync_all())
                     .map_err(AuditError::at(path))?;
                 Ok(key)
             }

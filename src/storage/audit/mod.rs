@@ -53,6 +53,8 @@ pub struct Log {
     flushed: Head,
     /// A write failed: what lies behind `offset` is not of the log.
     is_torn: bool,
+    /// A flush of the file failed.
+    is_suspect: bool,
     options: Options,
 }
 
@@ -127,6 +129,7 @@ impl Log {
                 head,
                 flushed: Head::default(),
                 is_torn: false,
+                is_suspect: false,
                 options,
             };
             log.flush()?;
@@ -151,6 +154,7 @@ impl Log {
             head,
             flushed: Head::default(),
             is_torn: false,
+            is_suspect: false,
             options,
         };
         log.flush()?;
@@ -186,6 +190,27 @@ impl Log {
             self.file.set_len(self.offset).map_err(at)?;
             self.is_torn = false;
         }
+        if self.is_suspect {
+            self.renew()?;
+        }
+        Ok(())
+    }
+
+    /// Goes on in a copy after a flush failed: of the file itself nobody knows any
+    /// more what of it is on the disk, and another flush would not tell.
+    fn renew(&mut self) -> Result<(), AuditError> {
+        let path = self.folder.segment_path(self.segment);
+        let unfinished = path.with_extension("unfinished");
+        let mut bytes = fs::read(&path).map_err(AuditError::at(&path))?;
+        bytes.truncate(usize::try_from(self.offset).unwrap_or(usize::MAX));
+        drop(fs::remove_file(&unfinished));
+        write_private(&unfinished, &bytes)
+            .and_then(|()| fs::rename(&unfinished, &path))
+            .and_then(|()| private().write(true).open(&path))
+            .map(|file| self.file = file)
+            .map_err(AuditError::at(&path))?;
+        self.folder.sync()?;
+        self.is_suspect = false;
         Ok(())
     }
 
@@ -197,7 +222,12 @@ impl Log {
         if self.flushed == self.head && self.head.number > 0 {
             return Ok(());
         }
-        self.file.sync_data().map_err(AuditError::at(&self.folder.path))?;
+        if self.is_suspect {
+            self.mend()?;
+        } else if let Err(error) = self.file.sync_data() {
+            self.is_suspect = true;
+            return Err(AuditError::at(&self.folder.path)(error));
+        }
         let anchor = Anchor { head: self.head, segment: self.segment, offset: self.offset };
         self.folder.put_anchor(&self.key, &anchor)?;
         self.flushed = self.head;
