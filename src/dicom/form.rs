@@ -25,7 +25,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth_max: 64, elements_max: 1_000_000 }
+        Self { depth_max: 64, elements_max: 300_000 }
     }
 }
 
