@@ -31,7 +31,7 @@ const INSTANCES_IN_STUDY: &str = "00201208";
 const INSTANCES_IN_SERIES: &str = "00201209";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
+pub enum Known {
     /// Acknowledged: it must be there.
     There,
     /// Its deletion was acknowledged: it must be gone.
@@ -44,25 +44,25 @@ enum Known {
     MayBeGone,
 }
 
-type Ledger = BTreeMap<Made, Known>;
+pub type Ledger = BTreeMap<Made, Known>;
 
 /// One client. It works on studies of its own, so that what it knows is so.
-struct Worker {
+pub struct Worker {
     number: u64,
     dice: Dice,
     next: u64,
-    ledger: Ledger,
-    stores: u64,
-    deletes: u64,
+    pub ledger: Ledger,
+    pub stores: u64,
+    pub deletes: u64,
 }
 
 impl Worker {
-    fn new(number: u64, seed: u64) -> Self {
+    pub fn new(number: u64, seed: u64) -> Self {
         Self { number, dice: Dice::new(seed + number), next: 1, ledger: Ledger::new(), stores: 0, deletes: 0 }
     }
 
     /// Works until the server is gone.
-    fn work(&mut self, server: &Process, stop: &AtomicBool) {
+    pub fn work(&mut self, server: &Process, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             let on = if self.dice.chance(18) { self.delete(server) } else { self.store(server) };
             if !on {
@@ -155,7 +155,7 @@ impl Worker {
     }
 
     /// Takes down what became of what was under way.
-    fn settle(&mut self, listed: &BTreeSet<String>) {
+    pub fn settle(&mut self, listed: &BTreeSet<String>) {
         for (made, known) in &mut self.ledger {
             *known = match (*known, listed.contains(&made.path())) {
                 (Known::MayBeThere | Known::MayBeBack | Known::MayBeGone, true) => Known::There,
@@ -169,7 +169,7 @@ impl Worker {
 }
 
 /// Holds the server against the ledgers; the paths it lists.
-fn check(server: &Process, workers: &[Worker], every_file: bool, dice: &mut Dice) -> BTreeSet<String> {
+pub fn check(server: &Process, workers: &[Worker], every_file: bool, dice: &mut Dice) -> BTreeSet<String> {
     let path_of = |item: &Value| {
         let [study, series, instance] =
             [STUDY_UID, SERIES_UID, SOP_INSTANCE_UID].map(|tag| text(item, tag).to_owned());
@@ -262,7 +262,7 @@ fn modality(series: &str) -> &'static str {
 }
 
 /// Starts a command and kills it after a moment.
-fn begin_and_kill(mut command: Command, after: Duration) {
+pub fn begin_and_kill(mut command: Command, after: Duration) {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
     std::thread::sleep(after);
     child.kill().expect("it can be killed");
@@ -338,7 +338,7 @@ fn kill_often(kills: u64) {
 }
 
 /// Verify is clean, tar gives the files, and a rebuild gives the archive.
-fn whole_to_the_end(data: &Path, workers: &[Worker], dice: &mut Dice) {
+pub fn whole_to_the_end(data: &Path, workers: &[Worker], dice: &mut Dice) {
     let (clean, report) = verify(data);
     assert!(clean, "{report:#}");
     let files = tempfile::TempDir::new().unwrap();

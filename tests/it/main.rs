@@ -5,7 +5,6 @@
 
 mod access;
 mod audit;
-mod auth;
 mod backup;
 mod capabilities;
 mod commitment;
@@ -16,12 +15,12 @@ mod encryption;
 mod errors;
 mod harness;
 mod library;
-mod limits;
 mod mutations;
 mod openapi;
 mod process;
 mod protocol;
 mod recovery;
+mod reliability;
 mod rendered;
 mod retrieve;
 mod rows;
@@ -31,6 +30,5 @@ mod scrub;
 mod search;
 mod store;
 mod tidy;
-mod tier;
 mod uploads;
 mod versions;

@@ -10,9 +10,13 @@ use crate::harness::{fixture, fixture_path, multipart};
 mod targets;
 
 /// SplitMix64: the same numbers for the same seed, on every machine.
-struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -21,7 +25,7 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end.max(1) as u64).expect("below a usize")
     }
 }
@@ -41,7 +45,7 @@ const HOSTILE: [&[u8]; 10] = [
 ];
 
 /// Breaks bytes in one to four places.
-fn mutate(bytes: &mut Vec<u8>, dice: &mut Dice) {
+pub fn mutate(bytes: &mut Vec<u8>, dice: &mut Dice) {
     for _ in 0..=dice.below(4) {
         let at = dice.below(bytes.len());
         match dice.below(7) {
@@ -92,7 +96,7 @@ fn broken(name: &str, seeds: &[Vec<u8>], each: u64, target: fn(&[u8])) {
     }
 }
 
-fn files(folder: &Path, found: &mut Vec<Vec<u8>>) {
+pub fn files(folder: &Path, found: &mut Vec<Vec<u8>>) {
     let mut paths: Vec<_> =
         std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
     paths.sort();

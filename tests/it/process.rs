@@ -65,6 +65,14 @@ impl Process {
 
     /// Starts a server and waits until it is ready.
     pub fn with(data: &Path, change: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        Self::try_with(data, change).unwrap_or_else(|log| panic!("the server did not start: {log:#?}"))
+    }
+
+    /// As [`Self::with`]; or what it logged, if it ended before it was ready.
+    pub fn try_with(
+        data: &Path,
+        change: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Result<Self, Vec<String>> {
         let mut command = hilum("serve", data);
         command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = change(&mut command).spawn().expect("the binary runs");
@@ -83,10 +91,11 @@ impl Process {
         });
         let Ok(base) = ready.recv_timeout(Duration::from_secs(120)) else {
             let _ = child.kill();
-            panic!("the server did not start: {:#?}", log.lock().unwrap());
+            let _ = child.wait();
+            return Err(log.lock().unwrap().clone());
         };
         let client = Client::builder().timeout(Duration::from_secs(120)).build().expect("a client");
-        Self { child, base, client, log }
+        Ok(Self { child, base, client, log })
     }
 
     pub fn id(&self) -> u32 {

@@ -41,8 +41,6 @@ const RESERVED: [(&str, &[&str], &str); 7] = [
             "src/storage/objects.rs",
             "src/storage/backups/",
             "src/storage/audit/",
-            "src/storage/accounts/",
-            "src/config/auth.rs",
             // The socket has a name in the archive's folder.
             "src/control.rs",
             "src/config.rs",
@@ -58,7 +56,7 @@ const RESERVED: [(&str, &[&str], &str); 7] = [
 ];
 
 /// Which modules a floor must not name.
-const FLOORS: [(&str, &[&str]); 19] = [
+const FLOORS: [(&str, &[&str]); 18] = [
     (
         "src/dicom/",
         &[
@@ -171,22 +169,6 @@ const FLOORS: [(&str, &[&str]); 19] = [
             "server",
             "config",
             "cli",
-        ],
-    ),
-    (
-        "src/storage/accounts/",
-        &[
-            "storage::packs",
-            "storage::catalog",
-            "storage::index",
-            "storage::uploads",
-            "storage::audit",
-            "archive",
-            "http",
-            "server",
-            "config",
-            "cli",
-            "auth",
         ],
     ),
     (
