@@ -41,4 +41,3 @@ pub mod pixels;
 pub mod render;
 pub mod server;
 pub mod storage;
-pub mod tls;
