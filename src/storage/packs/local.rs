@@ -72,10 +72,12 @@ impl Local {
         })?;
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(folder(&path, "read"))?;
-        let key = if text.is_empty() {
+        let key = if text.is_empty() || was_cut_off(&text, &packs) {
             let key = new_key(dir);
-            write!(file, "{FORMAT}\n{}\n", blake3::Hash::from_bytes(key)).map_err(folder(&path, "write"))?;
-            file.sync_all().map_err(folder(&path, "flush"))?;
+            let text = format!("{FORMAT}\n{}\n", blake3::Hash::from_bytes(key));
+            // In its place, for the lock is on this file.
+            let written = file.set_len(0).and_then(|()| file.write_all_at(text.as_bytes(), 0));
+            written.and_then(|()| file.sync_all()).map_err(folder(&path, "write"))?;
             // The folder itself, the archive's, and the one that this was begun in.
             for above in dir.ancestors().take(3) {
                 let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
@@ -113,6 +115,14 @@ impl Local {
     fn path(&self, pack: PackId) -> PathBuf {
         self.packs.join(format!("{:04}", pack.0 / PACKS_PER_FOLDER)).join(format!("{pack}.tar"))
     }
+}
+
+/// Whether a crash cut the file off while it was written for the first time: what
+/// there is of it may be of a whole one, and there is no pack yet.
+fn was_cut_off(text: &str, packs: &Path) -> bool {
+    let may_be = text.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'\n' | 0));
+    let is_whole = matches!(parse_format(text, packs), Ok(_) | Err(PackError::Newer { .. }));
+    may_be && !is_whole && !packs.join("0000").exists()
 }
 
 /// The number of the format, and the key.
@@ -339,5 +349,23 @@ mod tests {
         assert!(matches!(Local::open(dir.path()), Err(PackError::Newer { found: 4, known: 3, .. })));
         fs::write(&format, "one").unwrap();
         assert!(matches!(Local::open(dir.path()), Err(PackError::Format { .. })));
+    }
+
+    /// A kill in the middle of the first write of `FORMAT` left an archive that
+    /// never opened again.
+    #[test]
+    fn a_format_that_was_cut_off_is_begun_anew() {
+        for left in ["3", "3\n", "3\n0123456789abcdef", "\0\0\0\0"] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join("FORMAT"), left).unwrap();
+            let local = Local::open(dir.path()).unwrap();
+            let key = local.key();
+            drop(local.create(PackId(1)).unwrap());
+            drop(local);
+            assert_eq!(Local::open(dir.path()).unwrap().key(), key);
+            // With packs it is damage.
+            fs::write(dir.path().join("FORMAT"), left).unwrap();
+            assert!(matches!(Local::open(dir.path()), Err(PackError::Format { .. })));
+        }
     }
 }
