@@ -89,7 +89,7 @@ impl From<PackError> for ArchiveError {
         match error {
             PackError::Full { .. } => Self::Full,
             PackError::Busy { .. } | PackError::Descriptors { .. } => Self::Busy,
-            refusal if refusal.is_refusal() => Self::Refused(said(&refusal)),
+            PackError::Io { .. } if error.is_refusal() => Self::Refused(said(&error)),
             PackError::Damaged { .. } => Self::Damaged(error.to_string()),
             other @ (PackError::Over { .. }
             | PackError::Missing { .. }
@@ -158,12 +158,13 @@ impl ArchiveError {
     /// The same, met while the catalog was to take a change in.
     #[must_use]
     pub(super) fn of_a_change(self) -> Self {
-        match self {
-            Self::Catalog(
-                error @ (CatalogError::Lost { .. } | CatalogError::Closed | CatalogError::Storage { .. }),
-            ) => Self::Refused(said(&error)),
-            other => other,
+        if let Self::Catalog(
+            error @ (CatalogError::Lost { .. } | CatalogError::Closed | CatalogError::Storage { .. }),
+        ) = &self
+        {
+            return Self::Refused(said(error));
         }
+        self
     }
 
     /// The bytes of one instance are at fault, and others may be well.

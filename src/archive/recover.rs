@@ -61,7 +61,7 @@ pub(super) fn cut_torn(packs: &Packs, catalog: &Catalog) -> Result<(), ArchiveEr
                 }
                 Replayed::Damaged(_) => is_torn = true,
                 Replayed::File { stamp, .. } | Replayed::Tombstone { stamp, .. } if is_torn => {
-                    behind.push(stamp)
+                    behind.push(stamp);
                 }
                 Replayed::File { place, .. } | Replayed::Tombstone { place, .. } => {
                     whole_until = packs.entry_end(&place);

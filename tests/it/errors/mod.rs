@@ -187,7 +187,7 @@ fn too_many_uploads_are_503_with_retry_after() {
     let mut slow = hilum.open_upload(100_000);
     // Who has sent next to nothing has no place yet.
     assert_eq!(hilum.store(&[&file]).status(), 200);
-    slow.write_all(&[0; 20_000]).unwrap();
+    slow.write_all(&vec![0; 20_000]).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(300));
     let response = hilum.store(&[&file]);
     assert!(header(&response, "retry-after").parse::<u32>().is_ok());

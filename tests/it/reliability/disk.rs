@@ -219,7 +219,9 @@ impl Disk {
                 let (now, later): (Vec<Naming>, Vec<Naming>) =
                     std::mem::take(&mut self.namings).into_iter().partition(|naming| naming.folder() == path);
                 self.namings = later;
-                now.iter().for_each(|naming| self.durable.apply(naming));
+                for naming in &now {
+                    self.durable.apply(naming);
+                }
             }
             10 => {
                 if let Some(&file) = self.inodes.get(&inode) {

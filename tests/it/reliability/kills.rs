@@ -94,7 +94,9 @@ fn kills_at_any_call() {
         let server = Process::start(&data);
         let is_last = kill % KILLS_PER_ARCHIVE == KILLS_PER_ARCHIVE - 1 || kill + 1 == kills;
         let listed = check(&server, &workers, is_last, &mut dice);
-        workers.iter_mut().for_each(|worker| worker.settle(&listed));
+        for worker in &mut workers {
+            worker.settle(&listed);
+        }
         drop(server);
         if is_last {
             acknowledged += workers.iter().map(|worker| worker.stores + worker.deletes).sum::<u64>();

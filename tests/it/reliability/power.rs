@@ -129,7 +129,9 @@ fn losses_of_power() {
         let server = Process::start(&data);
         let is_last = number % CUTS_PER_ARCHIVE == CUTS_PER_ARCHIVE - 1 || number + 1 == cuts;
         let listed = check(&server, &at_work, true, &mut dice);
-        at_work.iter_mut().for_each(|worker| worker.settle(&listed));
+        for worker in &mut at_work {
+            worker.settle(&listed);
+        }
         drop(server);
         if is_last {
             acknowledged += at_work.iter().map(|worker| worker.stores + worker.deletes).sum::<u64>();
