@@ -8,6 +8,7 @@
 //! key of a file is an error: a limit with a typing mistake is no limit.
 
 mod audit;
+mod auth;
 mod coercion;
 mod encryption;
 mod network;
@@ -15,6 +16,7 @@ mod roles;
 mod scrub;
 #[cfg(test)]
 mod tests;
+mod tier;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,11 +27,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
 pub use audit::Audit;
+pub use auth::{Auth, CertificateRule, ClientCertificate, Issuer, Tls, is_safe_url, read_file};
 pub use coercion::{Attribute, Coercion, CoercionReason};
 pub use encryption::{Encryption, KEY_VARIABLE, read_key_file};
 pub use network::Network;
 pub use roles::Role;
 pub use scrub::Scrub;
+pub use tier::Tier;
 
 /// The commented defaults.
 pub const DEFAULTS: &str = include_str!("config.toml");
@@ -63,8 +67,11 @@ pub struct Config {
     pub index: Index,
     pub encryption: Encryption,
     pub audit: Audit,
+    pub tier: Tier,
     pub cors: Cors,
     pub roles: BTreeMap<String, Role>,
+    pub auth: Auth,
+    pub tls: Tls,
     pub log: Log,
 }
 
@@ -119,6 +126,9 @@ pub struct Limits {
     pub zip_instances_max: usize,
     #[serde(with = "bytes")]
     pub zip_list_bytes_max: u64,
+    pub address_requests_max: usize,
+    pub caller_requests_per_second_max: u32,
+    pub caller_requests_burst_max: u32,
 }
 
 /// What is promised of stored instances, and for how long.
@@ -179,6 +189,7 @@ pub struct Search {
     pub paging_seconds_max: u64,
     pub paging_sessions_max: usize,
     pub sorted_max: u64,
+    pub time_max_ms: u64,
     #[serde(with = "bytes")]
     pub document_bytes_max: u64,
     #[serde(with = "bytes")]
@@ -272,7 +283,7 @@ pub struct Overrides {
 /// Why there is no configuration to run with.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("cannot read the configuration file {}: {source}", path.display())]
+    #[error("cannot read {}, a file of the configuration: {source}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{}: {source}", path.display())]
     Syntax { path: PathBuf, source: Box<toml::de::Error> },
@@ -369,17 +380,8 @@ impl Config {
     /// # Errors
     /// Names the key and how to mend it.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if !self.listen.ip().to_canonical().is_loopback() {
-            return Err(ConfigError::Refused {
-                key: "listen",
-                why: format!(
-                    "is {}, which other machines can reach, and there is no authentication yet: anyone \
-                     could read and delete every study. Listen on 127.0.0.1 or [::1], and let a reverse \
-                     proxy that authenticates its clients forward to it",
-                    self.listen
-                ),
-            });
-        }
+        auth::check(self)?;
+        self.tier.check()?;
         let limits = &self.limits;
         let above_zero: [(&'static str, bool); 20] = [
             ("store.pack_bytes_max", self.store.pack_bytes_max > 0),
@@ -428,6 +430,10 @@ impl Config {
             if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
                 name.clone_into(&mut section);
             }
+            // A role that the defaults have may have a `where` that they do not.
+            if let Some(name) = section.strip_prefix("roles.").filter(|_| line.is_empty()) {
+                out.push_str(&roles::rest_of(&values, name));
+            }
             let key = line.split_once(" = ").map(|(key, _)| key).filter(|key| !key.starts_with('#'));
             let set = key.and_then(|key| Some((key, value_at(&values, &path_of(&section, key))?)));
             match set {
@@ -435,7 +441,7 @@ impl Config {
                 None => out.extend([line, "\n"]),
             }
         }
-        out
+        out + &roles::of_ones_own(&values)
     }
 }
 
@@ -495,6 +501,10 @@ impl Layers {
     }
 
     fn known(&self, key: &str, origin: &Origin) -> Result<(), ConfigError> {
+        // Roles have what names they like.
+        if key.starts_with(roles::SECTION) {
+            return Ok(());
+        }
         match value_at(&self.values, key) {
             Some(_) => Ok(()),
             None => Err(ConfigError::UnknownKey { origin: origin.clone(), key: key.to_owned() }),
@@ -505,6 +515,10 @@ impl Layers {
         self.known(key, &origin)?;
         let mut values = self.values.clone();
         let place = match key.split_once('.') {
+            Some(("roles", name)) => {
+                roles::lay(&mut values, name, value.clone());
+                None
+            }
             Some((section, key)) => {
                 values.get_mut(section).and_then(Value::as_table_mut).and_then(|table| table.get_mut(key))
             }
@@ -541,7 +555,7 @@ fn path_of(section: &str, key: &str) -> String {
 
 fn value_at<'a>(values: &'a Table, path: &str) -> Option<&'a Value> {
     match path.split_once('.') {
-        Some((section, key)) => values.get(section)?.as_table()?.get(key),
+        Some((section, key)) => value_at(values.get(section)?.as_table()?, key),
         None => values.get(path),
     }
 }

@@ -41,3 +41,4 @@ pub mod pixels;
 pub mod render;
 pub mod server;
 pub mod storage;
+pub mod tls;

@@ -9,16 +9,20 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use crate::{
     archive::{self, Archive},
     audit::{self, Journal},
+    auth::Authentication,
     config::{self, Config, Duplicates},
     control::Control,
     dicom::{coerce, part10},
     http::{self, State},
     pixels,
     storage::{
-        catalog, commitments, index, packs,
+        catalog, commitments, index,
+        objects::Bucket,
+        packs,
         seal::{KeyError, Master, MasterSource},
         uploads,
     },
+    tls,
 };
 
 /// How long the end of a server waits for its workers to let go, and how often
@@ -29,6 +33,8 @@ const CLOSE_STEP: Duration = Duration::from_millis(5);
 const AUDIT_QUEUE_MAX: usize = 10_000;
 /// A search reads a segment of the audit log into memory.
 const AUDIT_SEGMENT_BYTES_MAX: u64 = 16 << 20;
+/// How long a client may take to agree on TLS.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Time between two foldings of the metrics.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -41,8 +47,8 @@ pub struct Server {
     /// Answers commands on this machine; dropped before the archive.
     control: Option<Control>,
     journal: Option<Arc<Journal>>,
-    /// Stores and forgets uploads for as long as it runs.
-    tending: actix_web::rt::task::JoinHandle<()>,
+    /// What goes on beside the requests for as long as it runs.
+    tending: Vec<actix_web::rt::task::JoinHandle<()>>,
 }
 
 impl Server {
@@ -58,6 +64,8 @@ impl Server {
         let archive = Archive::open(&config.data, &archive_options(config))?;
         archive.work_in_background()?;
         let journal = journal(config)?;
+        let auth = Arc::new(Authentication::open(&config.data, &config.auth)?);
+        let tls = config.tls.is_on().then(|| tls::start(&config.tls)).transpose()?;
         let listener = std::net::TcpListener::bind(config.listen)?;
         // Nothing that is served needs it.
         let control = Control::start(&config.data, &archive)
@@ -67,21 +75,30 @@ impl Server {
             .ok();
         let address = listener.local_addr()?;
         let state = web::Data::new(
-            State::new(Arc::clone(&archive), config.clone(), metrics)?.with_audit(journal.clone()),
+            State::new(Arc::clone(&archive), auth, config.clone(), metrics)?.with_audit(journal.clone()),
         );
         let workers = if config.workers == 0 { cores() } else { config.workers };
-        let tending = actix_web::rt::spawn(http::tend_uploads(state.clone()));
-        let running = HttpServer::new(move || {
+        let mut tending = vec![
+            actix_web::rt::spawn(http::tend_uploads(state.clone())),
+            actix_web::rt::spawn(http::tend_accounts(state.clone())),
+            actix_web::rt::spawn(http::forget_the_quiet(state.clone())),
+        ];
+        let hsts = tls.is_some().then_some(config.tls.hsts_seconds).filter(|seconds| *seconds > 0);
+        let server = HttpServer::new(move || {
             App::new()
                 .app_data(state.clone())
                 .wrap(actix_web::middleware::from_fn(http::authorise))
+                .wrap(actix_web::middleware::from_fn(http::limit_callers))
                 .wrap(actix_web::middleware::from_fn(http::authenticate))
                 .wrap(actix_web::middleware::from_fn(http::audit))
+                .wrap(actix_web::middleware::from_fn(http::limit_addresses))
                 .wrap(actix_web::middleware::from_fn(http::observe))
                 .wrap(http::cors(&state.config))
                 .wrap(NormalizePath::trim())
+                .wrap(http::strict_transport(hsts))
                 .configure(http::routes)
         })
+        .on_connect(http::client_certificate)
         .workers(workers)
         .backlog(4096)
         .max_connections(25_000)
@@ -94,8 +111,15 @@ impl Server {
         // is not lost to a reset connection.
         .client_disconnect_timeout(Duration::from_secs(5))
         .shutdown_timeout(config.stop_seconds_max)
-        .listen(listener)?
-        .run();
+        .tls_handshake_timeout(HANDSHAKE_MAX);
+        let server = match tls {
+            Some((tls, certificate)) => {
+                tending.push(actix_web::rt::spawn(tls::renew(certificate)));
+                server.listen_rustls_0_23(listener, tls)?
+            }
+            None => server.listen(listener)?,
+        };
+        let running = server.run();
         Ok(Self { running, address, archive, control, journal, tending })
     }
 
@@ -112,7 +136,7 @@ impl Server {
     /// When the runtime fails.
     pub async fn run(self) -> anyhow::Result<()> {
         let ended = self.running.await;
-        self.tending.abort();
+        self.tending.iter().for_each(actix_web::rt::task::JoinHandle::abort);
         drop(self.control);
         ended?;
         tracing::info!("no request is in flight any more; closing the archive");
@@ -182,6 +206,7 @@ pub fn archive_options(config: &Config) -> archive::Options {
             ..packs::Options::default()
         },
         encryption: master_source(config.encryption.clone()),
+        tier: tier_options(&config.tier),
         catalog: catalog::Options { cache_bytes: size(config.catalog.cache_bytes) },
         index: index::Options { writer_bytes: size(config.index.writer_bytes), ..index::Options::default() },
         documents: archive::DocumentLimits {
@@ -190,6 +215,7 @@ pub fn archive_options(config: &Config) -> archive::Options {
             time_max: Duration::from_secs(config.search.document_seconds_max),
         },
         sorted_max: config.search.sorted_max,
+        search_time_max: Duration::from_millis(config.search.time_max_ms),
         parse: part10::Limits {
             header_bytes_max: config.limits.dataset_bytes_max,
             inflated_bytes_max: config.limits.inflated_bytes_max,
@@ -234,6 +260,7 @@ pub fn archive_options(config: &Config) -> archive::Options {
         scrub: archive::ScrubOptions {
             bytes_per_second: config.scrub.bytes_per_second,
             interval: Duration::from_secs(config.scrub.interval_days.saturating_mul(24 * 60 * 60)),
+            bucket: config.scrub.bucket,
         },
         pictures: archive::PictureOptions {
             cache_bytes: size(config.render.cache_bytes),
@@ -242,6 +269,26 @@ pub fn archive_options(config: &Config) -> archive::Options {
             thumbnail_bytes_max: config.render.thumbnail_disk_bytes_max,
         },
     }
+}
+
+/// The bucket of packs, if there is one.
+fn tier_options(tier: &config::Tier) -> Option<archive::TierOptions> {
+    let (name, prefix) = tier.address()?;
+    let said = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    Some(archive::TierOptions {
+        bucket: Bucket {
+            name: name.to_owned(),
+            prefix: prefix.to_owned(),
+            endpoint: said(&tier.endpoint),
+            region: said(&tier.region),
+            ..Bucket::default()
+        },
+        after: Duration::from_secs(tier.after_days.saturating_mul(24 * 60 * 60)),
+        local_bytes_max: tier.local_bytes_max,
+        cache_bytes_max: tier.cache_bytes_max,
+        read_time_max: Duration::from_secs(tier.read_seconds_max),
+        every: Duration::from_secs(tier.check_seconds),
+    })
 }
 
 /// The master key is fetched when an archive is opened, and not before.

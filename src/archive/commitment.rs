@@ -144,7 +144,7 @@ fn check(
             Some(row) => {
                 let right = match read.get(&reference.instance) {
                     Some(right) => *right,
-                    None => match is_right(core, &row, stop) {
+                    None => match is_right(core, &row, stop)? {
                         Some(right) => right,
                         None => return Ok(None),
                     },
@@ -178,13 +178,14 @@ fn find(snapshot: &Snapshot, reference: &Reference) -> Result<Option<InstanceRow
 
 /// Whether the bytes of an instance can be read and have their digest; none
 /// when `stop` was set meanwhile.
-fn is_right(core: &Core, row: &InstanceRow, stop: &AtomicBool) -> Option<bool> {
+fn is_right(core: &Core, row: &InstanceRow, stop: &AtomicBool) -> Result<Option<bool>, ArchiveError> {
     let failed = |why: &dyn std::fmt::Display| {
         tracing::error!(instance = %row.path, pack = %row.place.pack, %why, "no storage commitment for damaged bytes");
-        Some(false)
+        Ok(Some(false))
     };
-    let source = match core.packs.source(&row.place) {
+    let source = match core.packs.source(&row.place).map_err(ArchiveError::from) {
         Ok(source) => source,
+        Err(error) if error.is_away() => return Err(error),
         Err(error) => return failed(&error),
     };
     let mut hasher = blake3::Hasher::new();
@@ -192,17 +193,26 @@ fn is_right(core: &Core, row: &InstanceRow, stop: &AtomicBool) -> Option<bool> {
     let mut at = 0;
     while at < source.len() {
         if stop.load(Ordering::Relaxed) {
-            return None;
+            return Ok(None);
         }
         let length = usize::try_from(source.len() - at).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
         let piece = &mut buffer[..length];
-        if let Err(error) = source.read_exact_at(piece, at) {
-            return failed(&error);
+        match source.read_exact_at(piece, at) {
+            Ok(()) => {}
+            // It says nothing of the bytes.
+            Err(error) if error.kind() == std::io::ErrorKind::HostUnreachable => {
+                return Err(ArchiveError::Away(error.to_string()));
+            }
+            Err(error) => return failed(&error),
         }
         hasher.update(piece);
         at += length as u64;
     }
-    if hasher.finalize().as_bytes() == &row.digest.0 { Some(true) } else { failed(&"the digest is another") }
+    if hasher.finalize().as_bytes() == &row.digest.0 {
+        Ok(Some(true))
+    } else {
+        failed(&"the digest is another")
+    }
 }
 
 /// Wakes the thread that checks, and ends it.

@@ -53,12 +53,15 @@ pub enum ArchiveError {
     /// A frame cannot be decoded, or not be encoded as it was asked for.
     #[error("frame {frame} of {instance}: {why}")]
     Pixels { instance: Box<InstancePath>, frame: u32, why: PixelError },
+    /// It is in a bucket that does not answer; later it will.
+    #[error("{0}")]
+    Away(String),
     /// Stored bytes are not what was stored.
     #[error("stored bytes are damaged: {0}")]
     Damaged(String),
     /// A stored file that was understood once is not understood any more.
     #[error("a stored file cannot be read: {0}")]
-    Unreadable(#[from] ReadError),
+    Unreadable(ReadError),
     /// It is no picture of the kind that was asked for.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -91,6 +94,7 @@ impl From<PackError> for ArchiveError {
             PackError::Busy { .. } | PackError::Descriptors { .. } => Self::Busy,
             PackError::Io { .. } if error.is_refusal() => Self::Refused(said(&error)),
             PackError::Damaged { .. } => Self::Damaged(error.to_string()),
+            PackError::Away { .. } => Self::Away(error.to_string()),
             other @ (PackError::Over { .. }
             | PackError::Missing { .. }
             | PackError::OutOfRange { .. }
@@ -99,8 +103,21 @@ impl From<PackError> for ArchiveError {
             | PackError::Format { .. }
             | PackError::Locked { .. }
             | PackError::Keys(_)
+            | PackError::Bucket { .. }
+            | PackError::Foreign { .. }
+            | PackError::Bucketless { .. }
             | PackError::Io { .. }
             | PackError::Folder { .. }) => Self::Packs(other),
+        }
+    }
+}
+
+impl From<ReadError> for ArchiveError {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "only what a storage says is told apart")]
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Io(error) => Self::of_source(error, |error| Self::Unreadable(error.into())),
+            error => Self::Unreadable(error),
         }
     }
 }
@@ -155,6 +172,21 @@ pub(super) fn said(error: &dyn std::error::Error) -> String {
 }
 
 impl ArchiveError {
+    /// An error of a read from a stored file, by its meaning.
+    pub(super) fn of_source(error: std::io::Error, other: impl FnOnce(std::io::Error) -> Self) -> Self {
+        if error.kind() == std::io::ErrorKind::HostUnreachable {
+            Self::Away(error.to_string())
+        } else {
+            other(error)
+        }
+    }
+
+    /// It cannot be had at present, and nothing is known to be wrong with it.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Away(_))
+    }
+
     /// The same, met while the catalog was to take a change in.
     #[must_use]
     pub(super) fn of_a_change(self) -> Self {
@@ -171,7 +203,8 @@ impl ArchiveError {
     #[must_use]
     pub fn is_of_one_instance(&self) -> bool {
         match self {
-            Self::Damaged(_)
+            Self::Away(_)
+            | Self::Damaged(_)
             | Self::Unreadable(_)
             | Self::Packs(_)
             | Self::Render(_)
@@ -209,6 +242,7 @@ impl ArchiveError {
             Self::Stopping => Self::Stopping,
             Self::NotFound(what) => Self::NotFound(what),
             Self::Gone(what) => Self::Gone(what),
+            Self::Away(why) => Self::Away(why.clone()),
             Self::NotRepresentable(why) => Self::NotRepresentable(why.clone()),
             Self::Expired(what) => Self::Expired(what),
             Self::Taken(what) => Self::Taken(what),

@@ -43,6 +43,7 @@ mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tier;
 mod trails;
 mod uploads;
 mod verify;
@@ -52,6 +53,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::Semaphore;
@@ -82,6 +84,7 @@ use pictures::Studio;
 use pool::Pool;
 use reserve::Reservations;
 use scrub::Scrub;
+use tier::Mover;
 
 pub use backup::{BackupReport, Moment, PackEnd, Restored, Until, backup};
 pub use coerce::CoercionRule;
@@ -101,7 +104,8 @@ pub use scrub::{Options as ScrubOptions, Scrubbed};
 pub use search::{Found, Root};
 pub use stats::Stats;
 pub use store::{Incoming, Outcome as StoreOutcome, Pending, Stored};
-pub use verify::{Finding, Report};
+pub use tier::Options as TierOptions;
+pub use verify::{Finding, Report, What as VerifyWhat};
 pub use versions::Duplicates;
 
 pub use crate::storage::{
@@ -116,6 +120,8 @@ pub struct Options {
     pub packs: packs::Options,
     /// Where the master key comes from, if what is stored is to be encrypted.
     pub encryption: MasterSource,
+    /// The bucket of packs, if there is one.
+    pub tier: Option<TierOptions>,
     pub catalog: catalog::Options,
     pub index: index::Options,
     pub parse: part10::Limits,
@@ -130,6 +136,8 @@ pub struct Options {
     /// Results that may be ordered by what the index holds no order for: all of
     /// them are read.
     pub sorted_max: u64,
+    /// For how long one search may look.
+    pub search_time_max: Duration,
     /// Whether values that break their VR are told to who stored them.
     pub warn_attributes: bool,
     /// What is put right in instances that arrive.
@@ -167,6 +175,7 @@ pub(crate) struct Core {
     paging: Paging,
     documents: Documents,
     sorted_max: u64,
+    search_time_max: Duration,
     clock: Clock,
     limits: part10::Limits,
     warn_attributes: bool,
@@ -176,6 +185,7 @@ pub(crate) struct Core {
     indexer: indexer::Signal,
     reservations: Reservations,
     deidentified: sight::Deidentified,
+    whereabouts: tier::Whereabouts,
 }
 
 /// An open archive. Dropping it finishes what is queued and commits durably.
@@ -188,6 +198,8 @@ pub struct Archive {
     /// Runs only in a server too.
     scrub: Mutex<Option<Scrub>>,
     scrub_options: ScrubOptions,
+    mover: Mutex<Option<Mover>>,
+    tier: Option<TierOptions>,
     core: Arc<Core>,
     pool: Pool,
     /// Where frames are made: apart, so that reads that need none stay fast.
@@ -221,9 +233,7 @@ impl Archive {
     /// # Errors
     /// `NotFound` when there is no archive; as [`Archive::open`].
     pub fn open_existing(data: &Path, options: &Options) -> Result<Arc<Self>, ArchiveError> {
-        if !Packs::exist(&Layout::packs(data)) {
-            return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
-        }
+        expect_one(data, options)?;
         Self::open(data, options)
     }
 
@@ -233,9 +243,7 @@ impl Archive {
     /// # Errors
     /// As [`Archive::open_existing`].
     pub fn rebuild(_permit: &Permit, data: &Path, options: &Options) -> Result<Recovered, ArchiveError> {
-        if !Packs::exist(&Layout::packs(data)) {
-            return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
-        }
+        expect_one(data, options)?;
         // Opened first, so that nothing is pulled away from under a server.
         let packs = open_packs(data, options)?;
         unlock(&packs, options)?;
@@ -294,6 +302,7 @@ impl Archive {
             overlay: Overlay::new(seq),
             documents: Documents::new(options.documents),
             sorted_max: options.sorted_max,
+            search_time_max: options.search_time_max,
             clock: Clock::default(),
             limits: options.parse,
             paging: Paging::new(options.paging),
@@ -304,6 +313,7 @@ impl Archive {
             indexer: indexer::Signal::default(),
             reservations: Reservations::default(),
             deidentified: sight::Deidentified::default(),
+            whereabouts: tier::Whereabouts::default(),
         });
         let recovered = recover::recover(&core, catalog_is_new, index_is_new)?;
         let indexer = Indexer::start(Arc::clone(&core)).map_err(ArchiveError::Io)?;
@@ -316,6 +326,8 @@ impl Archive {
             checker: Mutex::default(),
             scrub: Mutex::default(),
             scrub_options: options.scrub,
+            mover: Mutex::default(),
+            tier: options.tier.clone(),
             core,
             pool: Pool::new(options.pool_running_max, options.pool_waiting_max),
             pixel_pool: Pool::new(options.pixels.running_max, options.pixels.waiting_max),
@@ -331,8 +343,8 @@ impl Archive {
     }
 
     /// Begins, or goes on with, what is done while nobody waits for it: the
-    /// storage commitments that were asked for and have no result yet, and the
-    /// scrub.
+    /// storage commitments that were asked for and have no result yet, the scrub,
+    /// and the moving of packs to the bucket, if there is one.
     ///
     /// # Errors
     /// When there can be no more threads.
@@ -346,6 +358,10 @@ impl Archive {
             let started = Scrub::start(Arc::clone(&self.core), self.scrub_options);
             *scrub = Some(started.map_err(ArchiveError::Io)?);
         }
+        let mut mover = self.mover.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (None, Some(tier)) = (&*mover, &self.tier) {
+            *mover = Some(Mover::start(Arc::clone(&self.core), tier.clone()).map_err(ArchiveError::Io)?);
+        }
         Ok(())
     }
 
@@ -357,7 +373,20 @@ impl Archive {
 }
 
 fn open_packs(data: &Path, options: &Options) -> Result<Packs, ArchiveError> {
-    Ok(Packs::open(&Layout::packs(data), options.packs)?)
+    let folder = Layout::packs(data);
+    Ok(match &options.tier {
+        Some(tier) => Packs::open_tiered(&folder, options.packs, &tier.of_packs(data))?,
+        None => Packs::open(&folder, options.packs)?,
+    })
+}
+
+/// There is an archive, in the folder or in the bucket.
+fn expect_one(data: &Path, options: &Options) -> Result<(), ArchiveError> {
+    let in_bucket = |tier: &TierOptions| Packs::exist_in_bucket(&tier.of_packs(data));
+    if Packs::exist(&Layout::packs(data)) || options.tier.as_ref().map_or(Ok(false), in_bucket)? {
+        return Ok(());
+    }
+    Err(ArchiveError::NotFound("archive in this folder; --data names another"))
 }
 
 /// Nothing is written, and nothing is recovered, before the keys are there.
@@ -441,6 +470,11 @@ impl Layout {
 
     pub(crate) fn scrub(data: &Path) -> PathBuf {
         data.join("scrub.json")
+    }
+
+    /// Blocks of packs in a bucket. Nothing rests on it.
+    pub(crate) fn blocks(data: &Path) -> PathBuf {
+        data.join("cache").join("packs")
     }
 
     /// Nothing rests on it.

@@ -14,6 +14,7 @@ use super::{
     full_text::Asked,
     page::{Match, Page},
     search::Search,
+    sight::Deadline,
 };
 use crate::{
     auth::Permit,
@@ -102,7 +103,8 @@ fn find(core: &Core, query: &Query, results_max: usize) -> Result<Found, Archive
     let (from, to) = (query.offset, query.offset.saturating_add(limit));
     let mut places: HashMap<Identity, usize> = HashMap::new();
     let mut page: Vec<(Identity, Arc<DataSet>)> = Vec::new();
-    each_study(core, query, &mut |study| {
+    let until = Deadline::after(core.search_time_max);
+    each_study(core, query, until, &mut |study| {
         let identity = Identity::of(study);
         let next = places.len();
         if next > PATIENTS_MAX {
@@ -117,7 +119,7 @@ fn find(core: &Core, query: &Query, results_max: usize) -> Result<Found, Archive
         let why = format!("more than {PATIENTS_MAX} patients match");
         return Err(ArchiveError::TooBroad(why));
     }
-    let numbers = numbers_of(core, query, page.iter().map(|(identity, _)| identity))?;
+    let numbers = numbers_of(core, query, until, page.iter().map(|(identity, _)| identity))?;
     let projection = Projection::new(query);
     let total = places.len() as u64;
     let remaining = if from < places.len() { total - from as u64 - page.len() as u64 } else { 0 };
@@ -130,10 +132,15 @@ fn find(core: &Core, query: &Query, results_max: usize) -> Result<Found, Archive
     Ok(Found { results, total, remaining })
 }
 
-fn each_study(core: &Core, query: &Query, take: &mut dyn FnMut(&Arc<DataSet>)) -> Result<(), ArchiveError> {
+fn each_study(
+    core: &Core,
+    query: &Query,
+    until: Option<Deadline>,
+    take: &mut dyn FnMut(&Arc<DataSet>),
+) -> Result<(), ArchiveError> {
     let mut sink = |found: &Match| take(&found.study);
     let asked = Asked::of(core, query)?;
-    let search = Search { core, query, asked, root: &Root::default(), base_url: "" };
+    let search = Search { core, query, asked, root: &Root::default(), base_url: "", until };
     search.find(&mut Page::into(&mut sink)).map(drop)
 }
 
@@ -141,6 +148,7 @@ fn each_study(core: &Core, query: &Query, take: &mut dyn FnMut(&Arc<DataSet>)) -
 fn numbers_of<'a>(
     core: &Core,
     asked: &Query,
+    until: Option<Deadline>,
     wanted: impl Iterator<Item = &'a Identity>,
 ) -> Result<HashMap<Identity, Numbers>, ArchiveError> {
     let mut numbers: HashMap<Identity, Numbers> = HashMap::new();
@@ -160,7 +168,7 @@ fn numbers_of<'a>(
         let mut query = Query::new(Resource::Studies);
         query.filter.clone_from(&asked.filter);
         query.keys.push(Key::new(PATIENT_ID, VR::LO, Level::Study, test));
-        each_study(core, &query, &mut |study| {
+        each_study(core, &query, until, &mut |study| {
             if let Some(numbers) = numbers.get_mut(&Identity::of(study)) {
                 numbers.add(study);
             }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::ArchiveError;
+use crate::storage::waiting;
 
 #[derive(Debug, Clone)]
 pub struct Pool {
@@ -38,10 +39,11 @@ impl Pool {
         let _place = self.places.try_acquire().map_err(|_| ArchiveError::Busy)?;
         let permit = Arc::clone(&self.running).acquire_owned().await.map_err(|_| ArchiveError::Stopping)?;
         // The permit goes with the work: a caller that hangs up does not make
-        // room while its work still runs.
+        // room while its work still runs. Work that waits for a bucket gives it up.
         let task = tokio::task::spawn_blocking(move || {
+            let held = waiting::hold(permit);
             let answer = work();
-            drop(permit);
+            drop(held);
             answer
         });
         task.await.unwrap_or_else(|_| Err(ArchiveError::Stopping.into()))

@@ -9,7 +9,7 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use super::{ArchiveError, Core, store::new_instance};
 use crate::{
-    dicom::part10,
+    dicom::part10::{self, ReadError},
     storage::{
         Chunks, Digest, PackId, Place, Role, Stamp,
         catalog::{Catalog, Change, Durability, Rule, Target},
@@ -95,6 +95,8 @@ pub(super) fn replay_packs(core: &Core) -> Result<Recovered, ArchiveError> {
             Err(Failed::Catalog(error) | Failed::Pack(error @ ArchiveError::Packs(PackError::Keys(_)))) => {
                 return Err(error);
             }
+            // Nor while it cannot be had. What it holds would not be there.
+            Err(Failed::Pack(error @ ArchiveError::Away(_))) => return Err(error),
             Err(Failed::Pack(error)) => {
                 // This one's instances fail when they are read.
                 tracing::error!(pack = %info.pack, %error, "a pack cannot be recovered; verify the archive");
@@ -195,6 +197,9 @@ impl Replay<'_> {
                 instance.role = role;
                 instance.place = place;
                 self.changes.push(Change::Store { instance: Box::new(instance), rule: Rule::Replay });
+            }
+            Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::HostUnreachable => {
+                return Err(Failed::Pack(ReadError::Io(error).into()));
             }
             Err(error) => {
                 tracing::error!(pack = %self.pack, offset = place.offset, %error, "a stored file is not understood");

@@ -579,7 +579,8 @@ impl<'a> FrameReader<'a> {
         let source = CheckedSource::new(&self.core.packs, file);
         while at + 8 <= end {
             let mut header = [0; 8];
-            source.read_exact_at(&mut header, at).map_err(ArchiveError::Io)?;
+            let read = source.read_exact_at(&mut header, at);
+            read.map_err(|error| ArchiveError::of_source(error, ArchiveError::Io))?;
             let [_, _, _, _, a, b, c, d] = header;
             let length = u64::from(u32::from_le_bytes([a, b, c, d]));
             let value = at + 8..at + 8 + length;

@@ -22,7 +22,11 @@ use super::{
 };
 use crate::{
     auth::Permit,
-    storage::{PackId, packs::Replayed, packs::Standing, scrub_state::ScrubState},
+    storage::{
+        PackId,
+        packs::{PackError, Replayed, Standing},
+        scrub_state::ScrubState,
+    },
 };
 
 /// How fast, how often.
@@ -32,6 +36,8 @@ pub struct Options {
     pub bytes_per_second: u64,
     /// From the begin of one pass to the begin of the next.
     pub interval: Duration,
+    /// Also what is only in a bucket.
+    pub bucket: bool,
 }
 
 /// Findings that are kept; more are only counted.
@@ -214,7 +220,8 @@ impl Pass<'_> {
         let board = &self.core.scrub;
         let Scrubbed { pack, offset, .. } = board.scrubbed().clone();
         for info in self.core.packs.list().into_iter().filter(|info| info.pack.0 >= pack) {
-            if info.standing == Standing::Unrecovered {
+            let left_out = !self.options.bucket && self.core.packs.is_far(info.pack);
+            if info.standing == Standing::Unrecovered || left_out {
                 continue;
             }
             let from = if info.pack.0 == pack { offset } else { 0 };
@@ -275,6 +282,8 @@ impl Pass<'_> {
             Ok(end) => end.tail.iter().for_each(|damage| core.scrub.report(&verify::damaged(pack, damage))),
             // It was removed meanwhile.
             Err(_) if !core.packs.list().iter().any(|info| info.pack == pack) => {}
+            // Nothing is wrong with it for all that is known.
+            Err(error @ PackError::Away { .. }) => tracing::warn!(%error, "the scrub leaves out a pack"),
             Err(error) => {
                 core.scrub.report(&Finding::PackUnreadable { pack: pack.0, why: error.to_string() });
             }

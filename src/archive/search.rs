@@ -20,16 +20,19 @@ use super::{
     overlay::{Moment, StudyView},
     page::{InstanceOrder, Match, Page, Place, Position},
     paging::{Asker, Held},
-    sight::Sight,
+    sight::{Deadline, Sight},
+    tier::NEARLINE,
 };
 use crate::{
     auth::Permit,
     dicom::{
-        DataSet, InstancePath, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR, attributes, json,
+        DataSet, InstancePath, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR,
+        attributes::{self, INSTANCE_AVAILABILITY},
+        json,
         query::{self, Hearing, Level, Projection, Query, Test},
     },
     storage::{
-        catalog::SeriesRow,
+        catalog::{SeriesRow, Snapshot},
         index::{SortKey, key_of_rows, needs_rows, order_of},
     },
 };
@@ -84,7 +87,9 @@ impl Archive {
         self.pool
             .run(move || {
                 let asked = Asked::of(&core, &query)?;
-                let search = Search { core: &core, query: &query, asked, root: &root, base_url: &base_url };
+                let until = Deadline::after(core.search_time_max);
+                let (query, root, base_url) = (&query, &root, base_url.as_str());
+                let search = Search { core: &core, query, asked, root, base_url, until };
                 search.run(results_max, asker.as_ref())
             })
             .await
@@ -98,6 +103,8 @@ pub(super) struct Search<'a> {
     pub(super) asked: Option<Asked<'a>>,
     pub(super) root: &'a Root,
     pub(super) base_url: &'a str,
+    /// When it is given up.
+    pub(super) until: Option<Deadline>,
 }
 
 impl Search<'_> {
@@ -142,7 +149,11 @@ impl Search<'_> {
 
     /// The catalog now, as the caller sees it.
     fn sight(&self) -> Result<Sight<'_>, ArchiveError> {
-        Ok(Sight::through(self.core, self.core.catalog.read()?, self.query.filter.clone()))
+        Ok(self.through(self.core.catalog.read()?))
+    }
+
+    fn through(&self, snapshot: Snapshot) -> Sight<'_> {
+        Sight::through(self.core, snapshot, self.query.filter.clone()).until(self.until)
     }
 
     /// Whether studies are seen in part, so that the index, which knows them
@@ -448,13 +459,14 @@ impl Search<'_> {
     fn through_index(&self, page: &mut Page<'_>) -> Result<(u64, Option<Held>), ArchiveError> {
         let Moment { studies: marked, snapshot, index } =
             self.core.overlay.moment(&self.core.catalog, &self.core.index)?;
-        let snapshot = Sight::through(self.core, snapshot, self.query.filter.clone());
+        let snapshot = self.through(snapshot);
         // Of series as many as of instances at most: each has one at least.
         let need = page.start.seen.saturating_add(page.limit);
         let need = need.min(usize::try_from(page.matches_max).unwrap_or(usize::MAX));
         let skipped: BTreeSet<u64> = marked.keys().copied().collect();
         let mut overlaid = Vec::new();
         for (id, view) in &marked {
+            snapshot.check_time()?;
             self.overlay(&snapshot, *id, &snapshot.view(view)?, &mut overlaid)?;
         }
         let placed = overlaid.iter().map(Candidate::as_row).collect();
@@ -608,6 +620,12 @@ impl Search<'_> {
             json::link(&mut said, &url);
         }
         said.put_text(RETRIEVE_URL, VR::UR, &url);
+        if self.core.packs.any_is_far() && said.first_text(INSTANCE_AVAILABILITY).is_some() {
+            let sets = (&*study, series.as_deref(), instance.as_ref());
+            if !self.is_at_hand(sets)? {
+                said.put_text(INSTANCE_AVAILABILITY, VR::CS, NEARLINE);
+            }
+        }
         if let Some(text) = self.query.text.as_ref().filter(|text| text.snippet) {
             let mut best = Best::new(self.core, text);
             best.look_into(&study, Level::Study);
@@ -621,6 +639,30 @@ impl Search<'_> {
             best.tell(&mut said);
         }
         Ok(said)
+    }
+
+    /// Whether all of a match can be read without the bucket.
+    fn is_at_hand(
+        &self,
+        (study, series, instance): (&DataSet, Option<&DataSet>, Option<&DataSet>),
+    ) -> Result<bool, ArchiveError> {
+        let sight = self.sight()?;
+        let Some(series) = series else {
+            let uid = study.first_text(STUDY_UID).and_then(|uid| StudyUid::parse(uid).ok());
+            return uid.map_or(Ok(true), |uid| self.core.study_is_at_hand(&sight, &uid));
+        };
+        let Some(path) = series_path(study, series) else { return Ok(true) };
+        match instance.map(|set| set.first_text(SOP_UID).and_then(|uid| InstanceUid::parse(uid).ok())) {
+            Some(Some(instance)) => {
+                let SeriesPath { study, series } = path;
+                self.core.instance_is_at_hand(&sight, &InstancePath { study, series, instance })
+            }
+            Some(None) => Ok(true),
+            None => match sight.series(&path)? {
+                Some(row) => self.core.series_is_at_hand(&sight, &row),
+                None => Ok(true),
+            },
+        }
     }
 
     /// Looks for a snippet in an instance.

@@ -11,6 +11,7 @@ use std::{
     collections::HashMap,
     ops::ControlFlow,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use super::{ArchiveError, Core, instances, overlay::StudyView};
@@ -38,20 +39,54 @@ pub(super) struct Sight<'a> {
     core: &'a Core,
     raw: Snapshot,
     filter: Option<Arc<Filter>>,
+    until: Option<Deadline>,
+}
+
+/// When looking is given up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline {
+    at: Instant,
+    time_max: Duration,
+}
+
+impl Deadline {
+    /// After this time from now.
+    pub(super) fn after(time_max: Duration) -> Option<Self> {
+        Some(Self { at: Instant::now().checked_add(time_max)?, time_max })
+    }
+
+    fn check(&self) -> Result<(), ArchiveError> {
+        if Instant::now() < self.at {
+            return Ok(());
+        }
+        let why = format!("it was given up after {} ms", self.time_max.as_millis());
+        Err(ArchiveError::TooBroad(why))
+    }
 }
 
 impl Core {
     /// The catalog now, as who has the permit sees it while doing what it is for.
     pub(super) fn sight(&self, permit: &Permit) -> Result<Sight<'_>, ArchiveError> {
         let filter = permit.required()?.filter().cloned();
-        Ok(Sight { core: self, raw: self.catalog.read()?, filter })
+        Ok(Sight { core: self, raw: self.catalog.read()?, filter, until: None })
     }
 }
 
 impl<'a> Sight<'a> {
     /// The catalog at a moment through a filter; none: all of it.
     pub(super) fn through(core: &'a Core, raw: Snapshot, filter: Option<Arc<Filter>>) -> Self {
-        Self { core, raw, filter }
+        Self { core, raw, filter, until: None }
+    }
+
+    /// The same for a search, which looks at no more rows than time is left for.
+    pub(super) fn until(self, until: Option<Deadline>) -> Self {
+        Self { until, ..self }
+    }
+
+    /// # Errors
+    /// [`ArchiveError::TooBroad`] when the time for looking is over.
+    pub(super) fn check_time(&self) -> Result<(), ArchiveError> {
+        self.until.as_ref().map_or(Ok(()), Deadline::check)
     }
 
     /// For reads by a row that was found here, and for what is no caller's.
@@ -77,6 +112,7 @@ impl<'a> Sight<'a> {
     }
 
     pub(super) fn study_by_id(&self, id: u64) -> Result<Option<StudyRow>, ArchiveError> {
+        self.check_time()?;
         match self.raw.study_by_id(id)? {
             Some(row) => self.seen(row),
             None => Ok(None),
@@ -95,6 +131,7 @@ impl<'a> Sight<'a> {
 
     /// In ascending order of their UIDs.
     pub(super) fn series_of(&self, study: &StudyUid) -> Result<Vec<SeriesRow>, ArchiveError> {
+        self.check_time()?;
         let rows = self.raw.series_of(study)?;
         if self.filter.is_none() {
             return Ok(rows);
@@ -188,6 +225,7 @@ impl<'a> Sight<'a> {
             if !all {
                 break;
             }
+            self.check_time()?;
             self.raw.metadata(&series.path, None, &mut |_, metadata| {
                 let set = json::read(metadata, json::Limits::default());
                 all = set.is_ok_and(|set| is_deidentified(&set));
@@ -232,7 +270,10 @@ impl<'a> Sight<'a> {
         if !self.admits(series, None)? {
             return Ok(());
         }
-        instances::each_instance(&self.raw, series, whole, take)
+        instances::each_instance(&self.raw, series, whole, &mut |row, set| {
+            self.check_time()?;
+            take(row, set)
+        })
     }
 
     /// Where a SOP Instance UID is.

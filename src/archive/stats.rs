@@ -21,6 +21,11 @@ pub struct Stats {
     pub packs: u64,
     /// Bytes of the packs.
     pub pack_bytes: u64,
+    /// Packs that are only in the bucket, their bytes, and those of them that
+    /// are kept on the disk.
+    pub bucket_packs: u64,
+    pub bucket_bytes: u64,
+    pub cache_bytes: u64,
     /// Bytes in packs that no instance uses any more.
     pub dead_bytes: u64,
     /// Studies that the index does not hold yet.
@@ -52,6 +57,9 @@ impl Archive {
         metrics::gauge!("hilum_version_bytes").set(stats.version_bytes as f64);
         metrics::gauge!("hilum_file_bytes").set(stats.file_bytes as f64);
         metrics::gauge!("hilum_pack_bytes").set(stats.pack_bytes as f64);
+        metrics::gauge!("hilum_bucket_packs").set(stats.bucket_packs as f64);
+        metrics::gauge!("hilum_bucket_bytes").set(stats.bucket_bytes as f64);
+        metrics::gauge!("hilum_bucket_cache_bytes").set(stats.cache_bytes as f64);
         metrics::gauge!("hilum_dead_bytes").set(stats.dead_bytes as f64);
         metrics::gauge!("hilum_overlay_studies").set(stats.overlay_studies as f64);
         let scrubbed = self.scrubbed(permit);
@@ -75,6 +83,7 @@ pub(super) fn stats(core: &Core) -> Result<Stats, ArchiveError> {
     let snapshot = core.catalog.read()?;
     let totals = snapshot.totals()?;
     let packs = core.packs.list();
+    let tier = core.packs.tier_stats();
     let rows = snapshot.packs()?;
     let live_bytes: u64 = rows.iter().map(|(_, row)| row.live_bytes).sum();
     Ok(Stats {
@@ -86,6 +95,9 @@ pub(super) fn stats(core: &Core) -> Result<Stats, ArchiveError> {
         version_bytes: live_bytes.saturating_sub(totals.bytes),
         packs: packs.len() as u64,
         pack_bytes: packs.iter().map(|pack| pack.length).sum(),
+        bucket_packs: tier.packs,
+        bucket_bytes: tier.bytes,
+        cache_bytes: tier.cache_bytes,
         dead_bytes: rows.iter().map(|(_, row)| row.dead_bytes).sum(),
         overlay_studies: core.overlay.len() as u64,
         seq: snapshot.seq()?,

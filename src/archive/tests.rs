@@ -34,10 +34,12 @@ pub(super) fn options() -> Options {
     Options {
         packs: packs::Options::default(),
         encryption: MasterSource::default(),
+        tier: None,
         catalog: catalog::Options::default(),
         index: index::Options { writer_bytes: 15_000_000, ..index::Options::default() },
         documents: DocumentLimits::default(),
         sorted_max: 1000,
+        search_time_max: std::time::Duration::from_secs(60),
         parse: part10::Limits::default(),
         duplicates: Duplicates::Reject,
         paging: PagingOptions { idle: std::time::Duration::from_secs(60), sessions_max: 16 },
@@ -65,7 +67,11 @@ pub(super) fn options() -> Options {
             cache_bytes: 1 << 20,
             ahead_bytes_max: 1 << 20,
         },
-        scrub: super::ScrubOptions { bytes_per_second: 0, interval: std::time::Duration::ZERO },
+        scrub: super::ScrubOptions {
+            bytes_per_second: 0,
+            interval: std::time::Duration::ZERO,
+            bucket: false,
+        },
         pictures: super::PictureOptions {
             cache_bytes: 1 << 20,
             animation_frames_max: 10,
@@ -131,7 +137,7 @@ async fn a_catalog_that_failed_has_everything_again() {
     drop(archive);
     let archive = open(&folder, &disk);
     assert_eq!(studies(&archive).await, there);
-    let report = archive.verify(&permit, &mut |_| {}).unwrap();
+    let report = archive.verify(&permit, super::VerifyWhat::All, &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{report:?}");
 }
 
@@ -178,6 +184,6 @@ async fn a_batch_that_was_cut_off_leaves_no_gap() {
     assert_eq!(std::fs::metadata(&path).unwrap().len(), end, "the batch is cut off");
     let torn = std::fs::read_dir(Layout::packs(folder.path()).join("torn")).unwrap().count();
     assert_eq!(torn, 1, "and a copy of it is kept");
-    let report = archive.verify(&permit, &mut |_| {}).unwrap();
+    let report = archive.verify(&permit, super::VerifyWhat::All, &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{report:?}");
 }

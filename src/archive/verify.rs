@@ -19,7 +19,7 @@ use crate::{
     storage::{
         PackId, Place, Stamp,
         catalog::Snapshot,
-        packs::{Damage, Replayed},
+        packs::{Damage, PackError, Replayed},
     },
 };
 
@@ -53,6 +53,14 @@ pub enum Finding {
     Index { what: String, catalog: u64, index: u64 },
 }
 
+/// Which packs are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    All,
+    /// Not those that are only in a bucket: reading them has its time and price.
+    OnDisk,
+}
+
 /// What a verification found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -64,6 +72,10 @@ pub struct Report {
     pub instances: u64,
     /// Versions beside them whose bytes were read and are right.
     pub versions: u64,
+    /// Packs in a bucket that were left out, or did not answer, and instances and
+    /// versions that the catalog has in them.
+    pub packs_not_read: u64,
+    pub instances_not_read: u64,
     /// Findings in all.
     pub found: u64,
     /// The first of them.
@@ -94,6 +106,7 @@ impl Archive {
     pub fn verify(
         self: &Arc<Self>,
         _permit: &Permit,
+        packs: What,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Report, ArchiveError> {
         let mut report = Report::default();
@@ -102,7 +115,7 @@ impl Archive {
             Ok(false) => report.add(Finding::Catalog { why: "it was not whole, and was mended".to_owned() }),
             Err(error) => report.add(damaged_catalog(&error.into())),
         }
-        let right = verify_packs(&self.core, &mut report, progress)?;
+        let right = verify_packs(&self.core, packs, &mut report, progress)?;
         verify_rows(&self.core, &right, &mut report)?;
         verify_versions(&self.core, &right, &mut report)?;
         for transaction in self.core.commitments.damaged() {
@@ -115,21 +128,57 @@ impl Archive {
     }
 }
 
-/// Reads every pack; the places of the files whose bytes are right.
+/// What the packs were found to hold.
+#[derive(Default)]
+struct Right {
+    /// Where the files are whose bytes are right.
+    places: HashSet<(PackId, u64)>,
+    /// Packs of which nothing is known.
+    not_read: HashSet<PackId>,
+}
+
+/// What is known of the bytes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bytes {
+    Right,
+    Missing,
+    /// Their pack was not read.
+    Unknown,
+}
+
+impl Right {
+    fn bytes(&self, place: &Place) -> Bytes {
+        if self.places.contains(&(place.pack, place.offset)) {
+            Bytes::Right
+        } else if self.not_read.contains(&place.pack) {
+            Bytes::Unknown
+        } else {
+            Bytes::Missing
+        }
+    }
+}
+
+/// Reads the packs.
 fn verify_packs(
     core: &Core,
+    which: What,
     report: &mut Report,
     progress: &mut dyn FnMut(u64),
-) -> Result<HashSet<(PackId, u64)>, ArchiveError> {
+) -> Result<Right, ArchiveError> {
     let snapshot = core.catalog.read()?;
-    let mut right = HashSet::new();
+    let mut right = Right::default();
     let packs = core.packs.list();
     let known: HashSet<PackId> = packs.iter().map(|info| info.pack).collect();
     for info in packs {
+        if which == What::OnDisk && core.packs.is_far(info.pack) {
+            report.packs_not_read += 1;
+            right.not_read.insert(info.pack);
+            continue;
+        }
         report.packs += 1;
         let walked = core.packs.replay(info.pack, 0, &mut |found| {
             match check_entry(&snapshot, info.pack, &found, report) {
-                Ok(Some(place)) => drop(right.insert((place.pack, place.offset))),
+                Ok(Some(place)) => drop(right.places.insert((place.pack, place.offset))),
                 Ok(None) => {}
                 Err(error) => report.add(damaged_catalog(&error)),
             }
@@ -138,7 +187,14 @@ fn verify_packs(
         });
         match walked {
             Ok(end) => end.tail.iter().for_each(|damage| report.add(damaged(info.pack, damage))),
-            Err(error) => report.add(Finding::PackUnreadable { pack: info.pack.0, why: error.to_string() }),
+            Err(error) => {
+                report.add(Finding::PackUnreadable { pack: info.pack.0, why: error.to_string() });
+                // Nothing is said of what is in it.
+                if matches!(error, PackError::Away { .. }) {
+                    report.packs_not_read += 1;
+                    right.not_read.insert(info.pack);
+                }
+            }
         }
     }
     for (pack, row) in snapshot.packs()? {
@@ -200,9 +256,11 @@ pub(super) fn look_through(core: &Core, study: &StudyUid) -> Result<Vec<Finding>
     let Some(row) = snapshot.study(study)? else { return Ok(Vec::new()) };
     let ends: BTreeMap<PackId, u64> =
         core.packs.list().into_iter().map(|info| (info.pack, info.length)).collect();
-    let is_there =
-        |place: &Place| ends.get(&place.pack).is_some_and(|&end| core.packs.entry_end(place) <= end);
-    let found = verify_study(&snapshot, study, &is_there, &mut report)?;
+    let bytes = |place: &Place| match ends.get(&place.pack) {
+        Some(&end) if core.packs.entry_end(place) <= end => Bytes::Right,
+        _ => Bytes::Missing,
+    };
+    let found = verify_study(&snapshot, study, &bytes, &mut report)?;
     count(&mut report, &format!("instances of study {study}"), row.instances, found);
     for series in snapshot.series_of(study)? {
         snapshot.metadata(&series.path, None, &mut |_, _| ControlFlow::Continue(()))?;
@@ -228,7 +286,7 @@ pub(super) fn damaged(pack: PackId, damage: &Damage) -> Finding {
 }
 
 /// Every row of the catalog: its bytes were found right, its counts hold.
-fn verify_rows(core: &Core, right: &HashSet<(PackId, u64)>, report: &mut Report) -> Result<(), ArchiveError> {
+fn verify_rows(core: &Core, right: &Right, report: &mut Report) -> Result<(), ArchiveError> {
     let snapshot = core.catalog.read()?;
     let mut after = 0;
     loop {
@@ -236,8 +294,7 @@ fn verify_rows(core: &Core, right: &HashSet<(PackId, u64)>, report: &mut Report)
         let Some(last) = studies.last() else { return Ok(()) };
         after = last.id;
         for study in &studies {
-            let is_right = |place: &Place| right.contains(&(place.pack, place.offset));
-            match verify_study(&snapshot, &study.uid, &is_right, report) {
+            match verify_study(&snapshot, &study.uid, &|place| right.bytes(place), report) {
                 Ok(found) => {
                     count(report, &format!("instances of study {}", study.uid), study.instances, found);
                 }
@@ -250,7 +307,7 @@ fn verify_rows(core: &Core, right: &HashSet<(PackId, u64)>, report: &mut Report)
 fn verify_study(
     snapshot: &Snapshot,
     study: &StudyUid,
-    is_right: &dyn Fn(&Place) -> bool,
+    bytes: &dyn Fn(&Place) -> Bytes,
     report: &mut Report,
 ) -> Result<u64, ArchiveError> {
     let mut instances = 0;
@@ -263,14 +320,14 @@ fn verify_study(
             after = Some(last.path.instance.clone());
             for row in &rows {
                 found += 1;
-                if is_right(&row.place) {
-                    report.instances += 1;
-                } else {
-                    report.add(Finding::BytesMissing {
+                match bytes(&row.place) {
+                    Bytes::Right => report.instances += 1,
+                    Bytes::Unknown => report.instances_not_read += 1,
+                    Bytes::Missing => report.add(Finding::BytesMissing {
                         instance: row.path.to_string(),
                         pack: row.place.pack.0,
                         offset: row.place.offset,
-                    });
+                    }),
                 }
             }
         }
@@ -281,24 +338,20 @@ fn verify_study(
 }
 
 /// Every version beside an instance: its bytes were found right.
-fn verify_versions(
-    core: &Core,
-    right: &HashSet<(PackId, u64)>,
-    report: &mut Report,
-) -> Result<(), ArchiveError> {
+fn verify_versions(core: &Core, right: &Right, report: &mut Report) -> Result<(), ArchiveError> {
     let snapshot = core.catalog.read()?;
     let mut after = None;
     loop {
         let page = snapshot.all_versions(after.as_ref(), PAGE)?;
         for (path, version) in &page {
-            if right.contains(&(version.place.pack, version.place.offset)) {
-                report.versions += 1;
-            } else {
-                report.add(Finding::BytesMissing {
+            match right.bytes(&version.place) {
+                Bytes::Right => report.versions += 1,
+                Bytes::Unknown => report.instances_not_read += 1,
+                Bytes::Missing => report.add(Finding::BytesMissing {
                     instance: path.to_string(),
                     pack: version.place.pack.0,
                     offset: version.place.offset,
-                });
+                }),
             }
         }
         match page.into_iter().next_back() {

@@ -5,12 +5,20 @@
 //! While authentication is off, Hilum listens on loopback only (see
 //! [`crate::config::Config::check`]), and every caller is the local one.
 
+mod attempts;
+pub mod authentication;
+mod certificate;
 pub mod event;
 pub mod identity;
+pub mod jwt;
+mod password;
 mod permit;
 mod roles;
+pub mod secret;
+pub mod sessions;
 mod smart;
 
+pub use authentication::{Authentication, ChangeError, CredentialError, LoginError, NewToken};
 pub use identity::{Identity, Method};
 pub use permit::{Action, Denied, Permit, Reach, Rights};
 pub use roles::{RoleError, Roles};

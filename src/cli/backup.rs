@@ -115,6 +115,7 @@ pub(super) fn open(place: &str, bucket: &BucketArguments, to_write: bool) -> any
         endpoint: bucket.endpoint.clone(),
         region: bucket.region.clone(),
         retry_time_max: None,
+        request_time_max: None,
     });
     Ok(Backups::new(objects.context(place.to_owned())?))
 }

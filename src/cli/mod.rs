@@ -12,6 +12,7 @@ mod rebuild;
 mod restore;
 mod serve;
 mod stats;
+mod user;
 mod verify;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -52,6 +53,9 @@ enum Command {
         /// Print the report as JSON.
         #[arg(long)]
         json: bool,
+        /// Do not read the packs that are only in the bucket.
+        #[arg(long)]
+        local: bool,
     },
     /// Copy what is new of the archive, which may be running, to a folder or a bucket.
     Backup(backup::Arguments),
@@ -76,6 +80,12 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Manage the local accounts.
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Manage the personal tokens of local accounts.
+    #[command(subcommand)]
+    Token(user::TokenCommand),
     /// Print the OpenAPI document.
     Openapi,
     /// Print the DICOM Conformance Statement.
@@ -113,7 +123,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve { common, listen } => serve::run(&common.load(listen)?),
         Command::Import(arguments) => import_command::run(&arguments),
         Command::Rebuild { common } => rebuild::run(&common.load(None)?),
-        Command::Verify { common, json } => verify::run(&common.load(None)?, json),
+        Command::Verify { common, json, local } => verify::run(&common.load(None)?, json, local),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Stats { common, json } => stats::run(&common.load(None)?, json),
@@ -123,6 +133,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print!("{}", common.load(None)?.to_commented_toml());
             Ok(ExitCode::SUCCESS)
         }
+        Command::User(command) => user::user(command),
+        Command::Token(command) => user::token(command),
         Command::Openapi => {
             print!("{}", crate::http::openapi::text());
             Ok(ExitCode::SUCCESS)

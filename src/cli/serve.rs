@@ -3,17 +3,26 @@
 use std::process::ExitCode;
 
 use super::logging;
-use crate::{config::Config, server};
+use crate::{auth::Authentication, config::Config, server};
 
 pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
     logging::start(config)?;
     for name in Config::unknown_variables() {
         tracing::warn!(name, "an environment variable begins like ours and means nothing");
     }
+    let first = Authentication::open(&config.data, &config.auth)?.first_run()?;
+    if let Some((name, password)) = first {
+        // To the terminal and not into the log, which is kept.
+        println!(
+            "\nThere is no account yet. An administrator was made; this is shown once:\n\n    name      {name}\n    \
+             password  {password}\n\nOther accounts: hilum user add NAME --role ROLE\n"
+        );
+    }
+    let scheme = if config.tls.is_on() { "https" } else { "http" };
     server::run(config, |address| {
         tracing::info!(
-            url = %format!("http://{address}/dicomweb"),
-            docs = %format!("http://{address}/docs"),
+            url = %format!("{scheme}://{address}/dicomweb"),
+            docs = %format!("{scheme}://{address}/docs"),
             data = %config.data.display(),
             "ready"
         );

@@ -22,6 +22,9 @@ pub(super) fn run(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     println!("{:>12}  instances, {}", stats.instances, HumanBytes(stats.file_bytes));
     println!("{:>12}  versions beside them, {}", stats.versions, HumanBytes(stats.version_bytes));
     println!("{:>12}  packs, {}", stats.packs, HumanBytes(stats.pack_bytes));
+    if stats.bucket_packs > 0 {
+        println!("{:>12}  of them in the bucket, {}", stats.bucket_packs, HumanBytes(stats.bucket_bytes));
+    }
     println!("{:>12}  of them no longer used", HumanBytes(stats.dead_bytes).to_string());
     println!("{:>12}  changes since the beginning", stats.seq);
     Ok(ExitCode::SUCCESS)

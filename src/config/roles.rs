@@ -1,7 +1,56 @@
 //! Roles as the configuration has them: names of actions and a predicate as
-//! text. What they mean is decided in `auth/`.
+//! text. What they mean is decided in `auth/`. Theirs is the one section whose
+//! keys are names that the defaults do not have to know.
+
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use super::DEFAULTS;
+
+/// How keys of roles begin.
+pub(super) const SECTION: &str = "roles.";
+
+/// Lays a role over what is known of it: what it does not say stays.
+pub(super) fn lay(values: &mut Table, name: &str, value: Value) {
+    let Some(roles) = values.get_mut("roles").and_then(Value::as_table_mut) else { return };
+    match (roles.get_mut(name).and_then(Value::as_table_mut), value) {
+        (Some(known), Value::Table(fresh)) => known.extend(fresh),
+        (_, value) => drop(roles.insert(name.to_owned(), value)),
+    }
+}
+
+/// The lines of a role of the defaults that these do not have.
+pub(super) fn rest_of(values: &Table, name: &str) -> String {
+    let known: Option<Table> = toml::from_str(DEFAULTS).ok();
+    let known = known.as_ref().and_then(|known| known.get("roles")?.get(name)?.as_table());
+    let role = values.get("roles").and_then(|roles| roles.get(name)?.as_table());
+    lines(role, |key| known.is_some_and(|known| known.contains_key(key)))
+}
+
+/// The roles that the defaults do not have.
+pub(super) fn of_ones_own(values: &Table) -> String {
+    let mut out = String::new();
+    for (name, role) in values.get("roles").and_then(Value::as_table).into_iter().flatten() {
+        if DEFAULTS.contains(&format!("\n[roles.{name}]\n")) {
+            continue;
+        }
+        let name = Value::String(name.clone());
+        let _ = write!(out, "\n[roles.{name}]\n{}", lines(role.as_table(), |_| false));
+    }
+    out
+}
+
+/// What a role says, but not what it says by saying nothing.
+fn lines(role: Option<&Table>, skip: impl Fn(&str) -> bool) -> String {
+    let silent = |value: &Value| value.as_str() == Some("") || value.as_bool() == Some(false);
+    let said = role.into_iter().flatten().filter(|(key, value)| !skip(key) && !silent(value));
+    said.fold(String::new(), |mut out, (key, value)| {
+        let _ = writeln!(out, "{key} = {value}");
+        out
+    })
+}
 
 /// What whoever has the role may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,4 +11,5 @@ pub struct Scrub {
     #[serde(with = "bytes")]
     pub bytes_per_second: u64,
     pub interval_days: u64,
+    pub bucket: bool,
 }

@@ -69,6 +69,20 @@ fn an_unknown_key_is_refused_with_its_line() {
 }
 
 #[test]
+fn roles_of_ones_own_are_taken_and_printed() {
+    let text = "[roles.ct-north]\nallow = [\"search\"]\nwhere = \"Modality=CT\"\n\
+                [roles.viewer]\nwhere = \"Modality=MR\"\n[roles.\"a.b\"]\nallow = []\n";
+    let config = from_file(text).unwrap();
+    assert_eq!(config.roles["ct-north"].r#where, "Modality=CT");
+    assert_eq!(config.roles["viewer"].r#where, "Modality=MR");
+    assert_eq!(config.roles["viewer"].allow, Config::default().roles["viewer"].allow);
+    assert_eq!(config.roles.len(), Config::default().roles.len() + 2);
+    assert_eq!(from_file(&config.to_commented_toml()).unwrap(), config);
+    let error = from_file("[roles.ct]\nallow = []\nwher = \"\"\n").unwrap_err().to_string();
+    assert!(error.contains("line 1: `roles.ct`") && error.contains("wher"), "{error}");
+}
+
+#[test]
 fn a_wrong_value_is_refused_with_its_origin() {
     let error = from_file("# x\nworkers = \"many\"\n").unwrap_err().to_string();
     assert!(error.starts_with("hilum.toml, line 2: `workers` has a wrong value: "), "{error}");

@@ -14,8 +14,8 @@ use actix_web::{
     web::Data,
 };
 
-use super::{Problem, State, state::identity};
-use crate::auth::{self, Action};
+use super::{Problem, State, auth, state::identity};
+use crate::auth::{Action, Method as Proof};
 
 /// What a method of a resource asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +92,14 @@ pub const TABLE: &[(&str, &[(&str, Needs)])] = &[
     ("/uploads", &[("POST", STORE), ("OPTIONS", Nothing)]),
     ("/uploads/{upload}", &[("HEAD", STORE), ("GET", STORE), ("PATCH", STORE), ("DELETE", STORE), ("POST", STORE)]),
     ("/audit", &[("GET", AUDIT)]),
+    ("/auth/login", &[("GET", Nothing), ("POST", Nothing)]),
+    ("/auth/callback", &[("GET", Nothing)]),
+    ("/auth/logout", &[("POST", Identity)]),
+    // Of a local account; that is looked at where they are.
+    ("/auth/password", &[("POST", Identity)]),
+    ("/auth/session", &[("GET", Identity)]),
+    ("/auth/tokens", &[("GET", Identity), ("POST", Identity)]),
+    ("/auth/tokens/{token}", &[("DELETE", Identity)]),
     ("/healthz", &[("GET", Nothing)]),
     ("/readyz", &[("GET", Nothing)]),
     ("/metrics", &[("GET", ADMINISTER)]),
@@ -166,19 +174,23 @@ fn check(request: &ServiceRequest) -> Result<(), Problem> {
     if found == Some(Nothing) {
         return Ok(());
     }
+    let state = request.app_data::<Data<State>>();
+    if state.is_some_and(|state| auth::is_open(request, &state.config.auth)) {
+        return Ok(());
+    }
     let is_resource = TABLE.iter().any(|(path, _)| *path == pattern);
     if found.is_none() && is_resource && *request.method() != Method::OPTIONS {
         // A method that no resource has is answered as such (405).
         return Ok(());
     }
     let caller = identity(request.request());
-    if caller.method == auth::Method::Anonymous {
+    if caller.method == Proof::Anonymous {
         return Err(Problem::not_authenticated());
     }
     if found == Some(Identity) {
         return Ok(());
     }
-    let Some(state) = request.app_data::<Data<State>>() else { return Err(Problem::not_authenticated()) };
+    let Some(state) = state else { return Err(Problem::not_authenticated()) };
     state.permit(request.request()).required().map_err(Problem::not_permitted)?;
     Ok(())
 }

@@ -21,6 +21,9 @@ use crate::config::Config;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Where the pages stand that try the API out.
+const DOCS: &str = "/docs/";
+
 /// Wraps every request.
 ///
 /// # Errors
@@ -113,6 +116,7 @@ fn new_id() -> String {
 fn add_security_headers(response: &mut ServiceResponse<BoxBody>) {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     // Viewers with cross-origin isolation load images from us.
     headers.insert(
         HeaderName::from_static("cross-origin-resource-policy"),
@@ -124,6 +128,40 @@ fn add_security_headers(response: &mut ServiceResponse<BoxBody>) {
         HeaderName::from_static("cross-origin-embedder-policy"),
         HeaderValue::from_static("require-corp"),
     );
+    if let Some(policy) = content_policy(response)
+        && !response.headers().contains_key(header::CONTENT_SECURITY_POLICY)
+    {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    }
+}
+
+/// What a page may do in a browser, where who wrote the page has not said it: no
+/// answer runs anything, and none is shown within somebody else's page. Pictures,
+/// videos and PDF cannot, and viewers show them within theirs.
+fn content_policy(response: &ServiceResponse<BoxBody>) -> Option<&'static str> {
+    let content_type = response.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
+    if ["image/", "video/", "application/pdf"].iter().any(|kind| content_type.starts_with(kind)) {
+        return None;
+    }
+    if response.request().path().starts_with(DOCS) {
+        // The page that tries the API out: its own scripts, its styles in line.
+        return Some(
+            "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        );
+    }
+    Some(
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    )
+}
+
+/// Tells browsers to speak to this server by TLS only (RFC 6797).
+pub fn strict_transport(seconds: Option<u64>) -> actix_web::middleware::DefaultHeaders {
+    let headers = actix_web::middleware::DefaultHeaders::new();
+    match seconds {
+        Some(seconds) => headers.add((header::STRICT_TRANSPORT_SECURITY, format!("max-age={seconds}"))),
+        None => headers,
+    }
 }
 
 /// Cross-origin use for the configured origins (IOP-20); none: no header.

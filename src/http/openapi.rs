@@ -15,8 +15,10 @@ use utoipa::{
 };
 
 use super::{
-    audit, capabilities, commitment, conformance, delete, health, qido, rendered, stow, uploads, uri,
-    versions, wado, zip,
+    audit,
+    auth::{self, document::Security},
+    capabilities, commitment, conformance, delete, health, qido, rendered, stow, uploads, uri, versions,
+    wado, zip,
 };
 
 #[derive(OpenApi)]
@@ -37,6 +39,7 @@ use super::{
         (name = "Versions", description = "What an instance was before it was replaced, and what was kept beside it"),
         (name = "Audit", description = "Who did what to whose images, and when (PS3.15 section A.5)"),
         (name = "Capabilities", description = "PS3.18 section 8.9"),
+        (name = "Authentication", description = "Sessions and personal tokens, while authentication is on"),
         (name = "Operation", description = "Health, readiness and metrics")
     ),
     paths(
@@ -62,13 +65,16 @@ use super::{
         versions::list, versions::retrieve,
         audit::search,
         capabilities::describe, conformance::document,
+        auth::login::get, auth::login::post, auth::oidc::callback,
+        auth::session::whoami, auth::session::logout, auth::session::change_password,
+        auth::tokens::list, auth::tokens::make, auth::tokens::revoke,
         health::healthz, health::readyz, health::metrics,
     ),
     components(schemas(
         ProblemBody, DicomDataSet, DicomAttribute, health::Health, versions::InstanceVersion, qido::Count,
         uploads::UploadProgress, audit::AuditRecords
     )),
-    modifiers(&DistinctIds)
+    modifiers(&DistinctIds, &Security)
 )]
 pub struct Document;
 
@@ -552,10 +558,19 @@ const NOT_ACCEPTABLE: Row = ("406", "No acceptable representation", PROBLEM);
 const NOT_MODIFIED: Row = ("304", "What the client has is still right", &[]);
 const RANGE: Row = ("416", "The range lies outside", &[]);
 const INTERNAL: Row = ("500", "The server failed, or stored bytes are damaged", PROBLEM);
+const TOO_BROAD: Row = ("413", "It would have to look at more, or for longer, than it may", PROBLEM);
+/// What every resource may answer, before it is asked at all.
+const EVERYWHERE: &[Row] = &[
+    ("401", "Nobody said who they are", PROBLEM),
+    ("403", "The caller may not do that", PROBLEM),
+    ("429", "The caller asks too often; try again after Retry-After seconds", PROBLEM),
+];
 const BUSY: Row = ("503", "Busy, or the disk takes nothing; try again after Retry-After seconds", PROBLEM);
 
 fn table(rows: &[Row]) -> BTreeMap<String, RefOr<Response>> {
-    rows.iter()
+    EVERYWHERE
+        .iter()
+        .chain(rows)
         .map(|(status, description, bodies)| {
             let response = ResponseBuilder::new().description(*description);
             let response = bodies.iter().fold(response, |response, body| {
@@ -585,12 +600,12 @@ responses! {
     SearchResponses: [
         ("200", "The results; Warning says when there are more, X-Total-Count how many in all", DATA_SETS),
         ("204", "No result, when the server is configured so or XML is asked for", &[]),
-        BAD_REQUEST, NOT_ACCEPTABLE, INTERNAL, BUSY,
+        BAD_REQUEST, NOT_ACCEPTABLE, TOO_BROAD, INTERNAL, BUSY,
     ];
     /// What a count answers.
     CountResponses: [
         ("200", "The number of results of such a search", &[Body::Count]),
-        BAD_REQUEST, NOT_ACCEPTABLE, INTERNAL, BUSY,
+        BAD_REQUEST, NOT_ACCEPTABLE, TOO_BROAD, INTERNAL, BUSY,
     ];
     /// What a store answers: the Store Instances Response Module (Annex I).
     StoreResponses: [

@@ -23,6 +23,8 @@ use crate::{
 
 /// Seconds after which a busy server may be asked again.
 const RETRY_AFTER_SECONDS: u32 = 2;
+/// The same where a bucket does not answer, which is left alone for a while then.
+const AWAY_SECONDS: u32 = 10;
 
 /// An answer that is not what was asked for. Boxed, for every answer that is
 /// what was asked for would be as large.
@@ -38,6 +40,9 @@ struct Inner {
     detail: String,
     parameter: Option<String>,
     allow: Option<&'static str>,
+    /// How to authenticate (RFC 9110 section 11.6.1).
+    challenge: Option<String>,
+    retry_after_seconds: Option<u32>,
     /// For the log only.
     cause: Option<String>,
 }
@@ -63,7 +68,30 @@ impl Problem {
         detail: impl Into<String>,
     ) -> Self {
         let detail = detail.into();
-        Self(Box::new(Inner { status, code, title, detail, parameter: None, allow: None, cause: None }))
+        let retry_after_seconds = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS);
+        Self(Box::new(Inner {
+            status,
+            code,
+            title,
+            detail,
+            parameter: None,
+            allow: None,
+            challenge: None,
+            retry_after_seconds,
+            cause: None,
+        }))
+    }
+
+    /// Says how to authenticate.
+    pub(super) fn challenge(mut self, challenge: String) -> Self {
+        self.0.challenge = Some(challenge);
+        self
+    }
+
+    /// Says when to try again.
+    pub(super) fn retry_after(mut self, seconds: u32) -> Self {
+        self.0.retry_after_seconds = Some(seconds);
+        self
     }
 
     fn parameter(mut self, name: impl Into<String>) -> Self {
@@ -103,8 +131,10 @@ impl Problem {
 
     /// Nobody said who they are, and that is asked here.
     pub fn not_authenticated() -> Self {
-        let detail = "say who you are: log in, or send a token in Authorization";
+        let detail =
+            "say who you are: a token in the Authorization header (Bearer …), or a session from /auth/login";
         Self::new(StatusCode::UNAUTHORIZED, "not-authenticated", "Not authenticated", detail)
+            .challenge(super::auth::problems::REALM.to_owned())
     }
 
     /// The caller may do something else, but not this.
@@ -161,6 +191,25 @@ impl Problem {
         Self::internal("audit-unreadable", "The audit log cannot be read", detail, error)
     }
 
+    /// A client that asks for more than its share.
+    pub fn too_many(why: &str, retry_after_seconds: u32) -> Self {
+        let detail = format!("{why}; try again in {retry_after_seconds} s");
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let mut problem = Self::new(status, "too-many-requests", "Too many requests", detail);
+        problem.0.retry_after_seconds = Some(retry_after_seconds);
+        problem
+    }
+
+    /// It is in a bucket, and that does not answer.
+    fn away(cause: String) -> Self {
+        let detail = "it is stored in a bucket that does not answer at present; try again in a moment";
+        let mut problem =
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "bucket-away", "The bucket does not answer", detail);
+        problem.0.retry_after_seconds = Some(AWAY_SECONDS);
+        problem.0.cause = Some(cause);
+        problem
+    }
+
     pub fn disk_full() -> Self {
         let detail = "the disk of the archive is full; nothing of the failed instances was stored";
         Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", "There is no room left", detail)
@@ -187,7 +236,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "bad-host", "The Host header is malformed", detail)
     }
 
-    fn internal(code: &'static str, title: &'static str, detail: &str, cause: impl fmt::Display) -> Self {
+    pub(super) fn internal(
+        code: &'static str,
+        title: &'static str,
+        detail: &str,
+        cause: impl fmt::Display,
+    ) -> Self {
         let mut problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, title, detail);
         problem.0.cause = Some(cause.to_string());
         problem
@@ -217,11 +271,11 @@ impl Problem {
             request_id,
         };
         let mut response = HttpResponseBuilder::new(self.0.status);
-        if self.0.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+        if let Some(seconds) = self.0.retry_after_seconds {
+            response.insert_header((header::RETRY_AFTER, seconds));
         }
-        if self.0.status == StatusCode::UNAUTHORIZED {
-            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"hilum\""));
+        if let Some(challenge) = &self.0.challenge {
+            response.insert_header((header::WWW_AUTHENTICATE, challenge.as_str()));
         }
         if let Some(allow) = self.0.allow {
             response.insert_header((header::ALLOW, allow));
@@ -279,6 +333,7 @@ impl From<ArchiveError> for Problem {
             }
             ArchiveError::Busy => Self::busy(),
             ArchiveError::Full => Self::disk_full(),
+            ArchiveError::Away(cause) => Self::away(cause),
             ArchiveError::Refused(why) => Self::storage_failed(why),
             ArchiveError::Catalog(error) if error.is_closed() => Self::storage_failed(chain(&error)),
             ArchiveError::Stopping => {

@@ -25,7 +25,7 @@ use crate::{
     auth::Permit,
     config::EmptyStatus,
     dicom::{
-        DataSet, json,
+        DataSet, attributes, json,
         query::{self, Query, Resource},
         xml,
     },
@@ -112,7 +112,16 @@ impl Asked {
     fn of(state: &State, request: &HttpRequest, resource: Resource) -> Result<Self, Problem> {
         let options = query::Options { strict: state.config.strict.query, ..query::Options::default() };
         let mut query = query::parse(resource, request.query_string(), &options)?;
-        let warnings = std::mem::take(&mut query.warnings);
+        let mut warnings = std::mem::take(&mut query.warnings);
+        // It changes while nothing is stored, so no row has it.
+        let matched = query.keys.len();
+        if state.config.tier.address().is_some() {
+            query.keys.retain(|key| key.tag != attributes::INSTANCE_AVAILABILITY);
+        }
+        if query.keys.len() < matched {
+            warnings
+                .push("InstanceAvailability is returned and not matched. It has been ignored.".to_owned());
+        }
         Ok(Self { query, base_url: state.base_url(request)?, warnings })
     }
 }

@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    Problem, audit, capabilities, commitment, conformance, delete, health,
+    Problem, audit, auth, capabilities, commitment, conformance, delete, health,
     openapi::{self, Document},
     qido, rendered, stow, uploads, uri, versions, wado, zip,
 };
@@ -98,6 +98,14 @@ pub fn routes(app: &mut ServiceConfig) {
     .service(resource("/uploads/{upload}").wrap(uploads::headers()).route(web::head().to(uploads::offset)).route(web::get().to(uploads::result)).route(web::patch().to(uploads::patch)).route(web::delete().to(uploads::end)).route(web::post().to(uploads::instead)).default_service(others("GET, HEAD, PATCH, DELETE, POST, OPTIONS")))
     // Audit
     .service(resource("/audit").route(read().to(audit::search)).default_service(others(READ)))
+    // Authentication
+    .service(resource("/auth/login").route(read().to(auth::login::get)).route(web::post().to(auth::login::post)).default_service(others(READ_STORE)))
+    .service(resource("/auth/callback").route(web::get().to(auth::oidc::callback)).default_service(others("GET, OPTIONS")))
+    .service(resource("/auth/logout").route(web::post().to(auth::session::logout)).default_service(others("POST, OPTIONS")))
+    .service(resource("/auth/password").route(web::post().to(auth::session::change_password)).default_service(others("POST, OPTIONS")))
+    .service(resource("/auth/session").route(read().to(auth::session::whoami)).default_service(others(READ)))
+    .service(resource("/auth/tokens").route(read().to(auth::tokens::list)).route(web::post().to(auth::tokens::make)).default_service(others(READ_STORE)))
+    .service(resource("/auth/tokens/{token}").route(web::delete().to(auth::tokens::revoke)).default_service(others("DELETE, OPTIONS")))
     // Operation
     .service(resource("/healthz").route(read().to(health::healthz)).default_service(others(READ)))
     .service(resource("/readyz").route(read().to(health::readyz)).default_service(others(READ)))

@@ -9,12 +9,13 @@ use tokio::sync::Semaphore;
 use super::{
     Problem, access,
     base_url::{Asked, BaseUrl, ConfiguredError},
+    flood::Flood,
     negotiate::{Accept, NegotiateError},
 };
 use crate::{
     archive::Archive,
     audit::{Journal, Trail},
-    auth::{Identity, Permit, RoleError, Roles},
+    auth::{Authentication, Identity, Permit, RoleError, Roles},
     config::Config,
 };
 
@@ -26,6 +27,7 @@ const ARRIVING_MAX: usize = 2048;
 
 pub struct State {
     pub archive: Arc<Archive>,
+    pub auth: Arc<Authentication>,
     pub config: Config,
     pub metrics: PrometheusHandle,
     /// Store requests that may be served at the same time.
@@ -38,6 +40,7 @@ pub struct State {
     pub roles: Roles,
     /// Where it is recorded what is done; nowhere if it is switched off.
     pub audit: Option<Arc<Journal>>,
+    pub(super) flood: Arc<Flood>,
     base_url: BaseUrl,
 }
 
@@ -54,13 +57,32 @@ impl State {
     /// # Errors
     /// When `public_url` of the configuration is malformed or a role makes no
     /// sense.
-    pub fn new(archive: Arc<Archive>, config: Config, metrics: PrometheusHandle) -> Result<Self, StateError> {
+    pub fn new(
+        archive: Arc<Archive>,
+        auth: Arc<Authentication>,
+        config: Config,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, StateError> {
         let base_url = BaseUrl::new(config.public_url.as_deref(), config.trusted_proxies.clone())?;
         let uploads = Semaphore::new(config.limits.uploads_max);
         let arriving = Semaphore::new(ARRIVING_MAX);
         let boundary_key = archive.key();
         let roles = Roles::new(&config.roles, None)?;
-        Ok(Self { archive, config, metrics, uploads, arriving, boundary_key, roles, audit: None, base_url })
+        let flood = Arc::new(Flood::new(&config.limits));
+        let audit = None;
+        Ok(Self {
+            archive,
+            auth,
+            config,
+            metrics,
+            uploads,
+            arriving,
+            boundary_key,
+            roles,
+            audit,
+            flood,
+            base_url,
+        })
     }
 
     /// The same, recording what is done.
@@ -87,6 +109,22 @@ impl State {
             request.headers().get_all(name).filter_map(|value| value.to_str().ok()).collect()
         };
         self.base_url.client(peer, &header)
+    }
+
+    /// The URL under which everything of this server stands, without a slash at
+    /// its end.
+    ///
+    /// # Errors
+    /// As [`State::base_url`].
+    pub fn root(&self, request: &HttpRequest) -> Result<String, Problem> {
+        let base = self.base_url(request)?;
+        Ok(base.strip_suffix(SERVICE_ROOT).unwrap_or(&base).to_owned())
+    }
+
+    /// Whether the client reaches us over TLS, be it a proxy's.
+    #[must_use]
+    pub fn is_secure(&self, request: &HttpRequest) -> bool {
+        self.base_url(request).is_ok_and(|url| url.starts_with("https:"))
     }
 
     /// The absolute URL of the DICOMweb services, as the client reaches them.

@@ -1,6 +1,7 @@
 //! Floor 2: the storages, that do not know each other. [`crate::archive`]
 //! is the only place that combines them.
 
+pub mod accounts;
 pub mod audit;
 pub mod backups;
 pub mod catalog;
@@ -13,6 +14,7 @@ pub mod scrub_state;
 pub mod seal;
 pub mod thumbnails;
 pub mod uploads;
+pub mod waiting;
 mod whole_file;
 
 pub use place::{CHUNK_BYTES, Chunks, Digest, PackId, Place, Role, Stamp};

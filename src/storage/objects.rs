@@ -17,15 +17,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use futures_util::future::try_join_all;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, RetryConfig};
+use object_store::{
+    BackoffConfig, ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, RetryConfig,
+};
 use tokio::runtime::Runtime;
 
 /// Threads that wait for the network.
 const THREADS: usize = 2;
+/// A part of a long object, if that makes no more than [`PARTS_MAX`] of them. (S3
+/// wants 5 MiB at least, and takes 10,000.)
+const PART_BYTES: u64 = 8 << 20;
+const PARTS_MAX: u64 = 9_000;
+/// Parts on their way at the same time.
+const PARTS_AT_ONCE: usize = 3;
 
 /// Where a bucket is. What is not said is taken from the environment
 /// (`AWS_ENDPOINT_URL`, `AWS_REGION`), as the credentials always are
@@ -40,6 +49,8 @@ pub struct Bucket {
     pub region: Option<String>,
     /// How long one operation is tried again while the bucket does not answer.
     pub retry_time_max: Option<Duration>,
+    /// How long one request may take.
+    pub request_time_max: Option<Duration>,
 }
 
 /// A place that holds objects. Clones are the same.
@@ -117,7 +128,7 @@ impl Objects {
             .with_client_options(
                 ClientOptions::new()
                     .with_connect_timeout(Duration::from_secs(5))
-                    .with_timeout(Duration::from_secs(120))
+                    .with_timeout(bucket.request_time_max.unwrap_or(Duration::from_secs(120)))
                     .with_allow_http(true),
             );
         if let Some(endpoint) = &bucket.endpoint {
@@ -199,6 +210,65 @@ impl Objects {
             }
             put @ (Put::Created | Put::Existed) => Ok(put),
         }
+    }
+
+    /// Puts an object of any length, whose bytes `read` gives range by range. It
+    /// is there whole or not at all, and durable when this returns. Unlike
+    /// [`Self::put`] it cannot ask the place to refuse a second one of the name:
+    /// who calls it has looked.
+    ///
+    /// # Errors
+    /// What `read` says; what the place says, after it was asked again and again
+    /// for a while.
+    pub fn upload(
+        &self,
+        name: &str,
+        length: u64,
+        read: &mut dyn FnMut(Range<u64>) -> io::Result<Bytes>,
+    ) -> io::Result<()> {
+        if length <= PART_BYTES {
+            return self.put_same(name, &read(0..length)?).map(drop);
+        }
+        let (store, path) = (Arc::clone(&self.store), Path::from(name));
+        let upload = self.wait(async move { store.put_multipart(&path).await })?;
+        let (upload, sent) = self.send_parts(upload, length, read);
+        let ended = self.wait(async move {
+            let mut upload = upload;
+            match sent {
+                Ok(()) => Ok(upload.complete().await.map(drop)),
+                Err(error) => {
+                    // What stays of it is not to be seen, and a lifecycle rule removes it.
+                    drop(upload.abort().await);
+                    Ok(Err(object_store::Error::Generic { store: "upload", source: Box::new(error) }))
+                }
+            }
+        })?;
+        ended.map_err(meaning)
+    }
+
+    fn send_parts(
+        &self,
+        mut upload: Box<dyn MultipartUpload>,
+        length: u64,
+        read: &mut dyn FnMut(Range<u64>) -> io::Result<Bytes>,
+    ) -> (Box<dyn MultipartUpload>, io::Result<()>) {
+        let part_bytes = length.div_ceil(PARTS_MAX).next_multiple_of(1 << 20).max(PART_BYTES);
+        let mut at = 0;
+        while at < length {
+            let mut parts = Vec::with_capacity(PARTS_AT_ONCE);
+            while at < length && parts.len() < PARTS_AT_ONCE {
+                let end = length.min(at + part_bytes);
+                match read(at..end) {
+                    Ok(bytes) => parts.push(upload.put_part(bytes.into())),
+                    Err(error) => return (upload, Err(error)),
+                }
+                at = end;
+            }
+            if let Err(error) = self.wait(async move { try_join_all(parts).await.map(drop) }) {
+                return (upload, Err(error));
+            }
+        }
+        (upload, Ok(()))
     }
 
     /// All of an object, which must fit into memory.
@@ -296,6 +366,14 @@ mod tests {
         assert_eq!(objects.length("a/b").unwrap(), Some(3));
         assert_eq!(objects.length("a/c").unwrap(), None);
         assert_eq!(objects.get("a/c").unwrap_err().kind(), io::ErrorKind::NotFound);
+        let long = |range: Range<u64>| range.map(|at| (at % 251) as u8).collect::<Bytes>();
+        objects.upload("long", 20 << 20, &mut |range| Ok(long(range))).unwrap();
+        assert_eq!(objects.get("long").unwrap(), long(0..20 << 20));
+        let failed = objects.upload("half", 20 << 20, &mut |range| match range.start {
+            0 => Ok(long(range)),
+            _ => Err(io::Error::other("the disk is broken")),
+        });
+        assert!(failed.is_err() && objects.length("half").unwrap().is_none());
         objects.put("a/a/c", Bytes::new()).unwrap();
         let names: Vec<_> = objects.list("a").unwrap().into_iter().map(|found| found.name).collect();
         assert_eq!(names, ["a/a/c", "a/b"]);

@@ -5,6 +5,7 @@
 
 mod access;
 mod audit;
+mod auth;
 mod backup;
 mod capabilities;
 mod commitment;
@@ -15,6 +16,7 @@ mod encryption;
 mod errors;
 mod harness;
 mod library;
+mod limits;
 mod mutations;
 mod openapi;
 mod process;
@@ -30,5 +32,6 @@ mod scrub;
 mod search;
 mod store;
 mod tidy;
+mod tier;
 mod uploads;
 mod versions;

@@ -11,6 +11,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -25,12 +26,21 @@ pub const SECRET_KEY: &str = "test-secret";
 #[derive(Default)]
 struct Shared {
     objects: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Multipart uploads that are not complete: their parts by number.
+    uploads: Mutex<BTreeMap<String, BTreeMap<usize, Vec<u8>>>>,
+    uploads_begun: AtomicUsize,
     /// So many requests are answered with 503.
     busy: AtomicUsize,
     /// So many are done and their connection closed without an answer.
     mute: AtomicUsize,
     /// All are answered with 503.
     down: AtomicBool,
+    /// Nothing is answered, and so many wait for it.
+    stall: AtomicBool,
+    stalled: AtomicUsize,
+    /// So many bodies break off in their middle, and in so many a bit is wrong.
+    cut: AtomicUsize,
+    wrong: AtomicUsize,
     gets: AtomicUsize,
     puts: AtomicUsize,
 }
@@ -77,6 +87,28 @@ impl S3 {
 
     pub fn down(&self, is_down: bool) {
         self.shared.down.store(is_down, Ordering::SeqCst);
+    }
+
+    /// Takes requests and answers none until told otherwise.
+    pub fn stall(&self, is_stalled: bool) {
+        self.shared.stall.store(is_stalled, Ordering::SeqCst);
+    }
+
+    pub fn stalled(&self) -> usize {
+        self.shared.stalled.load(Ordering::SeqCst)
+    }
+
+    pub fn cut(&self, bodies: usize) {
+        self.shared.cut.store(bodies, Ordering::SeqCst);
+    }
+
+    pub fn wrong(&self, bodies: usize) {
+        self.shared.wrong.store(bodies, Ordering::SeqCst);
+    }
+
+    /// Bytes of parts that no object was made of.
+    pub fn left_over(&self) -> usize {
+        self.shared.uploads.lock().unwrap().len()
     }
 
     pub fn gets(&self) -> usize {
@@ -177,7 +209,12 @@ fn serve(stream: &TcpStream, shared: &Shared) {
     };
     let mut reader = BufReader::new(stream);
     while let Some(request) = read(&mut reader) {
-        let answer = if shared.down.load(Ordering::SeqCst) || takes(&shared.busy) {
+        shared.stalled.fetch_add(1, Ordering::SeqCst);
+        while shared.stall.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        shared.stalled.fetch_sub(1, Ordering::SeqCst);
+        let mut answer = if shared.down.load(Ordering::SeqCst) || takes(&shared.busy) {
             error("503 Service Unavailable", "SlowDown")
         } else {
             let answer = act(&request, shared);
@@ -195,11 +232,20 @@ fn serve(stream: &TcpStream, shared: &Shared) {
         }
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();
+        let is_long = request.method == "GET" && answer.body.len() > 1000;
+        if is_long && takes(&shared.wrong) {
+            let middle = answer.body.len() / 2;
+            answer.body[middle] ^= 1;
+        }
+        let cut = is_long && takes(&shared.cut);
+        if cut {
+            answer.body.truncate(answer.body.len() / 2);
+        }
         if request.method != "HEAD" {
             bytes.extend(answer.body);
         }
         let mut stream = stream;
-        if stream.write_all(&bytes).is_err() {
+        if stream.write_all(&bytes).is_err() || cut {
             return;
         }
     }
@@ -216,6 +262,9 @@ fn act(request: &Request, shared: &Shared) -> Answer {
     sum.iter().for_each(|byte| write!(hex, "{byte:02x}").expect("a String takes all"));
     if !request.body.is_empty() && header("x-amz-content-sha256") != hex {
         return error("400 Bad Request", "XAmzContentSHA256Mismatch");
+    }
+    if request.query.contains_key("uploads") || request.query.contains_key("uploadId") {
+        return multipart(request, shared, &sum);
     }
     let mut objects = shared.objects.lock().unwrap();
     if request.query.contains_key("list-type") {
@@ -243,6 +292,47 @@ fn act(request: &Request, shared: &Shared) -> Answer {
                 return error("404 Not Found", "NoSuchKey");
             };
             get(bytes, header("range"))
+        }
+        _ => error("405 Method Not Allowed", "MethodNotAllowed"),
+    }
+}
+
+fn multipart(request: &Request, shared: &Shared, sum: &[u8]) -> Answer {
+    let mut uploads = shared.uploads.lock().unwrap();
+    let value = |key: &str| request.query.get(key).map(String::as_str).unwrap_or_default();
+    let id = value("uploadId");
+    let number = value("partNumber").parse::<usize>();
+    match (request.method.as_str(), number) {
+        ("POST", _) if id.is_empty() => {
+            let id = format!("u{}", shared.uploads_begun.fetch_add(1, Ordering::SeqCst));
+            uploads.insert(id.clone(), BTreeMap::new());
+            let id = format!("<UploadId>{id}</UploadId>");
+            answer("200 OK", format!("<InitiateMultipartUploadResult>{id}</InitiateMultipartUploadResult>"))
+        }
+        ("PUT", Ok(number)) => {
+            shared.puts.fetch_add(1, Ordering::SeqCst);
+            let claimed = request.headers.get("x-amz-checksum-sha256").map(String::as_str);
+            if claimed != Some(BASE64_STANDARD.encode(sum).as_str()) {
+                return error("400 Bad Request", "BadDigest");
+            }
+            let Some(upload) = uploads.get_mut(id) else { return error("404 Not Found", "NoSuchUpload") };
+            upload.insert(number, request.body.clone());
+            Answer { headers: vec![("ETag", format!("\"{id}-{number}\""))], ..answer("200 OK", "") }
+        }
+        ("POST", _) => {
+            let Some(parts) = uploads.remove(id) else { return error("404 Not Found", "NoSuchUpload") };
+            let listed = String::from_utf8_lossy(&request.body).matches("<PartNumber>").count();
+            if listed != parts.len() {
+                return error("400 Bad Request", "InvalidPart");
+            }
+            let whole = parts.into_values().collect::<Vec<_>>().concat();
+            shared.objects.lock().unwrap().insert(request.path.clone(), whole);
+            let tag = "<ETag>\"whole\"</ETag>";
+            answer("200 OK", format!("<CompleteMultipartUploadResult>{tag}</CompleteMultipartUploadResult>"))
+        }
+        ("DELETE", _) => {
+            uploads.remove(id);
+            answer("204 No Content", "")
         }
         _ => error("405 Method Not Allowed", "MethodNotAllowed"),
     }

@@ -41,6 +41,8 @@ const RESERVED: [(&str, &[&str], &str); 7] = [
             "src/storage/objects.rs",
             "src/storage/backups/",
             "src/storage/audit/",
+            "src/storage/accounts/",
+            "src/config/auth.rs",
             // The socket has a name in the archive's folder.
             "src/control.rs",
             "src/config.rs",
@@ -56,7 +58,7 @@ const RESERVED: [(&str, &[&str], &str); 7] = [
 ];
 
 /// Which modules a floor must not name.
-const FLOORS: [(&str, &[&str]); 18] = [
+const FLOORS: [(&str, &[&str]); 19] = [
     (
         "src/dicom/",
         &[
@@ -169,6 +171,22 @@ const FLOORS: [(&str, &[&str]); 18] = [
             "server",
             "config",
             "cli",
+        ],
+    ),
+    (
+        "src/storage/accounts/",
+        &[
+            "storage::packs",
+            "storage::catalog",
+            "storage::index",
+            "storage::uploads",
+            "storage::audit",
+            "archive",
+            "http",
+            "server",
+            "config",
+            "cli",
+            "auth",
         ],
     ),
     (

@@ -167,7 +167,8 @@ pub fn backup(
     backups: &Backups,
     progress: &mut dyn FnMut(u64),
 ) -> Result<BackupReport, ArchiveError> {
-    let reader = Reader::open(&Layout::packs(data))?;
+    let tier = options.tier.as_ref().map(|tier| tier.of_packs(data));
+    let reader = Reader::open(&Layout::packs(data), tier.as_ref())?;
     reader.unlock(|| options.encryption.fetch().map_err(PackError::Keys))?;
     let archive = name_of(&reader.key(), &backups::folder::lineage(data)?);
     let before = backups.newest()?;

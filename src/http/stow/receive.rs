@@ -321,9 +321,11 @@ impl Receiver<'_> {
         }
         let reason = match &error {
             ArchiveError::NotPermitted(_) => reasons::NOT_AUTHORIZED,
-            ArchiveError::Full | ArchiveError::Refused(_) | ArchiveError::Busy | ArchiveError::Stopping => {
-                reasons::OUT_OF_RESOURCES
-            }
+            ArchiveError::Full
+            | ArchiveError::Refused(_)
+            | ArchiveError::Busy
+            | ArchiveError::Stopping
+            | ArchiveError::Away(_) => reasons::OUT_OF_RESOURCES,
             ArchiveError::NotFound(_)
             | ArchiveError::Gone(_)
             | ArchiveError::NotRepresentable(_)

@@ -117,6 +117,8 @@ pub struct Gathered {
     unacceptable: usize,
     syntax: Option<String>,
     damaged: usize,
+    /// Instances in a bucket that does not answer.
+    away: usize,
     damage: Option<Problem>,
     said: Vec<String>,
 }
@@ -131,6 +133,7 @@ impl Gathered {
             unacceptable: 0,
             syntax: None,
             damaged: 0,
+            away: 0,
             damage: None,
             said: Vec::new(),
         }
@@ -169,7 +172,11 @@ impl Gathered {
             }
             Err(error) if self.items == Items::Many && error.is_of_one_instance() => {
                 tracing::error!(%error, instance = %row.path, "left out of an answer");
-                self.damaged += 1;
+                if error.is_away() {
+                    self.away += 1;
+                } else {
+                    self.damaged += 1;
+                }
                 self.damage = Some(error.into());
                 Ok(())
             }
@@ -216,6 +223,12 @@ impl Gathered {
         }
         if self.damaged > 0 {
             said.push(format!("{} instances are damaged and are left out", self.damaged));
+        }
+        if self.away > 0 {
+            said.push(format!(
+                "{} instances are in a bucket that does not answer and are left out; ask again later",
+                self.away
+            ));
         }
         Ok((!said.is_empty()).then(|| said.join("; ")))
     }

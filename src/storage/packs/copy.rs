@@ -10,7 +10,8 @@ use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Access, Local, Options, PackError, PackFile, Packs, Replayed, Volume};
+use super::tiered::Tiered;
+use super::{Access, Local, Options, PackError, PackFile, Packs, Replayed, TierOptions, Volume};
 use crate::storage::seal::{KeyError, Master};
 use crate::storage::{PackId, Stamp};
 
@@ -30,12 +31,20 @@ pub struct Checked {
 }
 
 impl Reader {
-    /// The packs in `dir`, as they are now.
+    /// The packs in `dir`, as they are now, and those in a bucket if there is one.
     ///
     /// # Errors
     /// `Newer`, `Format`, and what the disk says.
-    pub fn open(dir: &Path) -> Result<Self, PackError> {
-        Self::on(Arc::new(Local::beside(dir)?)).map_err(|source| PackError::Folder {
+    pub fn open(dir: &Path, tier: Option<&TierOptions>) -> Result<Self, PackError> {
+        if let Some(tier) = tier {
+            let tiered = Tiered::beside(dir, tier)?;
+            return Ok(Self { packs: Packs::on_tiers(dir, tiered, Options::default())? });
+        }
+        let local = Local::beside(dir)?;
+        if local.manifests().is_ok_and(|manifests| !manifests.is_empty()) {
+            return Err(PackError::Bucketless { path: dir.to_path_buf() });
+        }
+        Self::on(Arc::new(local)).map_err(|source| PackError::Folder {
             path: dir.to_path_buf(),
             action: "list the packs in",
             source,

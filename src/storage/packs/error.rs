@@ -50,6 +50,17 @@ pub enum PackError {
     /// Files are encrypted, and their keys cannot be had.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// The pack is in a bucket, which does not answer.
+    #[error("pack {pack} is in a bucket that does not answer: {source}")]
+    Away { pack: PackId, source: io::Error },
+    /// A bucket did not do what it was asked for.
+    #[error("{place}: {source}")]
+    Bucket { place: String, source: io::Error },
+    #[error("{place} holds the packs of another archive: give this one another bucket, or another prefix")]
+    Foreign { place: String },
+    /// There are packs in a bucket, and nobody said in which.
+    #[error("packs of {path} lie in a bucket: name it (tier.bucket in the configuration)")]
+    Bucketless { path: PathBuf },
     #[error("could not {action} pack {pack}")]
     Io { pack: PackId, action: &'static str, source: io::Error },
     #[error("could not {action} {path}")]
@@ -62,6 +73,7 @@ impl PackError {
     pub(super) fn io(pack: PackId, action: &'static str, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { pack },
+            io::ErrorKind::HostUnreachable => Self::Away { pack, source },
             _ if is_out_of_descriptors(&source) => Self::Descriptors { pack },
             _ => Self::Io { pack, action, source },
         }
@@ -79,6 +91,8 @@ impl PackError {
     pub(super) fn read(pack: PackId, offset: u64, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::UnexpectedEof => Self::Damaged { pack, offset, why: Why::Short },
+            // Of a block from a bucket.
+            io::ErrorKind::InvalidData => Self::Damaged { pack, offset, why: Why::Checksum },
             _ => Self::named(pack, "read", source),
         }
     }

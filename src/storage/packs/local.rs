@@ -4,6 +4,7 @@
 //! FORMAT              the format's number, the archive's key; held locked
 //! 0000/00000001.tar   a thousand packs a folder; read-only once sealed
 //! KEYS                the key ring, if files are encrypted
+//! 0000/00000002.blocks  the manifest of a pack that is in a bucket ([`super::stubs`])
 //! torn/               copies of what was cut off after a crash
 //! ```
 //! Sealed is a matter of the file's mode and not of its content: nothing stored
@@ -24,20 +25,22 @@ use crate::storage::{PackId, whole_file};
 
 /// The number of the format this version writes. 2 has a record more than 1
 /// (files that were kept), 3 has files that are encrypted; all that was written
-/// as 1 or 2 is 3 as well.
+/// as 1 or 2 is 3 as well. 4 has packs in a bucket, and is written only once
+/// there may be some.
 pub(super) const FORMAT: u32 = 3;
+const WITH_BUCKET: u32 = 4;
 /// The file of the key ring.
 const KEY_RING: &str = "KEYS";
-const PACKS_PER_FOLDER: u32 = 1000;
+pub(super) const PACKS_PER_FOLDER: u32 = 1000;
 
 /// A folder of packs, held by this process alone.
 #[derive(Debug)]
 pub struct Local {
-    packs: PathBuf,
+    pub(super) packs: PathBuf,
     torn: PathBuf,
     key: [u8; 32],
     /// Keeps the lock; none beside another process.
-    _format: Option<File>,
+    format: Option<File>,
 }
 
 impl Local {
@@ -94,7 +97,7 @@ impl Local {
             }
             key
         };
-        Ok(Self { packs, torn, key, _format: Some(file) })
+        Ok(Self { packs, torn, key, format: Some(file) })
     }
 
     /// Opens the packs in `dir` for reading, beside a process that may hold them.
@@ -109,10 +112,10 @@ impl Local {
             source,
         })?;
         let (_, key) = parse_format(&text, &path)?;
-        Ok(Self { packs: dir.to_path_buf(), torn: dir.join("torn"), key, _format: None })
+        Ok(Self { packs: dir.to_path_buf(), torn: dir.join("torn"), key, format: None })
     }
 
-    fn path(&self, pack: PackId) -> PathBuf {
+    pub(super) fn path(&self, pack: PackId) -> PathBuf {
         self.packs.join(format!("{:04}", pack.0 / PACKS_PER_FOLDER)).join(format!("{pack}.tar"))
     }
 }
@@ -130,8 +133,8 @@ fn parse_format(text: &str, path: &Path) -> Result<(u32, [u8; 32]), PackError> {
     let unknown = || PackError::Format { path: path.to_path_buf() };
     let mut lines = text.lines();
     let found: u32 = lines.next().and_then(|line| line.parse().ok()).ok_or_else(unknown)?;
-    if found > FORMAT {
-        return Err(PackError::Newer { path: path.to_path_buf(), found, known: FORMAT });
+    if found > WITH_BUCKET {
+        return Err(PackError::Newer { path: path.to_path_buf(), found, known: WITH_BUCKET });
     }
     let key = lines.next().and_then(|line| blake3::Hash::from_hex(line).ok()).ok_or_else(unknown)?;
     Ok((found, *key.as_bytes()))
@@ -152,7 +155,7 @@ fn new_key(dir: &Path) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
@@ -160,6 +163,21 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 fn parse_name(name: &str) -> Option<PackId> {
     let pack = PackId(name.strip_suffix(".tar")?.parse().ok()?);
     (format!("{pack}.tar") == name).then_some(pack)
+}
+
+impl Local {
+    /// Notes that packs may lie in a bucket, which an older Hilum does not know.
+    pub(super) fn note_bucket(&self) -> Result<(), PackError> {
+        let path = self.packs.join("FORMAT");
+        let failed = |action| {
+            let path = path.clone();
+            move |source| PackError::Folder { path, action, source }
+        };
+        let Some(file) = &self.format else { return Ok(()) };
+        // One byte in its place, as when an older format is taken.
+        file.write_all_at(WITH_BUCKET.to_string().as_bytes(), 0).map_err(failed("write"))?;
+        file.sync_all().map_err(failed("flush"))
+    }
 }
 
 impl Volume for Local {
@@ -208,7 +226,7 @@ impl Volume for Local {
 
     fn open(&self, pack: PackId, access: Access) -> io::Result<Arc<dyn PackFile>> {
         let write = match access {
-            Access::Read => false,
+            Access::Read | Access::Scan => false,
             Access::Write => true,
         };
         let file = OpenOptions::new().read(true).write(write).open(self.path(pack))?;
@@ -345,8 +363,8 @@ mod tests {
         fs::write(&format, text.replacen('3', "1", 1)).unwrap();
         assert_eq!(Local::open(dir.path()).unwrap().key(), key, "an older one is taken");
         assert_eq!(fs::read_to_string(&format).unwrap(), text, "and is of this format from then on");
-        fs::write(&format, "4\nwhatever it needs\n").unwrap();
-        assert!(matches!(Local::open(dir.path()), Err(PackError::Newer { found: 4, known: 3, .. })));
+        fs::write(&format, "5\nwhatever it needs\n").unwrap();
+        assert!(matches!(Local::open(dir.path()), Err(PackError::Newer { found: 5, known: 4, .. })));
         fs::write(&format, "one").unwrap();
         assert!(matches!(Local::open(dir.path()), Err(PackError::Format { .. })));
     }

@@ -27,10 +27,13 @@ mod life;
 mod local;
 mod read;
 mod record;
+mod remote;
 mod replay;
 mod sealed;
+mod stubs;
 #[cfg(test)]
 mod tests;
+mod tiered;
 mod upload;
 mod volume;
 
@@ -46,13 +49,16 @@ pub use error::{PackError, Standing, Why};
 pub use hasher::{Hashed, Hasher};
 pub use local::Local;
 pub use read::PackSource;
+pub use remote::TierOptions;
 pub use replay::{Damage, ReplayEnd, Replayed};
+pub use tiered::{Closed, Moved, TierStats};
 pub use upload::Upload;
 pub use volume::{Access, Listed, PackFile, Volume};
 
 use self::cache::FileCache;
 use self::record::{RECORD_BYTES, Seat};
 use self::sealed::Ring;
+use self::tiered::Tiered;
 use crate::storage::{PackId, Place};
 
 /// The limits of a pack store.
@@ -104,6 +110,8 @@ impl Place {
 
 struct Shared {
     volume: Arc<dyn Volume>,
+    /// The same, if a part of it is a bucket.
+    tiered: Option<Arc<Tiered>>,
     options: Options,
     files: FileCache,
     ring: Ring,
@@ -156,6 +164,9 @@ impl Packs {
     /// `Newer`, `Format`, `Locked`, and what the disk says.
     pub fn open(dir: &Path, options: Options) -> Result<Self, PackError> {
         let volume = Local::open(dir)?;
+        if volume.manifests().is_ok_and(|manifests| !manifests.is_empty()) {
+            return Err(PackError::Bucketless { path: dir.to_path_buf() });
+        }
         Self::open_on(Arc::new(volume), options).map_err(|source| PackError::Folder {
             path: dir.to_path_buf(),
             action: "list the packs in",
@@ -174,6 +185,10 @@ impl Packs {
     /// # Errors
     /// What the volume says.
     pub fn open_on(volume: Arc<dyn Volume>, options: Options) -> io::Result<Self> {
+        Self::open_both(volume, None, options)
+    }
+
+    fn open_both(volume: Arc<dyn Volume>, tiered: Option<Arc<Tiered>>, options: Options) -> io::Result<Self> {
         let mut known = Known::default();
         for Listed { pack, length, sealed } in volume.list()? {
             let standing = if sealed { Standing::Sealed } else { Standing::Unrecovered };
@@ -183,6 +198,7 @@ impl Packs {
         Ok(Self {
             shared: Arc::new(Shared {
                 volume,
+                tiered,
                 options,
                 files: FileCache::new(options.files_open_max),
                 ring: Ring::new(),

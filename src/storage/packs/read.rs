@@ -52,16 +52,24 @@ impl Packs {
         let end = range.end.next_multiple_of(CHUNK_BYTES).min(length);
         let size = |bytes: u64| usize::try_from(bytes).map_err(|_| out());
         let at = offset.checked_add(start).ok_or_else(out)?;
-        let buffer = self.shared.whole_chunks(place, start..end)?;
-
+        let chunk_bytes = size(CHUNK_BYTES)?;
         let known = first.checked_sub(first_sum).and_then(|skip| usize::try_from(skip).ok());
         let sums = known.and_then(|skip| sums.get(skip..)).unwrap_or_default();
-        for (index, chunk) in buffer.chunks(size(CHUNK_BYTES)?).enumerate() {
-            if sums.get(index) != Some(&crc32fast::hash(chunk)) {
-                let offset = at + index as u64 * CHUNK_BYTES;
-                return Err(self.shared.misread(place, offset, Why::Checksum));
+        let checked = || {
+            let buffer = self.shared.whole_chunks(place, start..end)?;
+            for (index, chunk) in buffer.chunks(chunk_bytes).enumerate() {
+                if sums.get(index) != Some(&crc32fast::hash(chunk)) {
+                    let offset = at + index as u64 * CHUNK_BYTES;
+                    return Err(self.shared.misread(place, offset, Why::Checksum));
+                }
             }
-        }
+            Ok(buffer)
+        };
+        let buffer = match checked() {
+            // What was kept of a pack in a bucket, and has rotted here.
+            Err(PackError::Damaged { .. }) if self.shared.doubt(place) => checked()?,
+            read => read?,
+        };
         Ok(Bytes::from(buffer).slice(size(range.start - start)?..size(range.end - start)?))
     }
 
@@ -112,6 +120,23 @@ impl Shared {
         let at = offset.saturating_add(range.start);
         file.read_exact_at(&mut buffer, at).map_err(|error| PackError::read(pack, at, error))?;
         Ok(buffer)
+    }
+
+    /// Told that a file is not what it should be: whether it may be when it is
+    /// read again.
+    fn doubt(&self, place: &Place) -> bool {
+        let end = self.entry_end(place);
+        self.file(place.pack).is_ok_and(|file| file.doubt(place.offset, end.saturating_sub(place.offset)))
+    }
+
+    /// The pack opened to be read from the beginning to the end.
+    pub(super) fn scan(&self, pack: PackId) -> Result<Arc<dyn PackFile>, PackError> {
+        if self.tiered.is_none() {
+            return self.file(pack);
+        }
+        self.standing(pack)?;
+        let file = self.volume.open(pack, Access::Scan);
+        file.map_err(|error| PackError::named(pack, "open", error))
     }
 
     /// The pack opened for reading.

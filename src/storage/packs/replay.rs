@@ -95,7 +95,7 @@ impl Packs {
     ) -> Result<ReplayEnd, PackError> {
         let shared = &*self.shared;
         let standing = shared.standing(pack)?;
-        let file = shared.file(pack)?;
+        let file = shared.scan(pack)?;
         let length = match standing {
             Standing::Sealed => file.length(),
             // What a process that died had not flushed may still be only in
@@ -129,7 +129,7 @@ impl Packs {
         range: Range<u64>,
         each: &mut dyn FnMut(Replayed) -> ControlFlow<()>,
     ) -> Result<ReplayEnd, PackError> {
-        let file = self.shared.file(pack)?;
+        let file = self.shared.scan(pack)?;
         let mark = self.shared.mark(pack, &*file);
         let key = self.shared.pack_key(pack);
         let mut pace = |_| true;
@@ -359,6 +359,8 @@ impl<'a> Window<'a> {
                     self.start = at;
                     return Ok(true);
                 }
+                // Nothing is wrong with what is not to be had at present.
+                Err(error) if error.kind() == io::ErrorKind::HostUnreachable => return Err(error),
                 Err(error) => {
                     self.careful_until = self.careful_until.max(at + length);
                     last = Some(error);

@@ -1,5 +1,6 @@
 //! The seam: where pack files lie. A local folder ([`super::local`]) and a disk
-//! that fails on command ([`super::faulty`]) stand behind it. It knows bytes
+//! that fails on command ([`super::faulty`]) stand behind it, and a folder
+//! with a bucket ([`super::tiered`]). It knows bytes
 //! and names; what the bytes mean is decided above.
 //!
 //! Invariant: what was written is durable when `flush` returned well, a created
@@ -90,6 +91,12 @@ pub trait PackFile: Send + Sync {
     /// What the storage says.
     fn resize(&self, length: u64) -> io::Result<()>;
 
+    /// Told that bytes are not what they should be. Whether they came from
+    /// somewhere that may have them right when it is asked again.
+    fn doubt(&self, _offset: u64, _length: u64) -> bool {
+        false
+    }
+
     /// Flushes, and marks the pack as one that is not written again.
     ///
     /// # Errors
@@ -108,5 +115,7 @@ pub struct Listed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Read,
+    /// To be read once, from the beginning to the end.
+    Scan,
     Write,
 }

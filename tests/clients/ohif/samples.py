@@ -20,6 +20,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBasel
 TOMOSYNTHESIS = "1.2.840.10008.5.1.4.1.1.13.1.3"
 SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 PDF = "1.2.840.10008.5.1.4.1.1.104.1"
+CDA = "1.2.840.10008.5.1.4.1.1.104.2"
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 TILE = 256
@@ -281,10 +282,42 @@ def report():
     return [("measured.dcm", image), ("report.dcm", data_set)]
 
 
+def hostile():
+    """A report and a document whose every text would like to run in the browser of who reads it."""
+    run = '"><script>document.title="RUN"</script><img src=x onerror="document.title=\'RUN\'">'
+    report = instance(COMPREHENSIVE_SR, "BAD", "SR")
+    report.PatientName = f"{run}^{run}"
+    report.PatientID = "javascript:document.title='RUN'"
+    report.PatientComments = report.StudyDescription = run
+    report.SeriesDescription = run[:64]
+    report.ValueType, report.ContinuityOfContent = "CONTAINER", "SEPARATE"
+    report.CompletionFlag, report.VerificationFlag = "COMPLETE", "UNVERIFIED"
+    report.ConceptNameCodeSequence = Sequence([code("126000", "DCM", run)])
+    report.ContentSequence = Sequence(
+        [
+            content("CONTAINS", "TEXT", code("121106", "DCM", run), TextValue=run),
+            content("CONTAINS", "PNAME", code("121008", "DCM", "Observer"), PersonName=run),
+        ]
+    )
+    clinical = instance(CDA, "BAD", "DOC", report.StudyInstanceUID, number=2)
+    clinical.PatientName, clinical.PatientID = report.PatientName, report.PatientID
+    text = (
+        '<?xml version="1.0"?><?xml-stylesheet type="text/xsl" href="data:text/xml,x"?>'
+        '<html xmlns="http://www.w3.org/1999/xhtml"><head><title>quiet</title></head><body>'
+        '<script>document.title="RUN"</script><img src="x" onerror="document.title=\'RUN\'"/></body></html>'
+    ).encode()
+    clinical.DocumentTitle = run
+    clinical.ConceptNameCodeSequence = Sequence([])
+    clinical.MIMETypeOfEncapsulatedDocument = "text/XML"
+    clinical.EncapsulatedDocumentLength = len(text)
+    clinical.EncapsulatedDocument = text + b"\0" * (len(text) % 2)
+    return [("hostile-report.dcm", report), ("hostile-document.dcm", clinical)]
+
+
 def main(folder):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data_set in [*tomosynthesis(), *slide(), *document(), *report()]:
+    for name, data_set in [*tomosynthesis(), *slide(), *document(), *report(), *hostile()]:
         data_set.save_as(folder / name, enforce_file_format=True)
         print(name)
 

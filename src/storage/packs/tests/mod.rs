@@ -5,6 +5,7 @@ mod faults;
 mod history;
 mod sealed;
 mod tar;
+mod tiered;
 
 use std::ops::ControlFlow;
 

@@ -34,6 +34,8 @@ fn encrypted(test: fn()) {
 fn the_contract_with_encryption() {
     encrypted(local_keeps_the_contract);
     encrypted(faulty_keeps_the_contract);
+    encrypted(tiered::a_pack_moves_and_is_read);
+    encrypted(tiered::damage_here_and_there);
 }
 
 #[test]

@@ -1,0 +1,236 @@
+//! `hilum user` and `hilum token`: the local accounts. They write the accounts'
+//! files; a running server takes the change up within a second.
+//!
+//! A password comes from the terminal or from standard input, never from an
+//! argument, which others can see.
+
+use std::{
+    io::{BufRead, IsTerminal},
+    process::ExitCode,
+};
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use time::{OffsetDateTime, macros::format_description};
+
+use super::Common;
+use crate::auth::{Authentication, NewToken};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Add an account. The password is asked for, or read from standard input.
+    Add {
+        #[command(flatten)]
+        common: Common,
+        name: String,
+        /// The name for people to read.
+        #[arg(long)]
+        full_name: Option<String>,
+        /// A role that it has; may be given more than once.
+        #[arg(long = "role", value_name = "ROLE", required = true)]
+        roles: Vec<String>,
+        /// A tenant that it belongs to; may be given more than once.
+        #[arg(long = "tenant", value_name = "TENANT")]
+        tenants: Vec<String>,
+    },
+    /// Give an account another password; its sessions end.
+    Passwd {
+        #[command(flatten)]
+        common: Common,
+        name: String,
+    },
+    /// Let nobody in by an account any more; its sessions and tokens end.
+    Disable {
+        #[command(flatten)]
+        common: Common,
+        name: String,
+    },
+    /// Let the owner of a disabled account in again.
+    Enable {
+        #[command(flatten)]
+        common: Common,
+        name: String,
+    },
+    /// Give an account these roles in place of those it has.
+    Roles {
+        #[command(flatten)]
+        common: Common,
+        name: String,
+        #[arg(required = true)]
+        roles: Vec<String>,
+    },
+    /// List the accounts.
+    List {
+        #[command(flatten)]
+        common: Common,
+        /// Print as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Make a personal token of an account and print it, this once.
+    Add {
+        #[command(flatten)]
+        common: Common,
+        /// The account that it acts for.
+        name: String,
+        /// What it is for.
+        #[arg(long)]
+        label: String,
+        /// One of the account's roles; may be given more than once. None: all of them.
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+        /// A SMART on FHIR scope that narrows it; may be given more than once.
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
+        /// For how many days it is valid [default: 90].
+        #[arg(long)]
+        days: Option<u64>,
+    },
+    /// List the tokens of all accounts, or of one.
+    List {
+        #[command(flatten)]
+        common: Common,
+        name: Option<String>,
+    },
+    /// Make a token worthless.
+    Revoke {
+        #[command(flatten)]
+        common: Common,
+        id: String,
+    },
+}
+
+pub(super) fn user(command: UserCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        UserCommand::Add { common, name, full_name, roles, tenants } => {
+            check_roles(&common, &roles)?;
+            let auth = open(&common)?;
+            let password = new_password(&name)?;
+            auth.add_account(&name, full_name, &password, roles, tenants)?;
+            println!("{name} was added");
+        }
+        UserCommand::Passwd { common, name } => {
+            let auth = open(&common)?;
+            if auth.account(&name).is_none() {
+                bail!("there is no account {name}");
+            }
+            auth.set_password(&name, &new_password(&name)?)?;
+            println!("{name} has another password");
+        }
+        UserCommand::Disable { common, name } => {
+            open(&common)?.set_disabled(&name, true)?;
+            println!("{name} is disabled");
+        }
+        UserCommand::Enable { common, name } => {
+            open(&common)?.set_disabled(&name, false)?;
+            println!("{name} is enabled");
+        }
+        UserCommand::Roles { common, name, roles } => {
+            check_roles(&common, &roles)?;
+            let account = open(&common)?.set_roles(&name, roles)?;
+            println!("{name} is {}", account.roles.join(", "));
+        }
+        UserCommand::List { common, json } => list_users(&open(&common)?, json)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn token(command: TokenCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        TokenCommand::Add { common, name, label, roles, scopes, days } => {
+            let (token, text) = open(&common)?.add_token(&name, NewToken { label, roles, scopes, days })?;
+            eprintln!(
+                "token {} of {name}, valid until {}; it is shown this once:",
+                token.id,
+                date(token.expires)
+            );
+            println!("{text}");
+        }
+        TokenCommand::List { common, name } => {
+            for account in open(&common)?.accounts() {
+                if name.as_ref().is_some_and(|name| *name != account.name) {
+                    continue;
+                }
+                for token in &account.tokens {
+                    let used = token
+                        .last_used
+                        .map_or_else(|| "never used".to_owned(), |at| format!("used {}", date(at)));
+                    let (id, label, until) = (&token.id, &token.label, date(token.expires));
+                    println!("{id}  {}  until {until}  {used}  {label}", account.name);
+                }
+            }
+        }
+        TokenCommand::Revoke { common, id } => {
+            let auth = open(&common)?;
+            let owner = auth.owner_of_token(&id).with_context(|| format!("there is no token {id}"))?;
+            auth.revoke_token(&owner.name, &id)?;
+            println!("token {id} of {} is worthless", owner.name);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open(common: &Common) -> anyhow::Result<Authentication> {
+    let config = common.load(None)?;
+    Ok(Authentication::open(&config.data, &config.auth)?)
+}
+
+/// A role that is none would be a mistake of typing, and grant nothing.
+fn check_roles(common: &Common, roles: &[String]) -> anyhow::Result<()> {
+    let known = common.load(None)?.roles;
+    match roles.iter().find(|role| !known.contains_key(*role)) {
+        Some(role) => {
+            let known: Vec<&str> = known.keys().map(String::as_str).collect();
+            bail!("there is no role {role}; the configuration has {}", known.join(", "))
+        }
+        None => Ok(()),
+    }
+}
+
+fn list_users(auth: &Authentication, json: bool) -> anyhow::Result<()> {
+    if json {
+        let accounts: Vec<_> = auth
+            .accounts()
+            .iter()
+            .map(|account| {
+                serde_json::json!({
+                    "name": account.name, "full_name": account.full_name, "roles": account.roles,
+                    "tenants": account.tenants, "disabled": account.disabled, "tokens": account.tokens.len(),
+                })
+            })
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&accounts)?);
+        return Ok(());
+    }
+    for account in auth.accounts() {
+        let state = if account.disabled { "  (disabled)" } else { "" };
+        let full_name = account.full_name.as_deref().map(|name| format!("  {name}")).unwrap_or_default();
+        println!("{}  {}{full_name}{state}", account.name, account.roles.join(","));
+    }
+    Ok(())
+}
+
+/// A new password: typed twice, or the first line of standard input.
+fn new_password(name: &str) -> anyhow::Result<String> {
+    if std::io::stdin().is_terminal() {
+        let typed = rpassword::prompt_password(format!("Password of {name}: "))?;
+        if rpassword::prompt_password("The same again: ")? != typed {
+            bail!("the two are not the same");
+        }
+        return Ok(typed);
+    }
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("no password on standard input")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn date(seconds: u64) -> String {
+    let moment =
+        i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]Z");
+    moment.and_then(|moment| moment.format(format).ok()).unwrap_or_default()
+}

@@ -1,0 +1,150 @@
+//! `/auth/session`: who am I; `/auth/logout` and `/auth/password`.
+
+use actix_web::{
+    Error, HttpMessage, HttpRequest, HttpResponse,
+    http::header,
+    web::{Data, Json},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{cookie::Purpose, credentials::InSession, login, problems, tell};
+use crate::{
+    auth::{
+        Identity, LoginError, Method,
+        event::{Event, What},
+        sessions::Owner,
+    },
+    http::{Problem, State, openapi::ProblemBody, state::identity},
+};
+
+#[derive(Serialize, ToSchema)]
+pub struct Whoami {
+    subject: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// `off`, `password`, `api-token`, `jwt`, `certificate`, `share`
+    method: &'static str,
+    roles: Vec<String>,
+    scopes: Vec<String>,
+    tenants: Vec<String>,
+    /// Of a session: what a program sends as X-CSRF-Token to change something
+    #[serde(skip_serializing_if = "Option::is_none")]
+    csrf_token: Option<String>,
+    /// Of a session: when it ends in any case
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds_left: Option<u64>,
+}
+
+#[derive(Deserialize, ToSchema)]
+pub struct PasswordChange {
+    current: String,
+    new: String,
+}
+
+#[utoipa::path(
+    get, path = "/auth/session", tag = "Authentication", operation_id = "session",
+    summary = "Who the request comes from",
+    responses((status = 200, description = "The caller", body = Whoami))
+)]
+pub async fn whoami(request: HttpRequest) -> HttpResponse {
+    let caller = identity(&request);
+    let session = request.extensions().get::<InSession>().map(|found| found.session.clone());
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Whoami {
+        subject: caller.subject.clone(),
+        name: caller.name.clone(),
+        method: word(&caller.method),
+        roles: caller.roles.clone(),
+        scopes: caller.scopes.clone(),
+        tenants: caller.tenants.clone(),
+        seconds_left: session.as_ref().map(|session| session.left().as_secs()),
+        csrf_token: session.map(|session| session.csrf),
+    })
+}
+
+fn word(method: &Method) -> &'static str {
+    match method {
+        Method::Anonymous => "anonymous",
+        Method::Off => "off",
+        Method::Operator => "operator",
+        Method::Password => "password",
+        Method::ApiToken { .. } => "api-token",
+        Method::Jwt { .. } => "jwt",
+        Method::Certificate => "certificate",
+        Method::Share { .. } => "share",
+    }
+}
+
+#[utoipa::path(
+    post, path = "/auth/logout", tag = "Authentication", operation_id = "logout",
+    summary = "End the session of the cookie",
+    responses((status = 204, description = "There is no session any more"))
+)]
+pub async fn logout(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let secure = state.is_secure(&request);
+    let found = request.extensions().get::<InSession>().cloned();
+    if let Some(InSession { cookie, .. }) = found {
+        let caller = identity(&request);
+        let subject = Some(caller.subject.clone());
+        tell(&state, &Event { what: What::LoggedOut, subject, by: None, peer: caller.peer }).await?;
+        state.auth.sessions.end(&cookie);
+    }
+    Ok(HttpResponse::NoContent().cookie(Purpose::Session.clear(secure)).finish())
+}
+
+#[utoipa::path(
+    post, path = "/auth/password", tag = "Authentication", operation_id = "changePassword",
+    summary = "Change the password of one's own account; its other sessions end",
+    request_body = PasswordChange,
+    responses(
+        (status = 303, description = "Changed, and a new session has begun"),
+        (status = 400, description = "The new password is too weak", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "The current password is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "Not a session of a local account", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "Too many failed attempts", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub async fn change_password(
+    state: Data<State>,
+    request: HttpRequest,
+    body: Result<Json<PasswordChange>, Error>,
+) -> Result<HttpResponse, Problem> {
+    let caller = own_account(&request)?;
+    let body = body.map_err(|error| Problem::malformed_body(error.to_string()))?.into_inner();
+    match state.auth.log_in(&caller.subject, &body.current, caller.peer).await {
+        Ok(_) => {}
+        Err(LoginError::Wrong(why)) => {
+            let (what, subject) = (What::LoginFailed { why }, Some(caller.subject.clone()));
+            tell(&state, &Event { what, subject, by: None, peer: caller.peer }).await?;
+            return Err(problems::invalid("the current password is wrong"));
+        }
+        Err(LoginError::Wait(wait)) => return Err(problems::wait(wait)),
+        Err(LoginError::Busy) => return Err(Problem::busy()),
+    }
+    let (what, subject) = (What::AccountChanged { change: "password" }, Some(caller.subject.clone()));
+    tell(&state, &Event { what, subject: subject.clone(), by: subject, peer: caller.peer }).await?;
+    let account = blocking(&state, move |auth| auth.set_password(&caller.subject, &body.new)).await?;
+    let cookie = state.auth.begin_session(&account);
+    login::go_on(&state, &request, cookie, "")
+}
+
+/// The caller, if it is the owner of a local account in a session of theirs: a
+/// token must not make tokens or change passwords.
+pub fn own_account(request: &HttpRequest) -> Result<Identity, Problem> {
+    let owns = request
+        .extensions()
+        .get::<InSession>()
+        .is_some_and(|found| matches!(found.session.owner, Owner::Account { .. }));
+    if owns { Ok(Identity::clone(&identity(request))) } else { Err(problems::no_account()) }
+}
+
+/// Does what waits for the disk, or hashes a password, where that holds up
+/// nobody.
+pub async fn blocking<T: Send + 'static>(
+    state: &Data<State>,
+    work: impl FnOnce(&crate::auth::Authentication) -> Result<T, crate::auth::ChangeError> + Send + 'static,
+) -> Result<T, Problem> {
+    let auth = std::sync::Arc::clone(&state.auth);
+    let done = actix_web::web::block(move || work(&auth)).await;
+    done.map_err(|_| Problem::busy())?.map_err(problems::change)
+}

@@ -1,0 +1,171 @@
+//! What authentication proves takes effect in what is seen: two accounts with
+//! two roles, by token and by session, and tokens of an issuer with roles and
+//! with SMART scopes, each over HTTP from end to end.
+
+use std::collections::BTreeSet;
+
+use hilum::{
+    auth::{Authentication, NewToken},
+    config::Role,
+};
+use jsonwebtoken::Algorithm;
+use serde_json::{Value, json};
+
+use super::{
+    PASSWORD, add, client, cookie_of,
+    issuer::{Issuer, Key},
+    log_in, with_cookie, with_token,
+};
+use crate::{
+    harness::{Hilum, json_of, multipart},
+    sample::Sample,
+};
+
+const CT: &str = "1.2.5.1";
+const MR: &str = "1.2.5.2";
+
+/// A server with a role of its own, and with accounts.
+fn server(issuer: Option<&Issuer>) -> Hilum {
+    Hilum::with(|config| {
+        config.auth.enabled = true;
+        config.auth.issuers = issuer.map(Issuer::config).into_iter().collect();
+        let ct = Role {
+            allow: vec!["search".into(), "view".into()],
+            r#where: "Modality=CT".into(),
+            deidentified: false,
+        };
+        config.roles.insert("ct".into(), ct);
+        add(config, "root", &["administrator"]);
+        add(config, "bob", &["viewer"]);
+        add(config, "eve", &["ct"]);
+    })
+}
+
+fn token(hilum: &Hilum, name: &str, scopes: &[&str]) -> String {
+    let auth = Authentication::open(hilum.data(), &hilum::config::Config::default().auth).unwrap();
+    let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+    let new = NewToken { label: "test".into(), scopes, ..NewToken::default() };
+    let (_, token) = auth.add_token(name, new).unwrap();
+    // As a command would: the running server looks once a second.
+    for _ in 0..100 {
+        if with_token(hilum, "/auth/session", &token).status() == 200 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    token
+}
+
+fn store(hilum: &Hilum, token: &str, study: &str, modality: &str, patient: &str) -> Value {
+    let file = Sample::new(study, &format!("{study}.1"), &format!("{study}.1.1"))
+        .text(0x0008_0060, "CS", modality)
+        .text(0x0010_0020, "LO", patient)
+        .text(0x0010_4000, "LT", "findings")
+        .pixels(4, 4, 1)
+        .file();
+    let answer = client()
+        .post(format!("{}/studies", hilum.base))
+        .bearer_auth(token)
+        .header("Content-Type", "multipart/related; type=\"application/dicom\"; boundary=XX")
+        .body(multipart("XX", &[&file]))
+        .send()
+        .unwrap();
+    json_of(answer)
+}
+
+/// A server with a CT of one patient and an MR of another.
+fn filled(issuer: Option<&Issuer>) -> Hilum {
+    let hilum = server(issuer);
+    let root = token(&hilum, "root", &[]);
+    store(&hilum, &root, CT, "CT", "P1");
+    store(&hilum, &root, MR, "MR", "P2");
+    hilum
+}
+
+fn studies(list: &Value) -> BTreeSet<&str> {
+    list.as_array().unwrap().iter().map(|study| study["0020000D"]["Value"][0].as_str().unwrap()).collect()
+}
+
+/// What somebody sees: by a search, a count, full text, and by name.
+fn sees(ask: &dyn Fn(&str) -> reqwest::blocking::Response, expected: &[&str]) {
+    let expected: BTreeSet<&str> = expected.iter().copied().collect();
+    assert_eq!(studies(&json_of(ask("/dicomweb/studies"))), expected);
+    assert_eq!(json_of(ask("/dicomweb/studies/count?q=findings"))["count"], expected.len());
+    assert_eq!(json_of(ask("/dicomweb/patients/count"))["count"], expected.len());
+    for study in [CT, MR] {
+        let status = ask(&format!("/dicomweb/studies/{study}/metadata")).status();
+        assert_eq!(status, if expected.contains(study) { 200 } else { 404 }, "{study}");
+    }
+}
+
+#[test]
+fn two_accounts_with_two_roles_see_what_is_theirs() {
+    let hilum = filled(None);
+    for (name, expected) in [("root", &[CT, MR][..]), ("bob", &[CT, MR]), ("eve", &[CT])] {
+        let token = token(&hilum, name, &[]);
+        sees(&|path| with_token(&hilum, path, &token), expected);
+        let cookie = cookie_of(&log_in(&hilum, name, PASSWORD));
+        sees(&|path| with_cookie(&hilum, path, &cookie), expected);
+    }
+    let (bob, root) = (token(&hilum, "bob", &[]), token(&hilum, "root", &[]));
+    // A viewer takes no files home and brings none.
+    assert_eq!(with_token(&hilum, &format!("/dicomweb/studies/{CT}"), &bob).status(), 403);
+    assert_eq!(with_token(&hilum, &format!("/dicomweb/studies/{CT}"), &root).status(), 200);
+    assert_eq!(store(&hilum, &bob, "1.2.5.3", "CT", "P1")["code"], "not-permitted");
+    assert_eq!(with_token(&hilum, "/metrics", &bob).status(), 403);
+    assert_eq!(with_token(&hilum, "/metrics", &root).status(), 200);
+    // A token may be less than its account.
+    let search = token(&hilum, "bob", &["search"]);
+    assert_eq!(with_token(&hilum, "/dicomweb/studies", &search).status(), 200);
+    assert_eq!(with_token(&hilum, &format!("/dicomweb/studies/{CT}/metadata"), &search).status(), 403);
+    // Another role takes effect in a session that goes on.
+    let cookie = cookie_of(&log_in(&hilum, "eve", PASSWORD));
+    let auth = Authentication::open(hilum.data(), &hilum::config::Config::default().auth).unwrap();
+    auth.set_roles("eve", vec!["auditor".into()]).unwrap();
+    for _ in 0..100 {
+        if with_cookie(&hilum, "/dicomweb/studies", &cookie).status() == 403 {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("eve is an auditor only, and still searches");
+}
+
+#[test]
+fn tokens_of_an_issuer_see_what_their_roles_and_scopes_say() {
+    let issuer = Issuer::start();
+    let key = Key::new("k", Algorithm::ES256);
+    issuer.publish(&key);
+    let hilum = filled(Some(&issuer));
+    let with = |claims: &[(&str, Value)]| {
+        let mut all = issuer.claims();
+        all["roles"] = json!([]);
+        for (name, value) in claims {
+            all[*name] = value.clone();
+        }
+        key.sign(&all)
+    };
+    for (claims, expected) in [
+        (vec![("roles", json!(["viewer"]))], &[CT, MR][..]),
+        (vec![("roles", json!(["ct"]))], &[CT]),
+        (vec![("scope", json!("openid patient/ImagingStudy.rs")), ("patient", json!("P2"))], &[MR]),
+        (vec![("scope", json!("user/ImagingStudy.rs")), ("roles", json!(["ct"]))], &[CT]),
+        (vec![("scope", json!("system/*.rs"))], &[CT, MR]),
+    ] {
+        let token = with(&claims);
+        sees(&|path| with_token(&hilum, path, &token), expected);
+    }
+    for claims in [
+        vec![],
+        vec![("roles", json!(["no such role"]))],
+        vec![("scope", json!("patient/ImagingStudy.rs"))],
+        vec![("scope", json!("user/ImagingStudy.rs"))],
+        vec![("scope", json!("patient/Observation.rs")), ("patient", json!("P1"))],
+    ] {
+        let status = with_token(&hilum, "/dicomweb/studies", &with(&claims)).status();
+        assert_eq!(status, 403, "{claims:?}");
+    }
+    let uploads = with(&[("scope", json!("system/ImagingStudy.c"))]);
+    assert!(store(&hilum, &uploads, "1.2.5.4", "CT", "P3")["00081199"]["Value"][0].is_object());
+    assert_eq!(with_token(&hilum, "/dicomweb/studies", &uploads).status(), 403);
+}
