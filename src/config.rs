@@ -14,6 +14,7 @@ mod encryption;
 mod network;
 mod roles;
 mod scrub;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod tier;
@@ -27,12 +28,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
 pub use audit::Audit;
-pub use auth::{Auth, CertificateRule, ClientCertificate, Issuer, Tls, is_safe_url, read_file};
+pub use auth::{
+    Auth, CertificateRule, ClientCertificate, Issuer, PATIENT_CLAIM, Tls, is_safe_url, read_file,
+};
 pub use coercion::{Attribute, Coercion, CoercionReason};
 pub use encryption::{Encryption, KEY_VARIABLE, read_key_file};
 pub use network::Network;
 pub use roles::Role;
 pub use scrub::Scrub;
+pub use shares::Shares;
 pub use tier::Tier;
 
 /// The commented defaults.
@@ -71,6 +75,7 @@ pub struct Config {
     pub cors: Cors,
     pub roles: BTreeMap<String, Role>,
     pub auth: Auth,
+    pub shares: Shares,
     pub tls: Tls,
     pub log: Log,
 }

@@ -94,6 +94,7 @@ impl Server {
                 .wrap(actix_web::middleware::from_fn(http::limit_addresses))
                 .wrap(actix_web::middleware::from_fn(http::observe))
                 .wrap(http::cors(&state.config))
+                .wrap(actix_web::middleware::from_fn(http::take_secret))
                 .wrap(NormalizePath::trim())
                 .wrap(http::strict_transport(hsts))
                 .configure(http::routes)

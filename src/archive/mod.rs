@@ -36,6 +36,7 @@ mod reserve;
 mod retrieve;
 mod scrub;
 mod search;
+mod shares;
 mod sight;
 #[cfg(test)]
 mod sight_tests;

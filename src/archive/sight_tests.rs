@@ -135,7 +135,7 @@ fn permit(filters: &[&str]) -> Permit {
         roles: filters.iter().map(|&filter| filter.to_owned()).collect(),
         ..Identity::anonymous()
     };
-    Roles::new(&roles, None).expect("roles").permit(&identity).to(crate::auth::Action::Search)
+    Roles::new(&roles).expect("roles").permit(&identity).to(crate::auth::Action::Search)
 }
 
 fn open(folder: &TempDir) -> Arc<Archive> {

@@ -27,7 +27,10 @@ use super::{
 };
 use crate::{
     config,
-    storage::accounts::{Account, Accounts, AccountsError, Token},
+    storage::{
+        accounts::{Account, Accounts, AccountsError, Token},
+        shares::{Shares, SharesError},
+    },
 };
 
 /// The first letters of a personal token: for people, and for scanners that look
@@ -43,9 +46,10 @@ const DAY_SECONDS: u64 = 24 * 60 * 60;
 pub struct Authentication {
     pub config: config::Auth,
     accounts: Accounts,
+    pub shares: Shares,
     pub sessions: Sessions,
     pub issuers: Issuers,
-    attempts: Attempts,
+    pub(super) attempts: Attempts,
     /// Turns of passwords that are hashed.
     turns: Semaphore,
     /// When tokens were last used, as far as that is not written yet.
@@ -134,6 +138,7 @@ impl Authentication {
         getrandom::fill(&mut seal_key).map_err(|error| OpenError::Random(error.to_string()))?;
         Ok(Self {
             accounts: Accounts::open(data)?,
+            shares: Shares::open(data)?,
             sessions: Sessions::new(
                 minutes(config.session_idle_minutes),
                 minutes(config.session_hours_max.saturating_mul(60)),
@@ -174,7 +179,7 @@ impl Authentication {
         Ok(account)
     }
 
-    async fn verify(&self, kept: Option<String>, password: &str) -> Result<bool, LoginError> {
+    pub(super) async fn verify(&self, kept: Option<String>, password: &str) -> Result<bool, LoginError> {
         let turn = tokio::time::timeout(TURN_MAX, self.turns.acquire()).await;
         let _turn = turn.ok().and_then(Result::ok).ok_or(LoginError::Busy)?;
         let password = password.to_owned();
@@ -194,6 +199,8 @@ impl Authentication {
     pub fn of_session(&self, session: &Session, peer: Option<IpAddr>) -> Option<Identity> {
         match &session.owner {
             Owner::Issuer(identity) => Some(Identity::clone(identity).from_peer(peer)),
+            // It is shown in the path or as a token, never as a cookie.
+            Owner::Share { .. } => None,
             Owner::Account { name, epoch } => {
                 let account = self.accounts.get(name)?;
                 let goes_on = self.config.accounts && !account.disabled && account.epoch == *epoch;
@@ -414,6 +421,8 @@ impl Authentication {
 pub enum OpenError {
     #[error(transparent)]
     Accounts(#[from] AccountsError),
+    #[error(transparent)]
+    Shares(#[from] SharesError),
     #[error("auth.issuers: {0}")]
     Issuers(String),
     #[error("the operating system has no random numbers: {0}")]
@@ -428,6 +437,7 @@ fn of_account(account: &Account, method: Method, peer: Option<IpAddr>) -> Identi
         roles: account.roles.clone(),
         scopes: Vec::new(),
         patient: None,
+        patient_issuer: None,
         fhir_user: None,
         tenants: account.tenants.clone(),
         peer,

@@ -45,6 +45,7 @@ pub fn identity(der: &[u8], rules: &[CertificateRule], peer: Option<IpAddr>) -> 
         roles: rule.roles.clone(),
         scopes: Vec::new(),
         patient: None,
+        patient_issuer: None,
         fhir_user: None,
         tenants: rule.tenants.clone(),
         peer,

@@ -40,6 +40,18 @@ pub enum What {
     TokenRevoked {
         id: String,
     },
+    /// A link to studies was made, opened or revoked.
+    ShareMade {
+        id: String,
+        studies: Vec<String>,
+    },
+    ShareOpened {
+        id: String,
+        studies: Vec<String>,
+    },
+    ShareRevoked {
+        id: String,
+    },
     /// An account was added or changed: `password`, `roles`, `disabled`, …
     AccountChanged {
         change: &'static str,
@@ -57,6 +69,9 @@ impl What {
             Self::LoggedOut => "logged-out",
             Self::TokenMade { .. } => "token-made",
             Self::TokenRevoked { .. } => "token-revoked",
+            Self::ShareMade { .. } => "share-made",
+            Self::ShareOpened { .. } => "share-opened",
+            Self::ShareRevoked { .. } => "share-revoked",
             Self::AccountChanged { .. } => "account-changed",
         }
     }

@@ -25,8 +25,11 @@ pub struct Identity {
     /// OAuth scopes (SMART on FHIR v2 among them) as they were granted. For a
     /// personal token: what it is narrowed to.
     pub scopes: Vec<String>,
-    /// The patient of a SMART launch context.
+    /// The patient of a SMART launch context: a Patient ID.
     pub patient: Option<String>,
+    /// Whose number that is, where it is known.
+    #[serde(default)]
+    pub patient_issuer: Option<String>,
     /// The user as a FHIR resource, `Practitioner/123`.
     pub fhir_user: Option<String>,
     /// Tenants the caller belongs to; empty: those that the roles say.
@@ -68,6 +71,7 @@ impl Identity {
             roles: Vec::new(),
             scopes: Vec::new(),
             patient: None,
+            patient_issuer: None,
             fhir_user: None,
             tenants: Vec::new(),
             peer: None,
@@ -92,9 +96,24 @@ impl Identity {
         Self::new("anonymous", Method::Anonymous)
     }
 
+    /// Of a user who is a patient (`fhirUser` is `Patient/…`): the ID of that one.
+    #[must_use]
+    pub fn own_patient(&self) -> Option<&str> {
+        let (kind, id) = fhir_resource(self.fhir_user.as_deref()?)?;
+        (kind == "Patient").then(|| self.patient.as_deref().unwrap_or(id))
+    }
+
     /// The same, from an address.
     #[must_use]
     pub fn from_peer(self, peer: Option<IpAddr>) -> Self {
         Self { peer, ..self }
     }
+}
+
+/// Type and id of a FHIR reference, relative or absolute.
+#[must_use]
+pub fn fhir_resource(reference: &str) -> Option<(&str, &str)> {
+    let (rest, id) = reference.trim_end_matches('/').rsplit_once('/')?;
+    let kind = rest.rsplit_once('/').map_or(rest, |(_, kind)| kind);
+    (!kind.is_empty() && !id.is_empty()).then_some((kind, id))
 }

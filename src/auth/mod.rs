@@ -16,6 +16,7 @@ mod permit;
 mod roles;
 pub mod secret;
 pub mod sessions;
+pub mod shares;
 mod smart;
 
 pub use authentication::{Authentication, ChangeError, CredentialError, LoginError, NewToken};

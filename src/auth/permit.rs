@@ -270,6 +270,10 @@ impl Permit {
         self.action
     }
 
+    pub(super) fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
     /// To what an action extends.
     #[must_use]
     pub fn reach(&self, action: Action) -> &Reach {

@@ -20,8 +20,6 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct Roles {
     roles: BTreeMap<String, Role>,
-    /// The issuer of the Patient IDs of launch contexts.
-    patient_issuer: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -56,15 +54,12 @@ fn names() -> String {
 impl Roles {
     /// # Errors
     /// The first role that makes no sense.
-    pub fn new(
-        roles: &BTreeMap<String, config::Role>,
-        patient_issuer: Option<String>,
-    ) -> Result<Self, RoleError> {
+    pub fn new(roles: &BTreeMap<String, config::Role>) -> Result<Self, RoleError> {
         let mut read = BTreeMap::new();
         for (name, role) in roles {
             read.insert(name.clone(), Role::read(name, role)?);
         }
-        Ok(Self { roles: read, patient_issuer })
+        Ok(Self { roles: read })
     }
 
     /// Whether there is a role of this name.
@@ -94,8 +89,9 @@ impl Roles {
         for role in identity.roles.iter().filter_map(|name| self.roles.get(name)) {
             role.grant(&mut rights);
         }
-        let context =
-            Context { patient: identity.patient.as_deref(), issuer: self.patient_issuer.as_deref() };
+        let own = identity.own_patient();
+        let issuer = identity.patient_issuer.as_deref();
+        let context = Context { patient: identity.patient.as_deref().or(own), issuer };
         let scopes = smart::read(&identity.scopes, &context);
         if matches!(identity.method, Method::ApiToken { .. }) {
             if identity.scopes.is_empty() {
@@ -112,7 +108,15 @@ impl Roles {
             None => rights,
         };
         all.add(&scopes.own);
-        all
+        match own {
+            // A patient sees what is theirs, whatever their roles are.
+            Some(id) => {
+                let mut narrowed = Rights::default();
+                narrowed.grant(Action::READS, Some(&Alternative::of_patient(id, issuer)));
+                all.and(&narrowed)
+            }
+            None => all,
+        }
     }
 }
 
@@ -177,7 +181,7 @@ mod tests {
         };
         config.insert("ct".to_owned(), own(&["search", "view"], "Modality=CT"));
         config.insert("month".to_owned(), own(&["search"], "StudyDate=-30d-"));
-        Roles::new(&config, None).expect("roles")
+        Roles::new(&config).expect("roles")
     }
 
     fn permit(roles: &[&str], scopes: &[&str], patient: Option<&str>) -> Permit {
@@ -248,6 +252,28 @@ mod tests {
     }
 
     #[test]
+    fn a_user_who_is_a_patient_sees_what_is_theirs() {
+        let of = |fhir_user: &str, patient: Option<&str>| {
+            roles().permit(&Identity {
+                method: Method::Jwt { issuer: "i".to_owned() },
+                roles: vec!["administrator".to_owned()],
+                fhir_user: Some(fhir_user.to_owned()),
+                patient: patient.map(str::to_owned),
+                ..Identity::anonymous()
+            })
+        };
+        let patient = of("https://fhir.example/Patient/p1", None);
+        assert_eq!(may(&patient), "search view download versions");
+        let filter = patient.reach(Action::View).filter().expect("a filter");
+        assert_eq!(filter.any_of, [Alternative::of_patient("p1", None)]);
+        // The Patient ID that the issuer names is not the id of the resource.
+        let named = of("Patient/p1", Some("4711"));
+        let filter = named.reach(Action::View).filter().expect("a filter");
+        assert_eq!(filter.any_of, [Alternative::of_patient("4711", None)]);
+        assert_eq!(*of("Practitioner/p1", None).reach(Action::View), Reach::Everything);
+    }
+
+    #[test]
     fn a_personal_token_may_no_more_than_its_owner() {
         let token = |scopes| of(Method::ApiToken { id: "1".to_owned() }, &["clinician"], scopes, None);
         for (scopes, expected) in [
@@ -269,7 +295,7 @@ mod tests {
         let role =
             config::Role { allow: vec!["fly".to_owned()], r#where: String::new(), deidentified: false };
         config.insert("pilot".to_owned(), role);
-        let error = Roles::new(&config, None).expect_err("no such action").to_string();
+        let error = Roles::new(&config).expect_err("no such action").to_string();
         assert!(error.contains("roles.pilot.allow") && error.contains("download"), "{error}");
     }
 }

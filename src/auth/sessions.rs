@@ -23,6 +23,8 @@ pub enum Owner {
     Account { name: String, epoch: u64 },
     /// As an issuer's token said at the login.
     Issuer(Arc<Identity>),
+    /// Of a share link that was opened: no session, but a pass.
+    Share { id: String },
 }
 
 /// A session that goes on.

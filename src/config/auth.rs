@@ -65,6 +65,15 @@ pub struct Issuer {
     pub roles_claim: String,
     #[serde(default = "tenants_claim")]
     pub tenants_claim: String,
+    /// Where the Patient ID of a SMART launch stands in a token.
+    #[serde(default = "patient_claim")]
+    pub patient_claim: String,
+    /// Whose Patient IDs these are (Issuer of Patient ID); none: any issuer's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient_issuer: Option<String>,
+    /// Roles by what kind of FHIR resource `fhirUser` is, such as `Practitioner`.
+    #[serde(default)]
+    pub fhir_user_roles: BTreeMap<String, String>,
     /// Roles by what the claim says. Empty: the claim names roles.
     #[serde(default)]
     pub roles: BTreeMap<String, String>,
@@ -82,6 +91,13 @@ fn login_scopes() -> Vec<String> {
 
 fn roles_claim() -> String {
     "roles".to_owned()
+}
+
+/// As SMART on FHIR names it.
+pub const PATIENT_CLAIM: &str = "patient";
+
+fn patient_claim() -> String {
+    PATIENT_CLAIM.to_owned()
 }
 
 fn tenants_claim() -> String {
@@ -241,7 +257,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
 /// A role that is none would let in whoever has it, to nothing.
 fn check_roles(config: &Config) -> Result<(), ConfigError> {
     let of_issuers = config.auth.issuers.iter().flat_map(|issuer| {
-        let roles = issuer.roles.values().chain(&issuer.default_roles);
+        let roles = issuer.roles.values().chain(&issuer.default_roles).chain(issuer.fhir_user_roles.values());
         roles.map(|role| ("auth.issuers", role))
     });
     let of_certificates = config.auth.certificates.iter().flat_map(|rule| &rule.roles);

@@ -35,6 +35,7 @@ const DOWNLOAD: Needs = Right(Action::Download);
 const STORE: Needs = Right(Action::Store);
 const DELETE: Needs = Right(Action::Delete);
 const VERSIONS: Needs = Right(Action::Versions);
+const SHARE: Needs = Right(Action::Share);
 const COMMIT: Needs = Right(Action::Commit);
 const AUDIT: Needs = Right(Action::Audit);
 const ADMINISTER: Needs = Right(Action::Administer);
@@ -92,6 +93,7 @@ pub const TABLE: &[(&str, &[(&str, Needs)])] = &[
     ("/uploads", &[("POST", STORE), ("OPTIONS", Nothing)]),
     ("/uploads/{upload}", &[("HEAD", STORE), ("GET", STORE), ("PATCH", STORE), ("DELETE", STORE), ("POST", STORE)]),
     ("/audit", &[("GET", AUDIT)]),
+    ("/.well-known/smart-configuration", &[("GET", Nothing)]),
     ("/auth/login", &[("GET", Nothing), ("POST", Nothing)]),
     ("/auth/callback", &[("GET", Nothing)]),
     ("/auth/logout", &[("POST", Identity)]),
@@ -100,6 +102,11 @@ pub const TABLE: &[(&str, &[(&str, Needs)])] = &[
     ("/auth/session", &[("GET", Identity)]),
     ("/auth/tokens", &[("GET", Identity), ("POST", Identity)]),
     ("/auth/tokens/{token}", &[("DELETE", Identity)]),
+    ("/shares", &[("GET", SHARE), ("POST", SHARE)]),
+    ("/shares/{share}", &[("DELETE", SHARE)]),
+    // The link itself is what one needs.
+    ("/shared/{link}", &[("GET", Nothing), ("POST", Nothing)]),
+    ("/shared/{link}/viewer.json", &[("GET", Identity)]),
     ("/healthz", &[("GET", Nothing)]),
     ("/readyz", &[("GET", Nothing)]),
     ("/metrics", &[("GET", ADMINISTER)]),

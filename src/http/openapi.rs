@@ -17,8 +17,8 @@ use utoipa::{
 use super::{
     audit,
     auth::{self, document::Security},
-    capabilities, commitment, conformance, delete, health, qido, rendered, stow, uploads, uri, versions,
-    wado, zip,
+    capabilities, commitment, conformance, delete, health, qido, rendered, shares, stow, uploads, uri,
+    versions, wado, zip,
 };
 
 #[derive(OpenApi)]
@@ -40,6 +40,7 @@ use super::{
         (name = "Audit", description = "Who did what to whose images, and when (PS3.15 section A.5)"),
         (name = "Capabilities", description = "PS3.18 section 8.9"),
         (name = "Authentication", description = "Sessions and personal tokens, while authentication is on"),
+        (name = "Sharing", description = "Links to studies for people without an account, while authentication is on"),
         (name = "Operation", description = "Health, readiness and metrics")
     ),
     paths(
@@ -65,7 +66,9 @@ use super::{
         versions::list, versions::retrieve,
         audit::search,
         capabilities::describe, conformance::document,
-        auth::login::get, auth::login::post, auth::oidc::callback,
+        shares::list, shares::make, shares::revoke,
+        shares::shared::show, shares::shared::open, shares::shared::viewer_configuration,
+        auth::smart::configuration, auth::login::get, auth::login::post, auth::oidc::callback,
         auth::session::whoami, auth::session::logout, auth::session::change_password,
         auth::tokens::list, auth::tokens::make, auth::tokens::revoke,
         health::healthz, health::readyz, health::metrics,

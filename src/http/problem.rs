@@ -254,6 +254,14 @@ impl Problem {
     }
 
     #[must_use]
+    pub(super) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    pub(super) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     pub fn code(&self) -> &'static str {
         self.0.code
     }

@@ -12,7 +12,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use super::{
     Problem, audit, auth, capabilities, commitment, conformance, delete, health,
     openapi::{self, Document},
-    qido, rendered, stow, uploads, uri, versions, wado, zip,
+    qido, rendered, shares, stow, uploads, uri, versions, wado, zip,
 };
 
 /// GET, and HEAD as its mirror.
@@ -99,6 +99,7 @@ pub fn routes(app: &mut ServiceConfig) {
     // Audit
     .service(resource("/audit").route(read().to(audit::search)).default_service(others(READ)))
     // Authentication
+    .service(resource("/.well-known/smart-configuration").route(read().to(auth::smart::configuration)).default_service(others(READ)))
     .service(resource("/auth/login").route(read().to(auth::login::get)).route(web::post().to(auth::login::post)).default_service(others(READ_STORE)))
     .service(resource("/auth/callback").route(web::get().to(auth::oidc::callback)).default_service(others("GET, OPTIONS")))
     .service(resource("/auth/logout").route(web::post().to(auth::session::logout)).default_service(others("POST, OPTIONS")))
@@ -106,6 +107,11 @@ pub fn routes(app: &mut ServiceConfig) {
     .service(resource("/auth/session").route(read().to(auth::session::whoami)).default_service(others(READ)))
     .service(resource("/auth/tokens").route(read().to(auth::tokens::list)).route(web::post().to(auth::tokens::make)).default_service(others(READ_STORE)))
     .service(resource("/auth/tokens/{token}").route(web::delete().to(auth::tokens::revoke)).default_service(others("DELETE, OPTIONS")))
+    // Links to studies
+    .service(resource("/shares").route(read().to(shares::list)).route(web::post().to(shares::make)).default_service(others(READ_STORE)))
+    .service(resource("/shares/{share}").route(web::delete().to(shares::revoke)).default_service(others("DELETE, OPTIONS")))
+    .service(resource("/shared/{link}").route(read().to(shares::shared::show)).route(web::post().to(shares::shared::open)).default_service(others(READ_STORE)))
+    .service(resource("/shared/{link}/viewer.json").route(read().to(shares::shared::viewer_configuration)).default_service(others(READ)))
     // Operation
     .service(resource("/healthz").route(read().to(health::healthz)).default_service(others(READ)))
     .service(resource("/readyz").route(read().to(health::readyz)).default_service(others(READ)))

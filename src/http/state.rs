@@ -11,11 +11,12 @@ use super::{
     base_url::{Asked, BaseUrl, ConfiguredError},
     flood::Flood,
     negotiate::{Accept, NegotiateError},
+    shares::shared::Pass,
 };
 use crate::{
     archive::Archive,
     audit::{Journal, Trail},
-    auth::{Authentication, Identity, Permit, RoleError, Roles},
+    auth::{Authentication, Identity, Permit, RoleError, Roles, shares::Grant},
     config::Config,
 };
 
@@ -67,7 +68,7 @@ impl State {
         let uploads = Semaphore::new(config.limits.uploads_max);
         let arriving = Semaphore::new(ARRIVING_MAX);
         let boundary_key = archive.key();
-        let roles = Roles::new(&config.roles, None)?;
+        let roles = Roles::new(&config.roles)?;
         let flood = Arc::new(Flood::new(&config.limits));
         let audit = None;
         Ok(Self {
@@ -97,7 +98,13 @@ impl State {
     #[must_use]
     pub fn permit(&self, request: &HttpRequest) -> Permit {
         let trail = request.extensions().get::<Trail>().cloned();
-        self.roles.permit(&identity(request)).to(access::action(request)).on_trail(trail)
+        let grant = request.extensions().get::<Arc<Grant>>().cloned();
+        let identity = identity(request);
+        let permit = match grant {
+            Some(grant) => self.roles.permit_of_link(&identity, &grant),
+            None => self.roles.permit(&identity),
+        };
+        permit.to(access::action(request)).on_trail(trail)
     }
 
     /// The address of the client: the other end of the connection, or what a
@@ -144,7 +151,14 @@ impl State {
             tls: request.app_config().secure(),
             header: &header,
         };
-        self.base_url.of(&asked).map_err(|_| Problem::bad_host())
+        let base = self.base_url.of(&asked).map_err(|_| Problem::bad_host())?;
+        // Who came by a link goes on by it.
+        let extensions = request.extensions();
+        let pass = extensions.get::<Pass>().filter(|_| extensions.get::<Arc<Grant>>().is_some());
+        Ok(match (pass, base.strip_suffix(SERVICE_ROOT)) {
+            (Some(Pass(pass)), Some(root)) => format!("{root}/shared/{pass}{SERVICE_ROOT}"),
+            (_, _) => base,
+        })
     }
 }
 

@@ -12,6 +12,7 @@ pub mod packs;
 pub mod place;
 pub mod scrub_state;
 pub mod seal;
+pub mod shares;
 pub mod thumbnails;
 pub mod uploads;
 pub mod waiting;

@@ -42,6 +42,7 @@ const RESERVED: [(&str, &[&str], &str); 7] = [
             "src/storage/backups/",
             "src/storage/audit/",
             "src/storage/accounts/",
+            "src/storage/shares/",
             "src/config/auth.rs",
             // The socket has a name in the archive's folder.
             "src/control.rs",
@@ -58,7 +59,7 @@ const RESERVED: [(&str, &[&str], &str); 7] = [
 ];
 
 /// Which modules a floor must not name.
-const FLOORS: [(&str, &[&str]); 19] = [
+const FLOORS: [(&str, &[&str]); 20] = [
     (
         "src/dicom/",
         &[
@@ -180,6 +181,23 @@ const FLOORS: [(&str, &[&str]); 19] = [
             "storage::catalog",
             "storage::index",
             "storage::uploads",
+            "storage::audit",
+            "archive",
+            "http",
+            "server",
+            "config",
+            "cli",
+            "auth",
+        ],
+    ),
+    (
+        "src/storage/shares/",
+        &[
+            "storage::packs",
+            "storage::catalog",
+            "storage::index",
+            "storage::uploads",
+            "storage::accounts",
             "storage::audit",
             "archive",
             "http",

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use crate::{
-    auth::{Identity, Method},
+    auth::{Identity, Method, identity::fhir_resource},
     config,
 };
 
@@ -68,6 +68,9 @@ impl Claims {
             said.iter().filter_map(|role| issuer.roles.get(role).cloned()).collect()
         };
         roles.extend(issuer.default_roles.iter().cloned());
+        let fhir_user = self.text("fhirUser");
+        let kind = fhir_user.as_deref().and_then(fhir_resource).map(|(kind, _)| kind);
+        roles.extend(kind.and_then(|kind| issuer.fhir_user_roles.get(kind).cloned()));
         roles.sort();
         roles.dedup();
         let names = ["name", "preferred_username", "email"];
@@ -78,12 +81,23 @@ impl Claims {
             method: Method::Jwt { issuer: issuer.issuer.clone() },
             roles,
             scopes: if self.at("scope").is_some() { self.list("scope") } else { self.list("scp") },
-            patient: self.text("patient"),
-            fhir_user: self.text("fhirUser"),
+            patient: self.text(&issuer.patient_claim).as_deref().and_then(patient_id),
+            patient_issuer: issuer.patient_issuer.clone(),
+            fhir_user,
             tenants: self.list(&issuer.tenants_claim),
             peer,
         })
     }
+}
+
+/// The Patient ID of a launch context, which may be written as a reference.
+#[must_use]
+pub fn patient_id(context: &str) -> Option<String> {
+    let id = match fhir_resource(context) {
+        Some(("Patient", id)) => id,
+        _ => context,
+    };
+    (!id.trim().is_empty()).then(|| id.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -109,6 +123,8 @@ mod tests {
         assert_eq!(identity.scopes, ["openid", "patient/ImagingStudy.rs"]);
         assert_eq!(identity.tenants, ["north", "south"]);
         assert_eq!(identity.patient.as_deref(), Some("p1"));
+        assert_eq!(patient_id("https://fhir/Patient/4711").as_deref(), Some("4711"));
+        assert_eq!(patient_id("H/4711").as_deref(), Some("H/4711"), "an ID with a slash");
         assert!(Claims(json!({ "sub": 7 })).identity(&issuer, None).is_none());
         let mut claims = claims;
         claims.complete(Some(json!({ "sub": "43", "email": "x" })));

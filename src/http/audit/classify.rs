@@ -70,7 +70,7 @@ mod tests {
     use crate::http::openapi::Document;
 
     /// What shows nothing of a patient, or is recorded elsewhere.
-    const NOT_RECORDED: [&str; 14] = [
+    const NOT_RECORDED: [&str; 19] = [
         "/dicomweb",
         "/healthz",
         "/readyz",
@@ -79,7 +79,12 @@ mod tests {
         "/uploads",
         "/uploads/{upload}",
         // Authentication tells what it has seen.
+        "/.well-known/smart-configuration",
         "/auth/login",
+        "/shares",
+        "/shares/{share}",
+        "/shared/{link}",
+        "/shared/{link}/viewer.json",
         "/auth/callback",
         "/auth/logout",
         "/auth/password",

@@ -98,13 +98,15 @@ pub async fn record_upload(state: &State, owner: &Identity, trail: &Trail) {
 pub(super) async fn record_told(state: &State, told: &Told) -> Result<(), Problem> {
     let Some(journal) = &state.audit else { return Ok(()) };
     let (event, action, outcome) = match &told.what {
-        What::LoggedIn { .. } => (Event::Login, Action::Execute, Outcome::Success),
+        What::LoggedIn { .. } | What::ShareOpened { .. } => (Event::Login, Action::Execute, Outcome::Success),
         What::LoginFailed { .. } => (Event::Login, Action::Execute, Outcome::MinorFailure),
         What::CredentialRefused { .. } => (Event::AccessRefused, Action::Execute, Outcome::MinorFailure),
         What::LoggedOut => (Event::Logout, Action::Execute, Outcome::Success),
         What::TokenMade { .. } | What::TokenRevoked { .. } => {
             (Event::UserChanged, Action::Update, Outcome::Success)
         }
+        What::ShareMade { .. } => (Event::ObjectSecurity, Action::Create, Outcome::Success),
+        What::ShareRevoked { .. } => (Event::ObjectSecurity, Action::Delete, Outcome::Success),
         What::AccountChanged { change } if *change == "roles" => {
             (Event::RolesChanged, Action::Update, Outcome::Success)
         }
@@ -116,8 +118,36 @@ pub(super) async fn record_told(state: &State, told: &Told) -> Result<(), Proble
         address: told.peer.map(|peer| peer.to_string()),
         ..Actor::default()
     };
-    let record = Record::new(event, action, outcome, actor).about("account", subject);
-    let written = journal.write(vec![record.because(told.what.code())]).await;
+    let record = Record::new(event, action, outcome, actor).because(told.what.code());
+    let records = match &told.what {
+        // One for each study, and with it for each patient.
+        What::ShareMade { id, studies } | What::ShareOpened { id, studies } => {
+            let record = record.about("share", id);
+            let mut records = Vec::new();
+            for uid in studies {
+                let subject = subject_of(state, uid).await;
+                records.push(Record {
+                    patient: Some(subject.patient).filter(|patient| !patient.id.is_empty()),
+                    studies: vec![Study {
+                        uid: uid.clone(),
+                        accession: subject.accession,
+                        ..Study::default()
+                    }],
+                    ..record.clone()
+                });
+            }
+            records
+        }
+        What::ShareRevoked { id } => vec![record.about("share", id)],
+        What::LoggedIn { .. }
+        | What::LoginFailed { .. }
+        | What::CredentialRefused { .. }
+        | What::LoggedOut
+        | What::TokenMade { .. }
+        | What::TokenRevoked { .. }
+        | What::AccountChanged { .. } => vec![record.about("account", subject)],
+    };
+    let written = journal.write(records).await;
     written.map_err(|error| not_recorded(&error))
 }
 
@@ -284,6 +314,10 @@ impl Answered {
         let study = self.study.as_ref().map(ToString::to_string).unwrap_or_default();
         Deed { study, action: self.action, outcome: self.outcome }
     }
+}
+
+async fn subject_of(state: &State, study: &str) -> Subject {
+    subject(state, study, None).await.unwrap_or_default()
 }
 
 /// Whose study it is, where the archive still knows.

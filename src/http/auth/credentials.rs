@@ -6,6 +6,7 @@ use std::{any::Any, net::IpAddr, sync::Arc};
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::{
+    HttpMessage,
     dev::{Extensions, ServiceRequest},
     http::{Method, Uri, header},
     rt::net::TcpStream,
@@ -14,8 +15,15 @@ use actix_web::{
 
 use super::{cookie::Purpose, origin, problems};
 use crate::{
-    auth::{Identity, sessions::Session},
-    http::{Problem, State},
+    auth::{
+        Identity,
+        sessions::{Owner, Session},
+        shares::PASS_PREFIX,
+    },
+    http::{
+        Problem, State,
+        shares::shared::{self, Pass},
+    },
 };
 
 /// A credential that does not count.
@@ -53,6 +61,10 @@ pub async fn identify(
     request: &mut ServiceRequest,
     peer: Option<IpAddr>,
 ) -> Result<Option<Identity>, Refusal> {
+    let pass = request.extensions().get::<Pass>().map(|pass| pass.0.clone());
+    if let Some(pass) = pass {
+        return of_pass(state, request, &pass, peer).map(Some);
+    }
     // Taken out in any case: no link and no redirect of an answer repeats it.
     let in_query = take_query_token(request);
     let bearer = match bearer(request)? {
@@ -66,6 +78,9 @@ pub async fn identify(
         }
         None => in_query,
     };
+    if let Some(token) = bearer.as_deref().filter(|token| token.starts_with(PASS_PREFIX)) {
+        return of_pass(state, request, token, peer).map(Some);
+    }
     if let Some(token) = bearer {
         let found = state.auth.bearer(&token, peer).await;
         return found
@@ -77,6 +92,24 @@ pub async fn identify(
     }
     let certificate = request.request().conn_data::<Arc<ClientCertificate>>();
     Ok(certificate.and_then(|certificate| state.auth.certificate(&certificate.0, peer)))
+}
+
+/// Who comes by a share link that was opened.
+fn of_pass(
+    state: &Data<State>,
+    request: &ServiceRequest,
+    pass: &str,
+    peer: Option<IpAddr>,
+) -> Result<Identity, Refusal> {
+    match state.auth.pass(pass, peer) {
+        Ok((identity, grant)) => {
+            request.extensions_mut().insert(Arc::new(grant));
+            Ok(identity)
+        }
+        Err(error) => {
+            Err(Refusal { problem: shared::refused(error), why: "pass of a link that is not open" })
+        }
+    }
 }
 
 /// The token of the Authorization header.
@@ -101,13 +134,15 @@ fn of_cookie(
     request: &ServiceRequest,
     peer: Option<IpAddr>,
 ) -> Result<Option<Identity>, Refusal> {
-    use actix_web::HttpMessage as _;
     let Some(cookie) = Purpose::Session.of(request.request(), state.is_secure(request.request())) else {
         return Ok(None);
     };
     let Some(session) = state.auth.sessions.get(&cookie) else { return Ok(None) };
     let Some(identity) = state.auth.of_session(&session, peer) else {
-        state.auth.sessions.end(&cookie);
+        // A pass of a link is no cookie, and goes on.
+        if !matches!(session.owner, Owner::Share { .. }) {
+            state.auth.sessions.end(&cookie);
+        }
         return Ok(None);
     };
     let changes_nothing = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());

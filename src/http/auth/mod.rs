@@ -15,6 +15,7 @@ mod origin;
 pub mod page;
 pub mod problems;
 pub mod session;
+pub mod smart;
 mod tend;
 pub mod tokens;
 mod told;
@@ -35,7 +36,7 @@ pub use open::is_open;
 pub use tend::tend;
 pub use told::tell;
 
-use super::{Problem, State};
+use super::{Problem, State, shares::shared::Pass};
 use crate::auth::{
     Identity,
     event::{Event, What},
@@ -60,7 +61,10 @@ pub async fn authenticate(
     let identity = match credentials::identify(&state, &mut request, peer).await {
         Ok(Some(identity)) => identity,
         // Also with credentials that do not count, or nobody could log in anew.
-        Ok(None) | Err(_) if open::is_open(&request, &state.config.auth) => {
+        Ok(None) | Err(_)
+            if open::is_open(&request, &state.config.auth)
+                && request.extensions().get::<Pass>().is_none() =>
+        {
             Identity::anonymous().from_peer(peer)
         }
         Ok(None) => return Ok(nobody(&state, request)),

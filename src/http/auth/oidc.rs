@@ -200,6 +200,10 @@ async fn finish(state: &Data<State>, request: &HttpRequest) -> Result<(Identity,
     {
         identity.scopes = scope.split_ascii_whitespace().take(256).map(str::to_owned).collect();
     }
+    // So does a launch context; a claim of another name goes before it.
+    if identity.patient.is_none() && issuer.config.patient_claim == config::PATIENT_CLAIM {
+        identity.patient = tokens.patient.as_deref().and_then(jwt::patient_id);
+    }
     Ok((identity, flow.next))
 }
 
@@ -208,6 +212,8 @@ struct Tokens {
     id_token: String,
     access_token: Option<String>,
     scope: Option<String>,
+    /// The launch context of SMART on FHIR.
+    patient: Option<String>,
 }
 
 /// A code becomes tokens, for who has the verifier.
@@ -299,7 +305,7 @@ fn strictly_encoded(text: &str) -> String {
     login::encoded(text).replace('/', "%2F")
 }
 
-fn away(error: &dyn std::fmt::Display) -> Problem {
+pub fn away(error: &dyn std::fmt::Display) -> Problem {
     tracing::warn!(%error, "an issuer cannot be asked");
     let detail = "the issuer cannot be reached; try again, or log in another way";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "issuer-away", "The issuer cannot be reached", detail)

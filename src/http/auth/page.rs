@@ -8,7 +8,7 @@ use actix_web::{
 
 use crate::auth::secret;
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:24rem;margin:4rem auto;padding:0 1rem;color:#1b1b1f;\
+pub const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:24rem;margin:4rem auto;padding:0 1rem;color:#1b1b1f;\
 background:#fff}h1{font-size:1.5rem}label{display:block;margin:1rem 0 .25rem}input{font:inherit;width:100%;\
 box-sizing:border-box;padding:.5rem;border:1px solid #6b6b76;border-radius:4px}button,.issuer{font:inherit;display:block;\
 width:100%;box-sizing:border-box;text-align:center;margin-top:1.25rem;padding:.6rem;border:0;border-radius:4px;\
@@ -85,7 +85,7 @@ impl Page<'_> {
     }
 }
 
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

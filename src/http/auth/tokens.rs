@@ -8,7 +8,7 @@ use actix_web::{
 };
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{
     session::{blocking, own_account},
@@ -54,14 +54,6 @@ pub struct TokenWish {
     scopes: Vec<String>,
     /// For how long it is valid; 90 where nothing is said
     days: Option<u64>,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-#[allow(dead_code, reason = "described, and read from the path by name")]
-pub struct TokenPath {
-    /// The id of the token
-    token: String,
 }
 
 #[utoipa::path(
@@ -118,7 +110,6 @@ pub async fn make(
 #[utoipa::path(
     delete, path = "/auth/tokens/{token}", tag = "Authentication", operation_id = "revokeToken",
     summary = "Make a personal token worthless",
-    params(TokenPath),
     params(("token" = String, Path, description = "The id of the token, as the list of tokens has it")),
     responses(
         (status = 204, description = "It is"),

@@ -17,7 +17,11 @@ pub async fn tell(state: &State, event: &Event) -> Result<(), Problem> {
         What::LoginFailed { why } | What::CredentialRefused { why } => why,
         What::AccountChanged { change } => change,
         What::LoggedIn { how } => how.as_str(),
-        What::TokenMade { id } | What::TokenRevoked { id } => id.as_str(),
+        What::TokenMade { id }
+        | What::TokenRevoked { id }
+        | What::ShareMade { id, .. }
+        | What::ShareOpened { id, .. }
+        | What::ShareRevoked { id } => id.as_str(),
         What::LoggedOut => "",
     };
     metrics::counter!("hilum_auth_events_total", "event" => code).increment(1);

@@ -54,6 +54,11 @@ export const configuration = dicomweb => `window.config = {
         bulkDataURI: { enabled: true },
       },
     },
+    {
+      namespace: '@ohif/extension-default.dataSourcesModule.dicomwebproxy',
+      sourceName: 'dicomwebproxy',
+      configuration: { friendlyName: 'Share links', name: 'dicomwebproxy' },
+    },
   ],
 };
 `;

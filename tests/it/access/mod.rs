@@ -201,7 +201,7 @@ fn every_route_with_every_role_on_own_and_foreign() {
     server.put(&foreign);
     let roles: hilum::auth::Roles = {
         let config = Config::default();
-        hilum::auth::Roles::new(&config.roles, None).expect("roles")
+        hilum::auth::Roles::new(&config.roles).expect("roles")
     };
     let may = |role: &str, action: Action| {
         let identity =

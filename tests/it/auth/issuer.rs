@@ -23,7 +23,7 @@ use crate::harness::{Hilum, json_of};
 
 /// An issuer that serves its discovery document and keys.
 pub(super) struct Issuer {
-    url: String,
+    pub(super) url: String,
     keys: Arc<Mutex<Vec<Value>>>,
     asked: Arc<AtomicUsize>,
     away: Arc<AtomicBool>,
@@ -76,7 +76,11 @@ fn answer(mut stream: TcpStream, url: &str, keys: &Mutex<Vec<Value>>, asked: &At
     let length = stream.read(&mut request).unwrap_or(0);
     let request = String::from_utf8_lossy(&request[..length]).into_owned();
     let body = if request.starts_with("GET /.well-known/openid-configuration ") {
-        json!({ "issuer": url, "jwks_uri": format!("{url}/jwks") })
+        json!({
+            "issuer": url, "jwks_uri": format!("{url}/jwks"),
+            "authorization_endpoint": format!("{url}/auth"), "token_endpoint": format!("{url}/token"),
+            "token_endpoint_auth_methods_supported": ["none"],
+        })
     } else {
         asked.fetch_add(1, Ordering::SeqCst);
         json!({ "keys": *keys.lock().unwrap() })

@@ -5,6 +5,7 @@ mod accounts;
 mod issuer;
 mod rights;
 mod sessions;
+mod shares;
 mod tls;
 
 use hilum::{auth::Authentication, config::Config};

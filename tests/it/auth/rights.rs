@@ -21,14 +21,17 @@ use crate::{
     sample::Sample,
 };
 
-const CT: &str = "1.2.5.1";
-const MR: &str = "1.2.5.2";
+pub(super) const CT: &str = "1.2.5.1";
+pub(super) const MR: &str = "1.2.5.2";
 
 /// A server with a role of its own, and with accounts.
 fn server(issuer: Option<&Issuer>) -> Hilum {
     Hilum::with(|config| {
         config.auth.enabled = true;
         config.auth.issuers = issuer.map(Issuer::config).into_iter().collect();
+        for issuer in &mut config.auth.issuers {
+            issuer.fhir_user_roles.insert("Practitioner".into(), "viewer".into());
+        }
         let ct = Role {
             allow: vec!["search".into(), "view".into()],
             r#where: "Modality=CT".into(),
@@ -41,7 +44,7 @@ fn server(issuer: Option<&Issuer>) -> Hilum {
     })
 }
 
-fn token(hilum: &Hilum, name: &str, scopes: &[&str]) -> String {
+pub(super) fn token(hilum: &Hilum, name: &str, scopes: &[&str]) -> String {
     let auth = Authentication::open(hilum.data(), &hilum::config::Config::default().auth).unwrap();
     let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
     let new = NewToken { label: "test".into(), scopes, ..NewToken::default() };
@@ -56,7 +59,7 @@ fn token(hilum: &Hilum, name: &str, scopes: &[&str]) -> String {
     token
 }
 
-fn store(hilum: &Hilum, token: &str, study: &str, modality: &str, patient: &str) -> Value {
+pub(super) fn store(hilum: &Hilum, token: &str, study: &str, modality: &str, patient: &str) -> Value {
     let file = Sample::new(study, &format!("{study}.1"), &format!("{study}.1.1"))
         .text(0x0008_0060, "CS", modality)
         .text(0x0010_0020, "LO", patient)
@@ -87,7 +90,7 @@ fn studies(list: &Value) -> BTreeSet<&str> {
 }
 
 /// What somebody sees: by a search, a count, full text, and by name.
-fn sees(ask: &dyn Fn(&str) -> reqwest::blocking::Response, expected: &[&str]) {
+pub(super) fn sees(ask: &dyn Fn(&str) -> reqwest::blocking::Response, expected: &[&str]) {
     let expected: BTreeSet<&str> = expected.iter().copied().collect();
     assert_eq!(studies(&json_of(ask("/dicomweb/studies"))), expected);
     assert_eq!(json_of(ask("/dicomweb/studies/count?q=findings"))["count"], expected.len());
@@ -151,6 +154,10 @@ fn tokens_of_an_issuer_see_what_their_roles_and_scopes_say() {
         (vec![("scope", json!("openid patient/ImagingStudy.rs")), ("patient", json!("P2"))], &[MR]),
         (vec![("scope", json!("user/ImagingStudy.rs")), ("roles", json!(["ct"]))], &[CT]),
         (vec![("scope", json!("system/*.rs"))], &[CT, MR]),
+        // A user who is a patient; a kind of user that has a role.
+        (vec![("roles", json!(["viewer"])), ("fhirUser", json!("https://fhir/Patient/P2"))], &[MR]),
+        (vec![("fhirUser", json!("Practitioner/7"))], &[CT, MR]),
+        (vec![("scope", json!("patient/*.read")), ("patient", json!("Patient/P1"))], &[CT]),
     ] {
         let token = with(&claims);
         sees(&|path| with_token(&hilum, path, &token), expected);
@@ -168,4 +175,26 @@ fn tokens_of_an_issuer_see_what_their_roles_and_scopes_say() {
     let uploads = with(&[("scope", json!("system/ImagingStudy.c"))]);
     assert!(store(&hilum, &uploads, "1.2.5.4", "CT", "P3")["00081199"]["Value"][0].is_object());
     assert_eq!(with_token(&hilum, "/dicomweb/studies", &uploads).status(), 403);
+}
+
+#[test]
+fn an_app_is_told_where_it_gets_its_token() {
+    let issuer = Issuer::start();
+    let hilum = server(Some(&issuer));
+    let place = format!("{}/.well-known/smart-configuration", hilum.root);
+    let told = json_of(client().get(&place).send().unwrap());
+    assert_eq!(told["issuer"], issuer.url);
+    assert_eq!(told["token_endpoint"], format!("{}/token", issuer.url));
+    assert_eq!(told["jwks_uri"], format!("{}/jwks", issuer.url));
+    let has = |key: &str, value: &str| told[key].as_array().unwrap().contains(&value.into());
+    assert!(
+        has("scopes_supported", "patient/ImagingStudy.rs") && has("capabilities", "permission-v2"),
+        "{told}"
+    );
+    assert!(
+        has("code_challenge_methods_supported", "S256") && has("grant_types_supported", "authorization_code")
+    );
+    let without = server(None);
+    let place = format!("{}/.well-known/smart-configuration", without.root);
+    assert_eq!(client().get(place).send().unwrap().status(), 404);
 }
