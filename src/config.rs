@@ -37,7 +37,7 @@ pub use network::Network;
 pub use roles::Role;
 pub use scrub::Scrub;
 pub use shares::Shares;
-pub use tier::Tier;
+pub use tier::{Acknowledge, Tier};
 
 /// The commented defaults.
 pub const DEFAULTS: &str = include_str!("config.toml");

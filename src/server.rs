@@ -284,6 +284,7 @@ fn tier_options(tier: &config::Tier) -> Option<archive::TierOptions> {
             region: said(&tier.region),
             ..Bucket::default()
         },
+        mirrored: tier.acknowledge == config::Acknowledge::Bucket,
         after: Duration::from_secs(tier.after_days.saturating_mul(24 * 60 * 60)),
         local_bytes_max: tier.local_bytes_max,
         cache_bytes_max: tier.cache_bytes_max,

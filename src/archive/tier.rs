@@ -41,6 +41,8 @@ const PAGE: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     pub bucket: Bucket,
+    /// Whether what is stored is in the bucket before it is acknowledged.
+    pub mirrored: bool,
     /// A closed pack moves when it has not been written for so long.
     pub after: Duration,
     /// Bytes of closed packs on the disk; beyond them the oldest move. 0: no limit.
@@ -58,6 +60,7 @@ impl Options {
             bucket: self.bucket.clone(),
             cache: Layout::blocks(data),
             cache_bytes_max: self.cache_bytes_max,
+            mirrored: self.mirrored,
             read_time_max: self.read_time_max,
         }
     }
@@ -118,19 +121,32 @@ fn round(
     claimed: &mut bool,
 ) -> Result<(), ArchiveError> {
     let goes_on = || !stopping.load(Ordering::Relaxed);
-    for pack in due(core.packs.closed()?, options, SystemTime::now()) {
+    let closed = core.packs.closed()?;
+    let copies = closed.iter().filter(|pack| options.mirrored && !pack.copied);
+    let copies: Vec<PackId> = copies.map(|pack| pack.pack).collect();
+    let due = due(closed, options, SystemTime::now());
+    if !*claimed && (options.mirrored || !due.is_empty()) {
+        core.packs.claim_bucket()?;
+        *claimed = true;
+    }
+    for pack in copies {
         if !goes_on() {
             return Ok(());
         }
-        if !*claimed {
-            core.packs.claim_bucket()?;
-            *claimed = true;
+        if let Moved::Damaged { places } = core.packs.copy_out(pack, &goes_on)? {
+            tracing::error!(%pack, places, "a damaged pack is not copied; run `hilum verify`");
+        }
+    }
+    for pack in due {
+        if !goes_on() {
+            return Ok(());
         }
         match core.packs.move_out(pack.pack, &goes_on)? {
             Moved::Gone => {
                 metrics::counter!("hilum_tier_moved_bytes_total").increment(pack.length);
                 tracing::info!(pack = %pack.pack, bytes = pack.length, "a pack was moved to the bucket");
             }
+            Moved::Copied => {}
             Moved::Damaged { places } => {
                 tracing::error!(pack = %pack.pack, places, "a damaged pack is not moved; run `hilum verify`");
             }
@@ -262,10 +278,12 @@ mod tests {
             pack: PackId(pack),
             length,
             since: now - Duration::from_secs(age),
+            copied: false,
         };
         let all = vec![closed(1, 50, 10), closed(2, 400, 10), closed(3, 100, 10), closed(4, 200, 10)];
         let options = |after, local_bytes_max| Options {
             bucket: Bucket::default(),
+            mirrored: false,
             after: Duration::from_secs(after),
             local_bytes_max,
             cache_bytes_max: 0,

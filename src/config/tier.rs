@@ -13,6 +13,7 @@ pub struct Tier {
     pub bucket: String,
     pub endpoint: String,
     pub region: String,
+    pub acknowledge: Acknowledge,
     pub after_days: u64,
     #[serde(with = "bytes")]
     pub local_bytes_max: u64,
@@ -20,6 +21,14 @@ pub struct Tier {
     pub cache_bytes_max: u64,
     pub read_seconds_max: u64,
     pub check_seconds: u64,
+}
+
+/// Where a stored instance is before that is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Acknowledge {
+    Disk,
+    Bucket,
 }
 
 impl Tier {
@@ -37,6 +46,9 @@ impl Tier {
         let refused = |key, why: &str| Err(ConfigError::Refused { key, why: why.to_owned() });
         if !self.bucket.is_empty() && self.address().is_none_or(|(name, _)| name.is_empty()) {
             return refused("tier.bucket", "is no address of a bucket: write it like s3://BUCKET/PREFIX");
+        }
+        if self.bucket.is_empty() && self.acknowledge == Acknowledge::Bucket {
+            return refused("tier.acknowledge", "is \"bucket\", and tier.bucket names none");
         }
         if self.read_seconds_max == 0 {
             return refused(

@@ -197,6 +197,21 @@ impl Objects {
         }
     }
 
+    /// Puts some objects at the same time, under names that nobody used before.
+    ///
+    /// # Errors
+    /// What the place says of one of them; others may be there then.
+    pub fn put_all(&self, objects: Vec<(String, Bytes)>) -> io::Result<()> {
+        let puts: Vec<_> = objects
+            .into_iter()
+            .map(|(name, bytes)| {
+                let (store, name) = (Arc::clone(&self.store), Path::from(name));
+                async move { store.put_opts(&name, bytes.into(), PutMode::Overwrite.into()).await.map(drop) }
+            })
+            .collect();
+        self.wait(async move { try_join_all(puts).await.map(drop) })
+    }
+
     /// The same, where an object of the same name can only be the same bytes, or
     /// what is left of an attempt whose answer was lost.
     ///

@@ -88,8 +88,14 @@ impl Packs {
             }
         };
         if let Err(error) = open.file.flush() {
+            // On the disk it is flushed; only the bucket did not take it.
+            let reusable = error.kind() == std::io::ErrorKind::HostUnreachable && open.cut_back().is_ok();
             let error = PackError::io(open.pack, "flush", error);
-            shared.abandon(open);
+            if reusable {
+                *batch = Some(open);
+            } else {
+                shared.abandon(open);
+            }
             return Err(error);
         }
         open.end = end;

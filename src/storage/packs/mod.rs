@@ -25,6 +25,7 @@ pub mod faulty;
 mod hasher;
 mod life;
 mod local;
+mod mirror;
 mod read;
 mod record;
 mod remote;

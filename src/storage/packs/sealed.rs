@@ -121,7 +121,9 @@ impl Shared {
     fn expect_no_sealed_pack(&self) -> Result<(), PackError> {
         let newest: Vec<PackId> =
             lock(&self.known).packs.keys().rev().take(PACKS_LOOKED_AT).copied().collect();
-        for pack in newest {
+        // A start does not wait for a bucket.
+        let is_near = |pack: &PackId| self.tiered.as_ref().is_none_or(|tiered| !tiered.is_far(*pack));
+        for pack in newest.into_iter().filter(is_near) {
             // One that cannot be read says nothing. Not kept open: a pack that is
             // lost later must be seen to be.
             let file = self.volume.open(pack, super::Access::Read).ok();

@@ -77,6 +77,22 @@ impl Local {
         whole_file::put(&path, text)
     }
 
+    /// Puts a pack that was being written into a folder that is no pack store
+    /// yet; `fill` writes it.
+    pub(super) fn begin_pack(
+        dir: &Path,
+        pack: PackId,
+        fill: &mut dyn FnMut(&File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let path = path_in(dir, pack).with_extension("tar");
+        let folder = path.parent().unwrap_or(dir);
+        fs::create_dir_all(folder)?;
+        let file = File::create(&path)?;
+        fill(&file)?;
+        file.sync_all()?;
+        sync_folder(folder)
+    }
+
     /// Makes a folder a pack store, by the FORMAT file of one.
     pub(super) fn begin(dir: &Path, format: &[u8], ring: Option<&[u8]>) -> io::Result<()> {
         fs::create_dir_all(dir)?;

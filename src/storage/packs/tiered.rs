@@ -2,6 +2,9 @@
 //! closed lately, in a folder; the others in a bucket. Where a pack of the bucket
 //! was in the folder lies its manifest, so a start does not need the bucket.
 //!
+//! If it is mirrored, packs that are being written are in both places
+//! ([`super::mirror`]), and closed ones go to the bucket at once.
+//!
 //! A pack moves in steps, each of which may be the last: it is sent, read back,
 //! noted in the bucket, noted in the folder (durably), removed from the folder.
 //! Invariant: at no moment is there less than one whole, checked copy that the
@@ -10,17 +13,21 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::{ControlFlow, Range};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use super::mirror::{MirroredFile, Step};
 use super::remote::{Keep, Manifest, Remote, TierOptions};
 use super::{Access, Listed, Local, PackError, PackFile, Packs, Replayed, Standing, Volume, lock};
 use crate::storage::{PackId, Place};
 
 pub(super) struct Tiered {
     local: Local,
-    remote: Remote,
+    remote: Arc<Remote>,
+    /// Nothing is acknowledged that is only on the disk.
+    mirrored: bool,
     /// The packs that are only in the bucket, and their lengths.
     far: Mutex<BTreeMap<PackId, u64>>,
 }
@@ -32,6 +39,8 @@ pub struct Closed {
     pub length: u64,
     /// When it was written last.
     pub since: SystemTime,
+    /// Whether the bucket has it already.
+    pub copied: bool,
 }
 
 /// What became of a pack that was to move.
@@ -39,6 +48,8 @@ pub struct Closed {
 pub enum Moved {
     /// It is in the bucket, and not on the disk any more.
     Gone,
+    /// It is in the bucket as well.
+    Copied,
     /// Something in it is damaged, so it stays where it is.
     Damaged { places: u64 },
 }
@@ -58,16 +69,41 @@ impl Tiered {
     /// are taken as those of this archive.
     pub fn open(dir: &Path, options: &TierOptions) -> Result<Self, PackError> {
         let remote = Remote::open(options).map_err(failed(dir, "name the bucket for"))?;
-        Self::on(dir, remote)
+        Self::on(dir, remote, options.mirrored)
     }
 
-    pub fn on(dir: &Path, remote: Remote) -> Result<Self, PackError> {
+    pub fn on(dir: &Path, remote: Remote, mirrored: bool) -> Result<Self, PackError> {
         if !Local::exist(dir) {
             adopt(dir, &remote).map_err(failed(dir, "ask the bucket for the packs of"))?;
         }
         let local = Local::open(dir)?;
         local.note_bucket()?;
-        Self::with(dir, local, remote)
+        let tiered = Self::with(dir, local, remote, mirrored)?;
+        if mirrored {
+            tiered.claim()?;
+        }
+        Ok(tiered)
+    }
+
+    /// Makes sure that the bucket is this archive's, and notes so in an empty one.
+    fn claim(&self) -> Result<(), PackError> {
+        let remote = &self.remote;
+        let failed = |source| PackError::Bucket { place: remote.place().to_owned(), source };
+        let ours = self.local.format().map_err(failed)?;
+        if remote.format().map_err(failed)?.is_none() {
+            remote.put_format(&ours).map_err(failed)?;
+        }
+        let theirs = remote.format().map_err(failed)?;
+        // The first line is the number of the format, which may rise.
+        let key = |text: &str| text.lines().nth(1).map(str::to_owned);
+        let theirs = theirs.and_then(|bytes| key(std::str::from_utf8(&bytes).ok()?));
+        if theirs.is_none() || theirs != key(&ours) {
+            return Err(PackError::Foreign { place: remote.place().to_owned() });
+        }
+        match self.local.key_ring().map_err(failed)? {
+            Some(ring) => remote.put_key_ring(&ring).map_err(failed),
+            None => Ok(()),
+        }
     }
 
     /// The same for reading, beside a process that may hold them.
@@ -76,11 +112,11 @@ impl Tiered {
         let cache = options.cache.join("none");
         let options = TierOptions { cache, cache_bytes_max: 0, ..options.clone() };
         let remote = Remote::open(&options).map_err(failed(dir, "name the bucket for"))?;
-        Self::with(dir, Local::beside(dir)?, remote)
+        Self::with(dir, Local::beside(dir)?, remote, false)
     }
 
-    fn with(dir: &Path, local: Local, remote: Remote) -> Result<Self, PackError> {
-        let tiered = Self { local, remote, far: Mutex::default() };
+    fn with(dir: &Path, local: Local, remote: Remote, mirrored: bool) -> Result<Self, PackError> {
+        let tiered = Self { local, remote: Arc::new(remote), mirrored, far: Mutex::default() };
         tiered.look().map_err(failed(dir, "list the packs in"))?;
         Ok(tiered)
     }
@@ -99,6 +135,16 @@ impl Tiered {
     #[cfg(test)]
     pub(super) fn read_nothing_kept(&self, pack: PackId) {
         self.remote.blocks().forget(pack);
+    }
+
+    pub fn is_far(&self, pack: PackId) -> bool {
+        self.far(pack).is_some()
+    }
+
+    /// Whether the manifest of a pack says that the bucket has it.
+    fn is_copied(&self, pack: PackId, length: u64) -> bool {
+        let noted = self.local.manifest(pack).and_then(|text| Manifest::parse(&text, pack));
+        noted.is_ok_and(|noted| noted.length == length)
     }
 
     fn far(&self, pack: PackId) -> Option<u64> {
@@ -128,9 +174,23 @@ fn failed(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> PackEr
 fn adopt(dir: &Path, remote: &Remote) -> io::Result<()> {
     let Some(format) = remote.format()? else { return Ok(()) };
     let packs = remote.packs()?;
+    let open: Vec<PackId> = remote.open_packs()?.into_iter().filter(|pack| !packs.contains(pack)).collect();
     tracing::warn!(packs = packs.len(), bucket = remote.place(), "an archive is taken over from a bucket");
     for pack in packs {
         Local::begin_manifest(dir, pack, remote.manifest(pack)?.to_text().as_bytes())?;
+    }
+    for pack in open {
+        Local::begin_pack(dir, pack, &mut |file| {
+            for (number, step) in remote.steps(pack)? {
+                match &step {
+                    Step::Part(range) => {
+                        file.write_all_at(&remote.part(pack, number, &step)?, range.start)?;
+                    }
+                    Step::Cut(length) => file.set_len(*length)?,
+                }
+            }
+            Ok(())
+        })?;
     }
     let ring = remote.key_ring()?;
     Local::begin(dir, &format, ring.as_deref())
@@ -149,12 +209,20 @@ impl Volume for Tiered {
     }
 
     fn create(&self, pack: PackId) -> io::Result<Arc<dyn PackFile>> {
-        self.local.create(pack)
+        if !self.mirrored {
+            return self.local.create(pack);
+        }
+        self.remote.ready()?;
+        let file = self.local.create(pack)?;
+        Ok(Arc::new(MirroredFile::new(pack, file, Arc::clone(&self.remote))))
     }
 
     fn open(&self, pack: PackId, access: Access) -> io::Result<Arc<dyn PackFile>> {
         match self.local.open(pack, access) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Ok(file) if self.mirrored && access == Access::Write => {
+                return Ok(Arc::new(MirroredFile::resume(pack, file, Arc::clone(&self.remote))?));
+            }
             opened => return opened,
         }
         let keep = match access {
@@ -170,6 +238,9 @@ impl Volume for Tiered {
         let noted = self.local.manifest(pack).is_ok();
         if noted {
             self.remote.remove(pack)?;
+        }
+        if self.mirrored {
+            self.remote.remove_steps(pack)?;
         }
         match self.local.remove(pack) {
             Err(error) if error.kind() != io::ErrorKind::NotFound || !noted => return Err(error),
@@ -187,6 +258,9 @@ impl Volume for Tiered {
     }
 
     fn put_key_ring(&self, text: &[u8]) -> io::Result<()> {
+        if self.mirrored {
+            self.remote.put_key_ring(text)?;
+        }
         self.local.put_key_ring(text)
     }
 
@@ -268,7 +342,8 @@ impl Packs {
         let since = |info: super::PackInfo| {
             let since = tiered.local.modified(info.pack);
             let since = since.map_err(|error| PackError::named(info.pack, "look at", error))?;
-            Ok(Closed { pack: info.pack, length: info.length, since })
+            let copied = tiered.mirrored && tiered.is_copied(info.pack, info.length);
+            Ok(Closed { pack: info.pack, length: info.length, since, copied })
         };
         self.list().into_iter().filter(sealed).map(since).collect()
     }
@@ -279,32 +354,42 @@ impl Packs {
     /// `Foreign`, `Bucket`.
     pub fn claim_bucket(&self) -> Result<(), PackError> {
         let Some(tiered) = &self.shared.tiered else { return Ok(()) };
-        let remote = &tiered.remote;
-        let failed = |source| PackError::Bucket { place: remote.place().to_owned(), source };
-        let ours = tiered.local.format().map_err(failed)?;
-        if remote.format().map_err(failed)?.is_none() {
-            remote.put_format(&ours).map_err(failed)?;
+        tiered.claim()?;
+        // What a stop left of packs that are not being written any more.
+        let failed = |source| PackError::Bucket { place: tiered.remote.place().to_owned(), source };
+        let is_written =
+            |pack| matches!(self.shared.standing(pack), Ok(standing) if standing != Standing::Sealed);
+        for pack in tiered.remote.open_packs().map_err(failed)? {
+            let is_closed = self.shared.standing(pack).is_ok() && !is_written(pack);
+            let length = self.shared.length(pack).unwrap_or_default();
+            if self.shared.standing(pack).is_err() || is_closed && tiered.is_copied(pack, length) {
+                tiered.remote.remove_steps(pack).map_err(failed)?;
+            }
         }
-        let theirs = remote.format().map_err(failed)?;
-        // The first line is the number of the format, which may rise.
-        let key = |text: &str| text.lines().nth(1).map(str::to_owned);
-        let theirs = theirs.and_then(|bytes| key(std::str::from_utf8(&bytes).ok()?));
-        if theirs.is_none() || theirs != key(&ours) {
-            return Err(PackError::Foreign { place: remote.place().to_owned() });
-        }
-        match tiered.local.key_ring().map_err(failed)? {
-            Some(ring) => remote.put_key_ring(&ring).map_err(failed),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Moves a closed pack to the bucket, after each of its files was held
     /// against its digest. May be cut off at any time, and is when `goes_on` says no.
     ///
     /// # Errors
+    /// As [`Self::copy_out`].
+    pub fn move_out(&self, pack: PackId, goes_on: &dyn Fn() -> bool) -> Result<Moved, PackError> {
+        let copied = self.copy_out(pack, goes_on)?;
+        let (Moved::Copied, Some(tiered)) = (copied, &self.shared.tiered) else { return Ok(copied) };
+        tiered.local.remove(pack).map_err(|error| PackError::named(pack, "remove", error))?;
+        lock(&tiered.far).insert(pack, self.shared.length(pack)?);
+        // Else its bytes would stay on the disk for as long as it is open.
+        self.shared.files.forget(pack);
+        Ok(Moved::Gone)
+    }
+
+    /// Copies a closed pack to the bucket, and leaves it on the disk.
+    ///
+    /// # Errors
     /// `Standing` when it is not closed, `Bucket` with what the bucket says, and
     /// what the disk says. It is then on the disk as before.
-    pub fn move_out(&self, pack: PackId, goes_on: &dyn Fn() -> bool) -> Result<Moved, PackError> {
+    pub fn copy_out(&self, pack: PackId, goes_on: &dyn Fn() -> bool) -> Result<Moved, PackError> {
         let shared = &*self.shared;
         let Some(tiered) = &shared.tiered else { return Err(PackError::Missing { pack }) };
         let found = shared.standing(pack)?;
@@ -316,8 +401,7 @@ impl Packs {
         let file = file.map_err(|error| PackError::named(pack, "open", error))?;
         let length = file.length().map_err(|error| PackError::io(pack, "read", error))?;
         // Noted in the folder: it was sent and read back before a stop.
-        let noted = tiered.local.manifest(pack).and_then(|text| Manifest::parse(&text, pack));
-        if !noted.is_ok_and(|noted| noted.length == length) {
+        if !tiered.is_copied(pack, length) {
             let mut places = 0;
             self.replay(pack, 0, &mut |found| {
                 places += u64::from(matches!(found, Replayed::Damaged(_)));
@@ -339,11 +423,8 @@ impl Packs {
                 .local
                 .put_manifest(pack, manifest.to_text().as_bytes())
                 .map_err(|error| PackError::io(pack, "note the move of", error))?;
+            tiered.remote.remove_steps(pack).map_err(of_bucket)?;
         }
-        tiered.local.remove(pack).map_err(|error| PackError::named(pack, "remove", error))?;
-        lock(&tiered.far).insert(pack, length);
-        // Else its bytes would stay on the disk for as long as it is open.
-        shared.files.forget(pack);
-        Ok(Moved::Gone)
+        Ok(Moved::Copied)
     }
 }

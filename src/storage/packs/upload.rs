@@ -186,7 +186,10 @@ impl Upload {
         let open = self.open()?;
         let pack = open.pack;
         if let Err(error) = open.file.flush() {
-            if let Some(open) = self.open.take() {
+            if error.kind() == std::io::ErrorKind::HostUnreachable {
+                // On the disk it is flushed; only the bucket did not take it.
+                self.take_back();
+            } else if let Some(open) = self.open.take() {
                 self.slot.0.abandon(open);
             }
             return Err(PackError::io(pack, "flush", error));

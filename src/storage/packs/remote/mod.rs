@@ -6,6 +6,7 @@
 //! KEYS/00000001            the key ring, if files are encrypted; the highest number counts
 //! packs/0000/00000001.tar      the pack, as it was on the disk
 //! packs/0000/00000001.blocks   its manifest, put there last
+//! open/00000002/…          a pack that is being written ([`super::mirror`])
 //! ```
 //! Invariants: no object is ever changed; a pack counts as being in the bucket
 //! once its manifest is, and that is put there after every block was read back
@@ -21,9 +22,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::mirror::{self, Mood, Step};
 use super::volume::PackFile;
-use crate::storage::PackId;
 use crate::storage::objects::{Bucket, Objects};
+use crate::storage::{PackId, waiting};
 
 use self::blocks::Blocks;
 pub use self::blocks::Keep;
@@ -43,12 +45,17 @@ pub struct TierOptions {
     /// The folder for blocks that were read.
     pub cache: PathBuf,
     pub cache_bytes_max: u64,
+    /// Whether what is stored is in the bucket before it is acknowledged.
+    pub mirrored: bool,
     /// How long a read waits for the bucket.
     pub read_time_max: Duration,
 }
 
 pub struct Remote {
     objects: Objects,
+    /// Waits no longer than somebody who waits for it.
+    impatient: Objects,
+    mood: Mood,
     blocks: Arc<Blocks>,
 }
 
@@ -68,6 +75,10 @@ pub(super) fn folder_of(pack: PackId) -> String {
 
 fn tar_name(pack: PackId) -> String {
     format!("packs/{}/{pack}.tar", folder_of(pack))
+}
+
+fn open_folder(pack: PackId) -> String {
+    format!("open/{pack}")
 }
 
 fn manifest_name(pack: PackId) -> String {
@@ -90,8 +101,8 @@ impl Remote {
 
     pub(super) fn on(objects: Objects, for_reads: Objects, options: &TierOptions) -> Self {
         let TierOptions { cache, cache_bytes_max, read_time_max, .. } = options;
-        let blocks = Blocks::open(for_reads, cache.clone(), *cache_bytes_max, *read_time_max);
-        Self { objects, blocks: Arc::new(blocks) }
+        let blocks = Blocks::open(for_reads.clone(), cache.clone(), *cache_bytes_max, *read_time_max);
+        Self { objects, impatient: for_reads, mood: Mood::default(), blocks: Arc::new(blocks) }
     }
 
     /// Where it is, for people.
@@ -237,6 +248,69 @@ impl Remote {
         self.objects.delete(&manifest_name(pack)).map_err(away)?;
         self.objects.delete(&tar_name(pack)).map_err(away)?;
         self.blocks.forget(pack);
+        Ok(())
+    }
+
+    /// Whether it is worth asking the bucket to take something.
+    ///
+    /// # Errors
+    /// `HostUnreachable` for a moment after it did not.
+    pub fn ready(&self) -> io::Result<()> {
+        self.mood.check()
+    }
+
+    /// The packs that are being written.
+    ///
+    /// # Errors
+    /// `HostUnreachable`.
+    pub fn open_packs(&self) -> io::Result<Vec<PackId>> {
+        let pack = |name: &str| name.strip_prefix("open/")?.split('/').next()?.parse().ok().map(PackId);
+        let found = self.objects.list("open").map_err(away)?;
+        let mut packs: Vec<PackId> = found.iter().filter_map(|found| pack(&found.name)).collect();
+        packs.dedup();
+        Ok(packs)
+    }
+
+    /// What makes a pack that is being written, in its order.
+    ///
+    /// # Errors
+    /// `HostUnreachable`.
+    pub fn steps(&self, pack: PackId) -> io::Result<Vec<(u32, Step)>> {
+        let found = self.impatient.list(&open_folder(pack)).map_err(away)?;
+        let step = |name: &str| mirror::parse(name.rsplit('/').next()?);
+        Ok(found.iter().filter_map(|found| step(&found.name)).collect())
+    }
+
+    /// Puts some of them. They are durable when this returns.
+    ///
+    /// # Errors
+    /// `HostUnreachable`.
+    pub fn put_steps(&self, pack: PackId, steps: Vec<(u32, Step, Bytes)>) -> io::Result<()> {
+        waiting::let_go();
+        let named = |(number, step, bytes)| {
+            (format!("{}/{}", open_folder(pack), mirror::name_of(number, &step)), bytes)
+        };
+        let put = self.impatient.put_all(steps.into_iter().map(named).collect());
+        self.mood.note(put.map_err(away))
+    }
+
+    /// The bytes of a part.
+    ///
+    /// # Errors
+    /// `NotFound`, `HostUnreachable`.
+    pub fn part(&self, pack: PackId, number: u32, step: &Step) -> io::Result<Bytes> {
+        let name = format!("{}/{}", open_folder(pack), mirror::name_of(number, step));
+        self.objects.get(&name).map_err(away)
+    }
+
+    /// Removes what is there of a pack that is not being written any more.
+    ///
+    /// # Errors
+    /// `HostUnreachable`.
+    pub fn remove_steps(&self, pack: PackId) -> io::Result<()> {
+        for found in self.objects.list(&open_folder(pack)).map_err(away)? {
+            self.objects.delete(&found.name).map_err(away)?;
+        }
         Ok(())
     }
 

@@ -36,6 +36,7 @@ fn the_contract_with_encryption() {
     encrypted(faulty_keeps_the_contract);
     encrypted(tiered::a_pack_moves_and_is_read);
     encrypted(tiered::damage_here_and_there);
+    encrypted(tiered::a_mirror_outlives_its_disk);
 }
 
 #[test]

@@ -16,11 +16,12 @@ use crate::storage::objects::{Bucket, Objects};
 struct Place {
     folder: TempDir,
     disk: &'static str,
+    mirrored: bool,
 }
 
 impl Place {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), disk: "one" }
+        Self { folder: tempfile::tempdir().unwrap(), disk: "one", mirrored: false }
     }
 
     fn packs(&self) -> PathBuf {
@@ -37,6 +38,7 @@ impl Place {
             bucket: Bucket::default(),
             cache: self.folder.path().join(self.disk).join("cache"),
             cache_bytes_max: 3 << 20,
+            mirrored: self.mirrored,
             read_time_max: Duration::from_secs(1),
         };
         Remote::on(objects.clone(), objects, &options)
@@ -49,7 +51,7 @@ impl Place {
             fs::remove_file(&format).unwrap();
             fs::write(&format, text).unwrap();
         }
-        let tiered = Tiered::on(&self.packs(), self.remote()).unwrap();
+        let tiered = Tiered::on(&self.packs(), self.remote(), self.mirrored).unwrap();
         let packs = Packs::on_tiers(&self.packs(), tiered, options).unwrap();
         packs.unlock(sealed::master().as_ref()).unwrap();
         packs
@@ -85,6 +87,60 @@ fn all_is_there(packs: &Packs, stored: &[Item], places: &[super::Place]) {
 fn tiers_keep_the_contract() {
     let place = Place::new();
     contract(&|options| place.open(options));
+}
+
+#[test]
+fn mirrors_keep_the_contract() {
+    let place = Place { mirrored: true, ..Place::new() };
+    contract(&|options| place.open(options));
+}
+
+/// Whatever is done, and whenever the disk is lost: what was acknowledged is there.
+#[test]
+pub(super) fn a_mirror_outlives_its_disk() {
+    let mut place = Place { mirrored: true, ..Place::new() };
+    let options = small(200_000);
+    let disks = ["d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7"];
+    let mut stored: Vec<Item> = Vec::new();
+    for (round, disk) in (0..).zip(disks) {
+        place.disk = disk;
+        let packs = place.open(options);
+        assert_eq!(recover(&packs), stored, "{disk}");
+        packs.claim_bucket().unwrap();
+        for number in 0..6 {
+            let number = round * 100 + number * 10;
+            let batch = [item(number, 3_000), tombstone(number + 1), item(number + 2, 20_000)];
+            append(&packs, &batch).unwrap();
+            stored.extend(batch);
+            // Begun, and never finished: the next goes over it.
+            let mut aborted = packs.begin().unwrap();
+            aborted.write(&vec![7; 30_000]).unwrap();
+            drop(aborted);
+            let alone = item(number + 3, 60_000);
+            upload(&packs, &alone).unwrap();
+            stored.push(alone);
+        }
+        stored.sort_by_key(|item| item.stamp);
+        if round % 2 == 1 {
+            let closed = packs.closed().unwrap();
+            assert!(!closed.is_empty());
+            for pack in closed {
+                let done = if round % 4 == 1 { Moved::Copied } else { Moved::Gone };
+                let moved = match done {
+                    Moved::Copied => packs.copy_out(pack.pack, &|| true),
+                    Moved::Gone | Moved::Damaged { .. } => packs.move_out(pack.pack, &|| true),
+                };
+                assert_eq!(moved.unwrap(), done);
+                assert!(!place.object(&format!("open/{}", pack.pack)).join("x").exists());
+            }
+        }
+        if round == 3 {
+            // A start on the same disk goes on as well.
+            drop(packs);
+            let packs = place.open(options);
+            assert_eq!(recover(&packs), stored);
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,123 @@
+//! Stores that are acknowledged when the bucket has them: the disk may be lost
+//! at any time.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Tiers, all_is_there, made, until};
+use crate::process::{Dice, Made, Process};
+
+fn start(tiers: &Tiers, disk: &str) -> Process {
+    let data = tiers.folder.path().join(disk);
+    Process::with(&data, |command| {
+        let command = tiers.with(command);
+        command.env("HILUM_TIER_ACKNOWLEDGE", "bucket").env("HILUM_TIER_AFTER_DAYS", "1")
+    })
+}
+
+/// Every round the process is killed at some time, and its disk is lost.
+#[test]
+fn what_was_acknowledged_outlives_every_disk() {
+    let tiers = Tiers::new();
+    let mut dice = Dice::new(11);
+    let mut there: BTreeMap<String, Made> = BTreeMap::new();
+    let mut gone: Vec<Made> = Vec::new();
+    for round in 0..6 {
+        let mut server = start(&tiers, &format!("disk-{round}"));
+        let all: Vec<Made> = there.values().cloned().collect();
+        all_is_there(&server, &all);
+        for made in &gone {
+            assert!(server.file(&made.path()).is_err(), "{}", made.instance);
+        }
+        match round {
+            2 => tiers.s3.busy(3),
+            4 => tiers.s3.mute(2),
+            _ => {}
+        }
+        std::thread::scope(|scope| {
+            let (server, dice) = (&server, &mut dice);
+            let workers: Vec<_> = (0..3)
+                .map(|worker| {
+                    scope.spawn(move || {
+                        let mut acknowledged = Vec::new();
+                        let mut deleted = Vec::new();
+                        for made in made(100 + round * 10 + worker, 60) {
+                            match server.store(&[&made.bytes()]) {
+                                Ok(response) if response.status() == 200 => acknowledged.push(made),
+                                _ => break,
+                            }
+                            if acknowledged.len() % 7 == 0 {
+                                let made = acknowledged.pop().expect("one was stored");
+                                match server.delete(&made.path()) {
+                                    Ok(response) if response.status() == 204 => deleted.push(made),
+                                    // It may be there or not.
+                                    _ => break,
+                                }
+                            }
+                        }
+                        (acknowledged, deleted)
+                    })
+                })
+                .collect();
+            std::thread::sleep(Duration::from_millis(200 + dice.below(1200)));
+            let id = server.id().to_string();
+            assert!(std::process::Command::new("kill").args(["-9", &id]).status().unwrap().success());
+            for worker in workers {
+                let (acknowledged, deleted) = worker.join().unwrap();
+                there.extend(acknowledged.into_iter().map(|made| (made.instance.clone(), made)));
+                gone.extend(deleted);
+            }
+        });
+        server.kill();
+        tiers.s3.busy(0);
+        tiers.s3.mute(0);
+    }
+    assert!(there.len() > 20, "{}", there.len());
+    let server = start(&tiers, "last");
+    let all: Vec<Made> = there.values().cloned().collect();
+    all_is_there(&server, &all);
+    // Closed packs are in the bucket as a whole, and on the disk; what they were made of is not.
+    super::store(&server, &made(1, 300));
+    until("closed packs are copied", || {
+        let names = tiers.s3.names();
+        let copied = names.iter().filter(|name| name.ends_with(".blocks"));
+        let pack = |name: &str| name.rsplit('/').next().unwrap().trim_end_matches(".blocks").to_owned();
+        let copied: Vec<String> = copied.map(|name| pack(name)).collect();
+        copied.len() >= 3
+            && copied.iter().all(|pack| !names.iter().any(|name| name.contains(&format!("open/{pack}/"))))
+    });
+    assert!(server.stop().success());
+    let (clean, said) = {
+        let data = tiers.folder.path().join("last");
+        tiers.run("verify", &data, &["--json"])
+    };
+    assert!(clean, "{said}");
+}
+
+#[test]
+fn nothing_is_acknowledged_without_the_bucket() {
+    let tiers = Tiers::new();
+    let server = start(&tiers, "one");
+    let first = made(1, 10);
+    super::store(&server, &first);
+    tiers.s3.down(true);
+    let refused = Made::new(2, 1, 1, 5_000);
+    let streamed = Made::new(2, 1, 2, 500_000);
+    for made in [&refused, &streamed, &refused] {
+        let response = server.store(&[&made.bytes()]).unwrap();
+        assert_eq!(response.status(), 503, "{}", response.text().unwrap());
+    }
+    let response = server.store(&[&refused.bytes()]).unwrap();
+    assert!(response.headers().contains_key("retry-after"));
+    assert_eq!(server.delete(&first[0].path()).unwrap().status(), 503);
+    all_is_there(&server, &first);
+    assert!(server.file(&refused.path()).is_err());
+    tiers.s3.down(false);
+    until("it is stored again", || {
+        server.store(&[&refused.bytes(), &streamed.bytes()]).unwrap().status() == 200
+    });
+    drop(server);
+
+    let server = start(&tiers, "two");
+    all_is_there(&server, &first);
+    all_is_there(&server, &[refused, streamed]);
+}
