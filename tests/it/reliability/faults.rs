@@ -289,7 +289,7 @@ fn full_and_read_only(mount: &Path, run: &dyn Fn(&str, &[&str])) {
             assert!(server.file(&made.path()) == Ok(made.bytes()), "{}", made.path());
         }
     };
-    for number in 1..=120 {
+    for number in 1..=170 {
         let made = Made::new(1, 1, number, if number % 4 == 0 { 400_000 } else { 150_000 });
         let response = server.store(&[&made.bytes()]).unwrap();
         match response.status().as_u16() {
