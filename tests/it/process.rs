@@ -244,6 +244,12 @@ impl Dice {
 }
 
 const COLUMNS: usize = 100;
+/// Of large ones, whose rows would not fit into their attribute.
+const COLUMNS_OF_LARGE: usize = 4096;
+
+fn columns_of(pixels: usize) -> usize {
+    if pixels > 6_000_000 { COLUMNS_OF_LARGE } else { COLUMNS }
+}
 
 /// An instance that can be made from a few numbers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -260,7 +266,7 @@ impl Made {
     /// The instance of these numbers; what differs in any of them differs in
     /// its UIDs. Without pixels it says that they are compressed.
     pub fn new(study: u64, series: u64, instance: u64, pixels: usize) -> Self {
-        let pixels = pixels.next_multiple_of(COLUMNS);
+        let pixels = pixels.next_multiple_of(columns_of(pixels));
         let root = format!("1.2.826.0.1.3680043.10.1.{study}");
         Self {
             series: format!("{root}.{series}"),
@@ -308,8 +314,8 @@ impl Made {
         };
         number(&mut file, 0x0002, 1);
         short(&mut file, 0x0028, 0x0004, b"CS", "MONOCHROME2");
-        number(&mut file, 0x0010, (self.pixels / COLUMNS).max(1));
-        number(&mut file, 0x0011, COLUMNS);
+        number(&mut file, 0x0010, (self.pixels / columns_of(self.pixels)).max(1));
+        number(&mut file, 0x0011, columns_of(self.pixels));
         for (element, value) in [(0x0100, 8), (0x0101, 8), (0x0102, 7), (0x0103, 0)] {
             number(&mut file, element, value);
         }

@@ -140,6 +140,10 @@ impl Trial {
     fn read(&self, rule: &str) {
         for made in &self.there {
             let file = self.server.file(&made.path());
+            // Without a descriptor no pack is opened that is not open.
+            if rule.starts_with("open ") && file == Err(503) {
+                continue;
+            }
             let said = file.as_ref().map(Vec::len);
             assert!(file == Ok(made.bytes()), "{rule}: {}: {said:?} {:#?}", made.path(), self.server.log());
         }
