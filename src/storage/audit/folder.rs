@@ -6,12 +6,14 @@ use std::{
     io::{Read, Write},
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::{
     AuditError,
     line::{Hash, Head},
 };
+use crate::storage::whole_file;
 
 /// Notes that wait at most; a command that finds more fails.
 const NOTES_MAX: usize = 10_000;
@@ -144,6 +146,28 @@ impl Folder {
             .map_err(AuditError::at(&path))
     }
 
+    /// Makes the anchor and its name durable, as they are once.
+    pub(super) fn sync_anchor(&self) -> Result<(), AuditError> {
+        let path = self.path.join("HEAD");
+        File::open(&path).and_then(|file| file.sync_all()).map_err(AuditError::at(&path))?;
+        self.sync()
+    }
+
+    /// The last line that was sent on; 0: none.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        fs::read_to_string(self.path.join("SENT")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// Notes how far lines were sent on.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn put_sent(&self, number: u64) -> Result<(), AuditError> {
+        let path = self.path.join("SENT");
+        whole_file::put(&path, format!("{number}\n").as_bytes()).map_err(AuditError::at(&path))
+    }
+
     /// Leaves a record for whoever writes the log.
     pub fn leave_note(&self, json: &[u8]) -> Result<(), AuditError> {
         let folder = self.path.join("notes");
@@ -153,13 +177,15 @@ impl Folder {
             let source = std::io::Error::other("too many notes wait for the server to take them");
             return Err(AuditError::Io { path: folder, source });
         }
-        let name = blake3::Hash::from_bytes(random()).to_hex();
-        let unfinished = folder.join(format!("{}.unfinished", &name[..16]));
+        // Taken in the order in which they were left.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        let name = format!("{now:020}-{}", &blake3::Hash::from_bytes(random()).to_hex()[..8]);
+        let unfinished = folder.join(format!("{name}.unfinished"));
         let mut file =
             private().create_new(true).write(true).open(&unfinished).map_err(AuditError::at(&unfinished))?;
         file.write_all(json)
             .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&unfinished, folder.join(format!("{}.json", &name[..16]))))
+            .and_then(|()| fs::rename(&unfinished, folder.join(format!("{name}.json"))))
             .map_err(AuditError::at(&unfinished))
     }
 

@@ -74,8 +74,13 @@ pub fn read(line: &[u8]) -> Option<Line<'_>> {
     if rest.len() < 65 || rest[64] != b' ' {
         return None;
     }
-    let hash = blake3::Hash::from_hex(&rest[..64]).ok()?;
-    Some(Line { number, hash: *hash.as_bytes(), json: &rest[65..] })
+    let head = Head { number, hash: *blake3::Hash::from_hex(&rest[..64]).ok()?.as_bytes() };
+    // There is one way to write a number and a hash.
+    (line[..space + 65] == *head.to_string().as_bytes()).then_some(Line {
+        number,
+        hash: head.hash,
+        json: &rest[65..],
+    })
 }
 
 /// The first line of a segment that goes on from `head`.
@@ -89,7 +94,8 @@ pub fn opening(segment: u64, head: &Head) -> String {
 pub fn read_opening(line: &[u8]) -> Option<(u64, Head)> {
     let text = std::str::from_utf8(line).ok()?.strip_prefix(MAGIC)?;
     let (segment, head) = text.split_once(' ')?;
-    Some((segment.parse().ok()?, head.parse().ok()?))
+    let (segment, head) = (segment.parse().ok()?, head.parse().ok()?);
+    (opening(segment, &head).as_bytes().strip_suffix(b"\n") == Some(line)).then_some((segment, head))
 }
 
 /// Whether this is the opening of a format that is not known here.

@@ -3,7 +3,7 @@
 //! time, which leads it.
 //!
 //! `DIR/audit/`: `00000001.log` … the segments, `HEAD` the anchor (how far it is
-//! flushed), `KEY`, `LOCK`, `notes/` what commands leave for a running server,
+//! flushed), `KEY`, `LOCK`, `SENT` (how far it was sent on), `notes/` what commands leave for a running server,
 //! `torn/` what a recovery cut off.
 //!
 //! Invariants: one process writes; a line is never changed; after a crash
@@ -25,6 +25,8 @@ use std::{
     path::Path,
 };
 
+use rustix::io::Errno;
+
 pub use check::{Finding, Report};
 pub use error::AuditError;
 pub use folder::Folder;
@@ -32,6 +34,12 @@ use folder::{Anchor, private};
 pub use line::Head;
 use line::{Hash, opening};
 pub use scan::{Cursor, Ended, Search, newest_first, oldest_first};
+
+/// Room that is kept ahead of the end of the log, so that a disk is found to be
+/// full before something is done that could not be recorded.
+const ROOM_BYTES: u64 = 1 << 20;
+/// With less, more is asked for.
+const ROOM_BYTES_MIN: u64 = 512 << 10;
 
 /// How much a segment holds.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +59,8 @@ pub struct Log {
     offset: u64,
     head: Head,
     flushed: Head,
+    /// Up to where the disk keeps room for the segment.
+    reserved: u64,
     /// A write failed: what lies behind `offset` is not of the log.
     is_torn: bool,
     /// A flush of the file failed.
@@ -128,10 +138,13 @@ impl Log {
                 offset,
                 head,
                 flushed: Head::default(),
+                reserved: 0,
                 is_torn: false,
                 is_suspect: false,
                 options,
             };
+            // The anchor is there before the first line is.
+            recovered.anchor_missing |= anchor.is_none() && head.number > 0;
             log.flush()?;
             return Ok((log, recovered));
         }
@@ -153,11 +166,13 @@ impl Log {
             offset,
             head,
             flushed: Head::default(),
+            reserved: 0,
             is_torn: false,
             is_suspect: false,
             options,
         };
         log.flush()?;
+        log.folder.sync_anchor()?;
         Ok((log, recovered))
     }
 
@@ -181,6 +196,38 @@ impl Log {
         self.head = head;
         self.offset += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Keeps room on the disk for what comes next; takes back what a failed write
+    /// left.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn make_room(&mut self) -> Result<(), AuditError> {
+        self.mend()?;
+        if self.reserved >= self.offset + ROOM_BYTES_MIN {
+            return Ok(());
+        }
+        let flags = rustix::fs::FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(&self.file, flags, self.offset, ROOM_BYTES) {
+            Ok(()) => self.reserved = self.offset + ROOM_BYTES,
+            // Not every file system can; then a write tells.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.reserved = u64::MAX,
+            Err(error) => {
+                return Err(AuditError::Io {
+                    path: self.folder.segment_path(self.segment),
+                    source: error.into(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back the room of a segment that is full, or of a log that ends.
+    fn give_room_back(&mut self) {
+        self.reserved = 0;
+        // What is kept in vain is only room.
+        drop(self.file.set_len(self.offset));
     }
 
     /// Takes back what a failed write left.
@@ -236,11 +283,30 @@ impl Log {
 
     fn rotate(&mut self) -> Result<(), AuditError> {
         self.flush()?;
+        self.give_room_back();
         let (file, offset) = begin(&self.folder, self.segment + 1, &self.head)?;
         self.segment += 1;
         self.file = file;
         self.offset = offset;
         Ok(())
+    }
+
+    /// Begins a new segment if the first line of this one is older than `time`,
+    /// so that old lines can be removed while few are written.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn rotate_if_older(&mut self, time: &str) -> Result<(), AuditError> {
+        match scan::beginning(&self.folder, self.segment)? {
+            Some((_, Some(first))) if first.as_str() < time => self.rotate(),
+            _ => Ok(()),
+        }
+    }
+
+    /// How far it is flushed.
+    #[must_use]
+    pub fn flushed(&self) -> Head {
+        self.flushed
     }
 
     #[must_use]
@@ -249,16 +315,17 @@ impl Log {
     }
 
     /// Segments all of whose lines are older than `time` (RFC 3339, UTC, whole
-    /// seconds), and the head at which the log will begin without them.
+    /// seconds) and up to the line `number`, and the head at which the log will
+    /// begin without them.
     ///
     /// # Errors
     /// When a segment cannot be read.
-    pub fn older_than(&self, time: &str) -> Result<Option<(Vec<u64>, Head)>, AuditError> {
+    pub fn older_than(&self, time: &str, number: u64) -> Result<Option<(Vec<u64>, Head)>, AuditError> {
         let mut old = Vec::new();
         let mut begins = None;
         for pair in self.folder.segments()?.windows(2) {
             let Some((opening, Some(first))) = scan::beginning(&self.folder, pair[1])? else { break };
-            if first.as_str() >= time {
+            if first.as_str() >= time || opening.number > number {
                 break;
             }
             old.push(pair[0]);
@@ -301,6 +368,14 @@ impl Log {
     #[must_use]
     pub fn folder(&self) -> &Folder {
         &self.folder
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if !self.is_torn {
+            self.give_room_back();
+        }
     }
 }
 

@@ -190,11 +190,17 @@ impl Cursor {
         Self { number, segment: 0, offset: 0 }
     }
 
-    /// The next lines, about so many bytes of them; empty at the end of the log.
+    /// The next lines up to the number `last`, about so many bytes of them; empty
+    /// when there is none.
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub fn next(&mut self, folder: &Folder, bytes_max: u64) -> Result<Vec<(u64, Vec<u8>)>, AuditError> {
+    pub fn next(
+        &mut self,
+        folder: &Folder,
+        bytes_max: u64,
+        last: u64,
+    ) -> Result<Vec<(u64, Vec<u8>)>, AuditError> {
         if self.segment == 0 && !self.find(folder)? {
             return Ok(Vec::new());
         }
@@ -212,8 +218,12 @@ impl Cursor {
                     if bytes.pop() != Some(b'\n') {
                         break;
                     }
+                    let line = line::read(&bytes);
+                    if line.is_some_and(|line| line.number > last) {
+                        return Ok(lines);
+                    }
                     self.offset += count as u64;
-                    if let Some(line) = line::read(&bytes).filter(|line| line.number > self.number) {
+                    if let Some(line) = line.filter(|line| line.number > self.number) {
                         self.number = line.number;
                         taken += line.json.len() as u64;
                         lines.push((line.number, line.json.to_vec()));

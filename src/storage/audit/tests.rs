@@ -95,11 +95,14 @@ fn every_planted_change_is_found() {
     for segment in folder(dir.path()).segments().unwrap() {
         let path = folder(dir.path()).segment_path(segment);
         let whole = fs::read(&path).unwrap();
-        for at in (0..whole.len()).step_by(7) {
+        for at in (0..whole.len()).step_by(5) {
             let mut changed = whole.clone();
-            changed[at] ^= 1;
-            fs::write(&path, &changed).unwrap();
-            assert!(!check(dir.path()).is_intact(), "segment {segment}, byte {at}");
+            // The second makes another case of a letter.
+            for flip in [1, 0x20] {
+                changed[at] = whole[at] ^ flip;
+                fs::write(&path, &changed).unwrap();
+                assert!(!check(dir.path()).is_intact(), "segment {segment}, byte {at}");
+            }
         }
         let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
         for at in 1..lines.len() {
@@ -152,8 +155,9 @@ fn a_removed_segment_is_found_and_one_that_was_old_is_explained() {
     let dir = TempDir::new().unwrap();
     written(dir.path());
     let (mut log, _) = open(dir.path());
-    let (old, begins) = log.older_than("2026-01-01T00:00:30").unwrap().unwrap();
+    let (old, begins) = log.older_than("2026-01-01T00:00:30", u64::MAX).unwrap().unwrap();
     assert_eq!(old[0], 1);
+    assert!(log.older_than("2026-01-01T00:00:30", 0).unwrap().is_none(), "not what is not sent on yet");
     log.remove(&old).unwrap();
     drop(log);
     assert!(!check(dir.path()).is_intact());
@@ -198,13 +202,13 @@ fn scans_are_bounded_by_time_and_number() {
     let mut cursor = Cursor::after(50);
     let mut numbers = Vec::new();
     loop {
-        let lines = cursor.next(&folder, 100).unwrap();
+        let lines = cursor.next(&folder, 100, 58).unwrap();
         if lines.is_empty() {
             break;
         }
         numbers.extend(lines.into_iter().map(|(number, _)| number));
     }
-    assert_eq!(numbers, (51..=60).collect::<Vec<u64>>());
+    assert_eq!(numbers, (51..=58).collect::<Vec<u64>>());
 }
 
 #[test]
@@ -216,4 +220,45 @@ fn notes_of_commands_come_into_the_log() {
     let taken = log.take_notes(|note| note.starts_with(b"{").then(|| note.to_vec())).unwrap();
     assert_eq!((taken, log.head().number), (1, 1));
     assert_eq!(log.take_notes(|note| Some(note.to_vec())).unwrap(), 0);
+}
+
+/// A log that few write is divided by age, so that what is old can go.
+#[test]
+fn an_old_segment_ends() {
+    let dir = TempDir::new().unwrap();
+    let (mut log, _) = open(dir.path());
+    log.append([json(1).as_slice()]).unwrap();
+    log.rotate_if_older("2026-01-01T00:00:01").unwrap();
+    assert_eq!(log.folder().segments().unwrap(), [1]);
+    log.rotate_if_older("2026-01-02T00:00:00").unwrap();
+    log.rotate_if_older("2026-01-02T00:00:00").unwrap();
+    assert_eq!(log.folder().segments().unwrap(), [1, 2], "an empty one does not end");
+    log.append([json(2).as_slice()]).unwrap();
+    log.flush().unwrap();
+    assert!(check(dir.path()).is_intact());
+}
+
+/// A segment cannot be begun: nothing of what was to be written is in the log,
+/// and once it can be again the log goes on as if nothing had been.
+#[test]
+fn what_cannot_be_written_is_not_there() {
+    let dir = TempDir::new().unwrap();
+    let (mut log, _) = open(dir.path());
+    let in_the_way = folder(dir.path()).segment_path(2);
+    fs::create_dir(&in_the_way).unwrap();
+    let mut number = 0;
+    while log.append([json(number + 1).as_slice()]).is_ok() {
+        log.make_room().unwrap();
+        number += 1;
+        assert!(number < 100);
+    }
+    assert_eq!(log.head().number, number);
+    assert!(log.append([json(1).as_slice()]).is_err());
+    fs::remove_dir(&in_the_way).unwrap();
+    log.append([json(number + 1).as_slice()]).unwrap();
+    log.flush().unwrap();
+    assert_eq!(log.flushed().number, number + 1);
+    drop(log);
+    let report = check(dir.path());
+    assert!(report.is_intact() && report.lines == number + 1, "{report:?}");
 }

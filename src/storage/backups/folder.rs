@@ -24,6 +24,8 @@ const LEFT_OUT: [&str; 9] = [
     "lost+found",
     RESTORING,
 ];
+/// The anchor of a log: how far it is flushed.
+const HEAD: &str = "HEAD";
 /// In the folder for as long as a restore is not complete.
 const RESTORING: &str = "RESTORING";
 /// There once an archive was restored to an earlier state.
@@ -56,6 +58,11 @@ pub fn each_file(
     // Of the packs, what is no pack.
     folders.push((data.join("packs/torn"), "packs/torn/".to_owned()));
     while let Some((folder, prefix)) = folders.pop() {
+        // What says how far others are whole comes before them, and what they grow
+        // by meanwhile does no harm.
+        if let Some(head) = open(&folder.join(HEAD), format!("{prefix}{HEAD}"))? {
+            each(head)?;
+        }
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             entries => entries.map_err(failed(&folder))?,
@@ -65,7 +72,7 @@ pub fn each_file(
         for entry in entries {
             let path = entry.path();
             let Ok(name) = entry.file_name().into_string() else { continue };
-            if is_left_out(&name, prefix.is_empty()) {
+            if name == HEAD || is_left_out(&name, prefix.is_empty()) {
                 continue;
             }
             let kind = entry.file_type().map_err(failed(&path))?;
