@@ -4,11 +4,15 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware::NormalizePath, web};
+use anyhow::Context;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::{
     archive::{self, Archive},
-    audit::{self, Journal},
+    audit::{
+        self, Journal,
+        sender::{Receiver, TlsFiles},
+    },
     auth::Authentication,
     config::{self, Config, Duplicates},
     control::Control,
@@ -16,6 +20,7 @@ use crate::{
     http::{self, State},
     pixels,
     storage::{
+        audit::Folder,
         catalog, commitments, index,
         objects::Bucket,
         packs,
@@ -173,8 +178,18 @@ fn journal(config: &Config) -> anyhow::Result<Option<Arc<Journal>>> {
     if !config.audit.enabled {
         return Ok(None);
     }
-    let folder = audit::folder_of(&config.data, None);
-    Ok(Some(Journal::open(folder, audit_settings(config), audit::own())?))
+    let settings = audit_settings(config);
+    if let Some(receiver) = &settings.receiver {
+        receiver.check().with_context(|| format!("audit.syslog: {receiver}"))?;
+    }
+    Ok(Some(Journal::open(audit_folder(config), settings, audit::start(audit::own()))?))
+}
+
+/// Where the audit log is.
+#[must_use]
+pub fn audit_folder(config: &Config) -> Folder {
+    let key_file = Some(&config.audit.key_file).filter(|path| !path.as_os_str().is_empty());
+    audit::folder_of(&config.data, key_file.map(std::path::PathBuf::as_path))
 }
 
 /// How the audit log is kept, as the configuration has it.
@@ -187,13 +202,29 @@ pub fn audit_settings(config: &Config) -> audit::Settings {
         aggregate: Duration::from_secs(config.audit.interval_seconds),
         queue_max: AUDIT_QUEUE_MAX,
         segment_bytes_max: AUDIT_SEGMENT_BYTES_MAX,
-        keep_days: 0,
+        keep_days: config.audit.keep_days,
         source: audit::Source {
-            id: "hilum".to_owned(),
-            site: String::new(),
-            host: config.public_url.clone().unwrap_or_else(|| config.listen.to_string()),
+            id: config.audit.source.clone(),
+            site: config.audit.site.clone(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         },
+        receiver: receiver(config),
     }
+}
+
+/// Where the audit log is sent.
+fn receiver(config: &Config) -> Option<Receiver> {
+    let syslog = config.audit.syslog.clone();
+    let (host, port, tls) = match syslog.receiver.clone() {
+        config::Receiver::None => return None,
+        config::Receiver::Tcp(host, port) => (host, port, None),
+        config::Receiver::Tls(host, port) => {
+            let texts =
+                move || syslog.pems().map(|(authorities, own)| audit::sender::TlsTexts { authorities, own });
+            (host, port, Some(TlsFiles(Arc::new(texts))))
+        }
+    };
+    Some(Receiver { host, port, tls })
 }
 
 /// The sizes of the archive as the configuration has them.

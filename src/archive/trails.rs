@@ -105,7 +105,11 @@ pub(super) fn stored(trail: Option<&Trail>, stored: &Stored) {
     let subject = stored.about.as_ref().map(|about| about.subject.clone());
     let class = stored.sop_class.as_deref().unwrap_or_default();
     let instance = stored.sop_instance.as_deref().unwrap_or_default();
-    trail.instance(Deed { study, action, outcome }, class, instance, subject);
+    let deed = Deed { study, action, outcome };
+    if let StoreOutcome::Failed { reason, .. } = &stored.outcome {
+        trail.refused(deed.clone(), *reason);
+    }
+    trail.instance(deed, class, instance, subject);
 }
 
 fn deed(study: &StudyUid, action: Action) -> Deed {

@@ -2,24 +2,28 @@
 //!
 //! [`trail`] gathers what a request touches, [`event`] is the record of it,
 //! [`Journal`] keeps records in the log of [`crate::storage::audit`] before an
-//! answer goes out. Everything else here is pure:
+//! answer goes out, and [`sender`] sends them on. Everything else here is pure:
 //! records as `AuditMessage` ([`xml`]), as FHIR ([`fhir`]), as a table
 //! ([`csv`]), as syslog ([`syslog`]).
 
+mod connection;
 pub mod csv;
 pub mod event;
 pub mod fhir;
 mod filter;
 mod gathering;
 mod journal;
+pub mod sender;
 pub mod syslog;
 pub mod trail;
+mod writer;
 pub mod xml;
 
 pub use event::{Action, Actor, Event, Object, Outcome, Record, Study};
 pub use filter::{Filter, moment};
 pub use gathering::Access;
-pub use journal::{Journal, JournalError, Settings, explains, folder_of, own};
+pub use journal::{Journal, JournalError, Settings, explains, folder_of, own, start};
+pub(crate) use trail::reason_of;
 pub use trail::{Deed, Patient, Subject, Touched, Trail};
 pub use xml::Source;
 

@@ -10,13 +10,18 @@ const APP_NAME: &str = "hilum";
 /// What says that the message is UTF-8 (RFC 5424 section 6.4).
 const BOM: &str = "\u{feff}";
 
-/// The frame of one message.
+/// The highest `sequenceId` (RFC 5424 section 7.3.1).
+const SEQUENCE_MAX: u64 = 2_147_483_647;
+
+/// The frame of one message: of the line `number` of the log.
 #[must_use]
-pub fn frame(at: OffsetDateTime, host: &str, xml: &str) -> Vec<u8> {
+pub fn frame(at: OffsetDateTime, number: u64, host: &str, xml: &str) -> Vec<u8> {
     let at = timestamp(at);
     let process = std::process::id();
     let host = printable(host);
-    let message = format!("{PRIORITY} {at} {host} {APP_NAME} {process} {MESSAGE_ID} - {BOM}{xml}");
+    let sequence = number.saturating_sub(1) % SEQUENCE_MAX + 1;
+    let header = format!("{PRIORITY} {at} {host} {APP_NAME} {process} {MESSAGE_ID}");
+    let message = format!("{header} [meta sequenceId=\"{sequence}\"] {BOM}{xml}");
     [format!("{} ", message.len()).as_bytes(), message.as_bytes()].concat()
 }
 
@@ -39,14 +44,14 @@ mod tests {
     #[test]
     fn a_frame_counts_its_octets() {
         let at = OffsetDateTime::from_unix_timestamp_nanos(1_767_225_600_123_456_789).unwrap();
-        let frame = String::from_utf8(frame(at, "pacs 1", "<A>ä</A>")).unwrap();
+        let frame = String::from_utf8(frame(at, 7, "pacs 1", "<A>ä</A>")).unwrap();
         let (length, message) = frame.split_once(' ').unwrap();
         assert_eq!(length.parse::<usize>().unwrap(), message.len());
         let process = std::process::id();
         assert_eq!(
             message,
             format!(
-                "<85>1 2026-01-01T00:00:00.123456Z pacs1 hilum {process} DICOM+RFC3881 - \u{feff}<A>ä</A>"
+                "<85>1 2026-01-01T00:00:00.123456Z pacs1 hilum {process} DICOM+RFC3881 [meta sequenceId=\"7\"] \u{feff}<A>ä</A>"
             )
         );
     }

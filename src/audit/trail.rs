@@ -4,7 +4,7 @@
 //! nothing of who asks or how the request ends.
 
 use std::{
-    collections::{BTreeMap, HashSet, hash_map::RandomState},
+    collections::{BTreeMap, BTreeSet, HashSet, hash_map::RandomState},
     hash::BuildHasher,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
@@ -47,6 +47,8 @@ pub struct Deed {
 pub struct Touched {
     pub subject: Option<Subject>,
     pub classes: BTreeMap<String, Instances>,
+    /// Why instances were refused: Failure Reasons of a store.
+    pub reasons: BTreeSet<u16>,
 }
 
 /// Instances of one SOP class.
@@ -91,11 +93,18 @@ impl Instances {
 }
 
 impl Touched {
+    /// Why instances were refused, if any was.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        reason_of(&self.reasons)
+    }
+
     /// Takes in what another request touched of the same.
     pub fn merge(&mut self, other: Self) {
         if self.subject.is_none() {
             self.subject = other.subject;
         }
+        self.reasons.extend(other.reasons);
         for (class, instances) in other.classes {
             let own = self.classes.entry(class).or_default();
             if instances.seen.is_empty() { own.at_least(instances.more) } else { own.add(instances) }
@@ -103,11 +112,24 @@ impl Touched {
     }
 }
 
+/// Failure Reasons as the standard writes them.
+pub(crate) fn reason_of(reasons: &BTreeSet<u16>) -> Option<String> {
+    let text: Vec<String> = reasons.iter().map(|reason| format!("{reason:04X}H")).collect();
+    (!text.is_empty()).then(|| format!("failure-reason {}", text.join(" ")))
+}
+
 /// Shared by the permits of one request.
 #[derive(Debug, Clone, Default)]
 pub struct Trail(Arc<Mutex<BTreeMap<Deed, Touched>>>);
 
 impl Trail {
+    /// Notes that an instance was refused.
+    pub fn refused(&self, deed: Deed, reason: u16) {
+        self.note(deed, |touched| {
+            touched.reasons.insert(reason);
+        });
+    }
+
     /// Notes one instance of a study.
     pub fn instance(&self, deed: Deed, class: &str, instance: &str, subject: Option<Subject>) {
         self.note(deed, |touched| {

@@ -9,7 +9,10 @@
 mod classify;
 mod log;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use actix_web::{
     Error, HttpMessage, HttpRequest, HttpResponse,
@@ -37,6 +40,9 @@ pub use log::*;
 
 /// The id of a request, for its records.
 pub(super) struct RequestId(pub String);
+
+/// What is told in one record.
+type Group = (Option<Patient>, Action, Outcome);
 
 /// What is noted of a request.
 type Deeds = BTreeMap<Deed, Touched>;
@@ -200,7 +206,9 @@ impl Answered {
             let content_type = response.headers().get(CONTENT_TYPE);
             content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/zip"))
         };
-        let study = asked.as_ref().and_then(|asked| asked.study.clone());
+        // A stranger could name one study after the other.
+        let is_stranger = status == StatusCode::UNAUTHORIZED;
+        let study = asked.as_ref().filter(|_| !is_stranger).and_then(|asked| asked.study.clone());
         let (event, action) = match (status, asked) {
             (StatusCode::UNAUTHORIZED, _) => (Event::AccessRefused, Action::Execute),
             (StatusCode::FORBIDDEN, _) => (Event::RestrictedFunction, Action::Execute),
@@ -230,7 +238,8 @@ impl Answered {
     }
 
     async fn record(self, state: &State, journal: &Arc<Journal>, deeds: Deeds) -> Result<(), JournalError> {
-        if matches!(self.event, Event::View | Event::Retrieve) {
+        // Refusals of strangers too, who could fill a disk with them.
+        if matches!(self.event, Event::View | Event::Retrieve | Event::AccessRefused) {
             return self.record_access(state, journal, deeds).await;
         }
         let records = self.by_patient(state, deeds).await;
@@ -261,7 +270,11 @@ impl Answered {
             let Some(access) = journal.join(access) else { continue };
             let subject = subject(state, &access.deed.study, access.touched.subject.as_ref()).await;
             let record = Journal::record_of(&access, subject.clone());
-            records.push(Record { request_id: self.id.clone(), ..record });
+            let record = Record { request_id: self.id.clone(), ..record };
+            records.push(match &self.path {
+                Some(path) => record.about("url", path),
+                None => record,
+            });
             begun.push((access, subject));
         }
         journal.write(records).await?;
@@ -279,13 +292,14 @@ impl Answered {
         if deeds.is_empty() || !tells {
             deeds.insert(self.deed(), Touched::default());
         }
-        let mut groups: BTreeMap<(Option<Patient>, Action, Outcome), Vec<Study>> = BTreeMap::new();
+        let mut groups: BTreeMap<Group, (Vec<Study>, BTreeSet<u16>)> = BTreeMap::new();
         for (deed, touched) in deeds {
             // Each instance of a store has its own outcome.
             let outcome = if is_store { deed.outcome } else { self.outcome };
             let subject = subject(state, &deed.study, touched.subject.as_ref()).await.unwrap_or_default();
             let patient = Some(subject.patient).filter(|patient| !patient.id.is_empty());
-            let studies = groups.entry((patient, deed.action, outcome)).or_default();
+            let (studies, reasons) = groups.entry((patient, deed.action, outcome)).or_default();
+            reasons.extend(touched.reasons);
             if !deed.study.is_empty() {
                 let classes = touched.classes.iter();
                 let instances =
@@ -293,13 +307,16 @@ impl Answered {
                 studies.push(Study { uid: deed.study, accession: subject.accession, instances });
             }
         }
-        let records = groups.into_iter().map(|((patient, action, outcome), studies)| {
+        let records = groups.into_iter().map(|((patient, action, outcome), (studies, reasons))| {
             let mut record = Record::new(self.event, action, outcome, self.actor.clone());
             record.patient = patient;
             record.studies = studies;
             record.request_id.clone_from(&self.id);
             record.query.clone_from(&self.query);
             record.reason = self.reason.clone().filter(|_| outcome != Outcome::Success);
+            if record.reason.is_none() {
+                record.reason = audit::reason_of(&reasons);
+            }
             match &self.path {
                 Some(path) => record.about("url", path),
                 None if self.event == Event::AuditLogUsed => record.about("audit-log", "/audit"),
