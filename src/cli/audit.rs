@@ -11,10 +11,10 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::{Common, logging};
+use super::{Common, deeds, logging};
 use crate::{
-    audit::{self, Action, Actor, Event, Filter, Journal, Outcome, Record, csv, explains, moment, xml},
-    server::audit_settings,
+    audit::{Action, Event, Filter, Outcome, Record, csv, explains, moment, xml},
+    server::{audit_folder, audit_settings},
     storage::audit::{Head, oldest_first},
 };
 
@@ -72,7 +72,7 @@ pub(super) fn run(command: &AuditCommand) -> anyhow::Result<ExitCode> {
 fn verify(common: &Common, noted: &[Head]) -> anyhow::Result<ExitCode> {
     let config = common.load(None)?;
     logging::start_quiet(&config)?;
-    let folder = audit::folder_of(&config.data, None);
+    let folder = audit_folder(&config);
     anyhow::ensure!(folder.exists(), "there is no audit log in {}", config.data.display());
     let report = folder.check(noted, explains)?;
     for finding in &report.findings {
@@ -82,6 +82,18 @@ fn verify(common: &Common, noted: &[Head]) -> anyhow::Result<ExitCode> {
         println!("and {} findings more", report.more_findings);
     }
     println!("{} lines in {} segments; head {}", report.lines, report.segments, report.head);
+    let used = Record::new(Event::AuditLogUsed, Action::Read, Outcome::Success, deeds::operator());
+    let mut records = vec![used.about("audit-log", "hilum audit verify")];
+    if !report.is_intact() {
+        let alert = Record::new(Event::Alert, Action::Execute, Outcome::SeriousFailure, deeds::operator());
+        let places = report.findings.len() as u64 + report.more_findings;
+        let alert = alert.about("audit-log", "hilum audit verify");
+        records.push(alert.because(format!("{places} places of the audit log are not what was written")));
+    }
+    // What was found counts more than that it was looked for.
+    if let Err(error) = deeds::leave(&config, &records) {
+        eprintln!("hilum: {error:#}");
+    }
     Ok(if report.is_intact() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -89,20 +101,13 @@ impl Export {
     fn run(&self) -> anyhow::Result<ExitCode> {
         let config = self.common.load(None)?;
         logging::start_quiet(&config)?;
-        let folder = audit::folder_of(&config.data, None);
+        let folder = audit_folder(&config);
         anyhow::ensure!(folder.exists(), "there is no audit log in {}", config.data.display());
         let settings = audit_settings(&config);
         let filter = self.filter()?;
         // First, so that nothing is shown that is not recorded.
-        let actor =
-            Actor { id: "operator".to_owned(), method: Some("operator".to_owned()), ..Actor::default() };
-        let used = Record::new(Event::AuditLogUsed, Action::Read, Outcome::Success, actor);
-        let noted = Journal::note(&folder, &settings, &used.about("audit-log", "hilum audit export"));
-        match noted {
-            Err(error) if settings.required => return Err(error.into()),
-            Err(error) => eprintln!("hilum: that the log was exported could not be recorded: {error}"),
-            Ok(()) => {}
-        }
+        let used = Record::new(Event::AuditLogUsed, Action::Read, Outcome::Success, deeds::operator());
+        deeds::leave(&config, &[used.about("audit-log", "hilum audit export")])?;
         let mut out = BufWriter::new(std::io::stdout().lock());
         if matches!(self.format, Format::Csv) {
             out.write_all(csv::HEADER.as_bytes())?;

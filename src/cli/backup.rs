@@ -7,9 +7,14 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use super::{Common, logging};
+use super::{
+    Common,
+    deeds::{self, Deed},
+    logging,
+};
 use crate::{
     archive::{self, Archive, ArchiveError, BackupReport},
+    audit::{Action, Event},
     auth::Permit,
     config::Config,
     control::Line,
@@ -49,10 +54,16 @@ pub(super) struct BucketArguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = arguments.common.load(None)?;
-    logging::start_quiet(&config)?;
+    let object = ("backup", arguments.place.clone());
+    let deed = Deed { event: Event::Export, action: Action::Read, object };
+    deeds::recorded(&config, "hilum backup", Some(deed), || work(&config, arguments))
+}
+
+fn work(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    logging::start_quiet(config)?;
     let backups = open(&arguments.place, &arguments.bucket, true)?;
     let bar = bar()?;
-    let report = copy(&config, &backups, &mut |bytes| bar.set_position(bytes))?;
+    let report = copy(config, &backups, &mut |bytes| bar.set_position(bytes))?;
     bar.finish_and_clear();
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);

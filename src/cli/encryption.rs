@@ -11,9 +11,14 @@ use anyhow::Context;
 use clap::Subcommand;
 use indicatif::HumanBytes;
 
-use super::{Common, logging};
+use super::{
+    Common,
+    deeds::{self, Deed},
+    logging,
+};
 use crate::{
     archive::{Archive, EncryptionStatus},
+    audit::{Action, Event},
     auth::Permit,
     config,
     server::archive_options,
@@ -76,9 +81,16 @@ pub(super) fn run(command: &EncryptionCommand) -> anyhow::Result<ExitCode> {
             };
             let new = Master::parse(&text)?;
             let options = archive_options(&config);
-            let rotated = Archive::rotate_master_key(&Permit::operator(), &config.data, &options, &new)?;
-            print(&rotated, false)?;
-            println!("start the server with the new key; backups of KEYS made before open with the old one");
+            let object = ("encryption-key", "master".to_owned());
+            let deed = Deed { event: Event::RestrictedFunction, action: Action::Update, object };
+            return deeds::recorded(&config, "hilum encryption rotate", Some(deed), || {
+                let rotated = Archive::rotate_master_key(&Permit::operator(), &config.data, &options, &new)?;
+                print(&rotated, false)?;
+                println!(
+                    "start the server with the new key; backups of KEYS made before open with the old one"
+                );
+                Ok(ExitCode::SUCCESS)
+            });
         }
     }
     Ok(ExitCode::SUCCESS)

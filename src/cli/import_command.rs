@@ -7,12 +7,13 @@ use bytes::Bytes;
 use clap::Args;
 
 use super::{
-    Common,
+    Common, deeds,
     import::{self, Candidate, Content, Outcome, Server, Settings},
     logging,
 };
 use crate::{
     archive::{Archive, ArchiveError, Pending, StoreOutcome, Stored},
+    audit::{Access, Event, Journal, JournalError, Trail},
     auth::Permit,
     config::Config,
     server::archive_options,
@@ -76,9 +77,45 @@ fn into_folder(config: &Config, arguments: &Arguments, settings: Settings) -> an
     let settings = Settings { journal: (!arguments.no_journal).then_some(journal), ..settings };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let permit = Permit::operator();
-    let report = import::run(&settings, &|batch| runtime.block_on(store(&archive, &permit, batch)))?;
+    let log = deeds::open(config, "hilum import")?;
+    let store = |batch: Vec<Candidate>| {
+        let count = batch.len();
+        runtime.block_on(async {
+            let Some(log) = &log else { return store(&archive, &permit, batch).await };
+            if let Err(error) = log.ready().await {
+                return refused(count, &error);
+            }
+            let trail = Trail::default();
+            let stored = store(&archive, &permit.clone().on_trail(Some(trail.clone())), batch).await;
+            match record(log, &trail).await {
+                Ok(()) => stored,
+                Err(error) => refused(count, &error),
+            }
+        })
+    };
+    let report = import::run(&settings, &store)?;
     drop(runtime);
     Ok(report)
+}
+
+fn refused(count: usize, error: &JournalError) -> Vec<Outcome> {
+    (0..count).map(|_| Outcome::Failed(format!("this cannot be recorded: {error}"))).collect()
+}
+
+/// Records what a batch did; one study's batches are put together.
+async fn record(log: &Journal, trail: &Trail) -> Result<(), JournalError> {
+    let actor = deeds::operator();
+    for (deed, touched) in trail.take() {
+        let subject = touched.subject.clone();
+        let reason = touched.reason();
+        let reason = reason.as_deref();
+        let access = Access { event: Event::Import, deed, reason, actor: &actor, touched, anonymized: false };
+        if let Some(access) = log.join(access) {
+            log.write(vec![Journal::record_of(&access, subject.clone())]).await?;
+            log.open_access(&access, subject);
+        }
+    }
+    Ok(())
 }
 
 /// Stores a batch; its instances share their commits.

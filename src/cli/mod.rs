@@ -4,6 +4,7 @@
 
 mod audit;
 mod backup;
+mod deeds;
 mod encryption;
 pub mod import;
 mod import_command;
@@ -122,8 +123,14 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve { common, listen } => serve::run(&common.load(listen)?),
         Command::Import(arguments) => import_command::run(&arguments),
-        Command::Rebuild { common } => rebuild::run(&common.load(None)?),
-        Command::Verify { common, json, local } => verify::run(&common.load(None)?, json, local),
+        Command::Rebuild { common } => {
+            let config = common.load(None)?;
+            deeds::recorded(&config, "hilum rebuild", None, || rebuild::run(&config))
+        }
+        Command::Verify { common, json, local } => {
+            let config = common.load(None)?;
+            deeds::recorded(&config, "hilum verify", None, || verify::run(&config, json, local))
+        }
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Stats { common, json } => stats::run(&common.load(None)?, json),

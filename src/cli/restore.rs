@@ -11,10 +11,12 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{
     Common,
     backup::{BucketArguments, bar, open},
+    deeds::{self, Deed},
     logging,
 };
 use crate::{
-    archive::{Archive, Until},
+    archive::{Archive, Restored, Until},
+    audit::{Action, Event},
     auth::Permit,
     server::archive_options,
     storage::Stamp,
@@ -82,6 +84,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let which = (&manifest, name == newest);
     let restored = Archive::restore(&permit, &config.data, &options, &backups, which, until, &mut progress)?;
     bar.finish_and_clear();
+    let done = print(&restored);
+    // The log of the archive came with the backup, and goes on from there.
+    let object = ("backup", format!("{} {name}", arguments.place));
+    let deed = Deed { event: Event::Import, action: Action::Create, object };
+    deeds::leave(&config, &deeds::ended("hilum restore", Some(deed), &Ok(done)))?;
+    Ok(done)
+}
+
+fn print(restored: &Restored) -> ExitCode {
     let (recovered, stats) = (&restored.recovered, &restored.stats);
     println!("{:>12}  files and deletions replayed, each by its digest", recovered.entries);
     println!("{:>12}  left out, as they came later", restored.left_out);
@@ -104,7 +115,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         None => {}
     }
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn time(text: &str) -> anyhow::Result<Stamp> {
