@@ -60,7 +60,8 @@ pub async fn observe(
     let seconds = started.elapsed().as_secs_f64();
     metrics::histogram!("hilum_http_request_seconds", "method" => method, "route" => route).record(seconds);
     metrics::counter!("hilum_http_requests_total", "status" => status.to_string()).increment(1);
-    log(method, request.path(), status, seconds, &id, problem.as_ref());
+    let path = plain_path(request.path(), request.match_pattern().as_deref());
+    log(method, &path, status, seconds, &id, problem.as_ref());
     Ok(response)
 }
 
@@ -79,8 +80,19 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-/// One line a request. The path holds UIDs; the query may hold names and is
-/// left out.
+/// The path with what may stand in a log: words of the route, UIDs, numbers and
+/// ids. Whatever else a client writes into it may be a name.
+fn plain_path(path: &str, pattern: Option<&str>) -> String {
+    let words: Vec<&str> = pattern.unwrap_or_default().split('/').collect();
+    let is_plain = |segment: &str| {
+        words.contains(&segment)
+            || segment.bytes().all(|byte| byte.is_ascii_hexdigit() || b".,-".contains(&byte))
+    };
+    let segments = path.split('/').map(|segment| if is_plain(segment) { segment } else { "…" });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+/// One line a request. The query may hold names and is left out.
 fn log(method: &str, path: &str, status: u16, seconds: f64, id: &str, problem: Option<&Problem>) {
     let milliseconds = (seconds * 1e6).round() / 1e3;
     match problem.map(|problem| (problem.code(), problem.cause())) {
@@ -198,4 +210,23 @@ pub fn cors(config: &Config) -> Cors {
             if origin == "*" { cors.allow_any_origin().send_wildcard() } else { cors.allowed_origin(origin) };
     }
     cors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_path;
+
+    #[test]
+    fn a_path_in_the_log_has_no_names() {
+        let pattern = Some("/dicomweb/studies/{study}/metadata");
+        for (path, pattern, expected) in [
+            ("/dicomweb/studies/1.2.3/metadata", pattern, "/dicomweb/studies/1.2.3/metadata"),
+            ("/dicomweb/studies/DOE%5EJOHN/metadata", pattern, "/dicomweb/studies/…/metadata"),
+            ("/DOE", None, "/…"),
+            ("/", Some("/"), "/"),
+            ("/uploads/00ff12", Some("/uploads/{upload}"), "/uploads/00ff12"),
+        ] {
+            assert_eq!(plain_path(path, pattern), expected);
+        }
+    }
 }
