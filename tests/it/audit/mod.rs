@@ -2,6 +2,10 @@
 //! its patient and study, before the answer is there; a change of it is found;
 //! and what must be recorded and cannot be is refused.
 
+mod commands;
+mod syslog;
+mod values;
+
 use std::{fs, path::PathBuf};
 
 use hilum::config::Config;
