@@ -48,6 +48,7 @@ const RESERVED: [(&str, &[&str], &str); 7] = [
             "src/control.rs",
             "src/config.rs",
             "src/config/encryption.rs",
+            "src/config/audit.rs",
             "src/cli/",
             "src/main.rs",
             // An inflated data set above some megabytes goes to an unnamed file.
