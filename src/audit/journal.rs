@@ -305,14 +305,12 @@ fn alarm(recovered: &Recovered) -> Option<Record> {
     Some(Record::new(Event::Alert, Action::Execute, outcome, own()).because(what))
 }
 
-/// Whether a line explains that the log begins at `head`.
+/// Up to where a line tells that the log was removed, if it is of that.
 #[must_use]
-pub fn explains(json: &[u8], head: &Head) -> bool {
-    memchr::memmem::find(json, RETENTION.as_bytes()).is_some()
-        && serde_json::from_slice::<Record>(json)
-            .ok()
-            .and_then(|record| record.object)
-            .is_some_and(|object| object.kind == RETENTION && object.id == head.to_string())
+pub fn removal(json: &[u8]) -> Option<Head> {
+    memchr::memmem::find(json, RETENTION.as_bytes())?;
+    let object = serde_json::from_slice::<Record>(json).ok()?.object?;
+    if object.kind == RETENTION { object.id.parse().ok() } else { None }
 }
 
 /// The folder of the log of an archive.

@@ -22,7 +22,7 @@ pub mod xml;
 pub use event::{Action, Actor, Event, Object, Outcome, Record, Study};
 pub use filter::{Filter, moment};
 pub use gathering::Access;
-pub use journal::{Journal, JournalError, Settings, explains, folder_of, own, start};
+pub use journal::{Journal, JournalError, Settings, folder_of, own, removal, start};
 pub(crate) use trail::reason_of;
 pub use trail::{Deed, Patient, Subject, Touched, Trail};
 pub use xml::Source;

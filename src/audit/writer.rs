@@ -223,7 +223,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        audit::{Journal, Source, explains, folder_of, start},
+        audit::{Journal, Source, folder_of, removal, start},
         storage::audit::Options,
     };
 
@@ -256,20 +256,20 @@ mod tests {
         }
         log.flush().unwrap();
         drop(log);
-        assert!(folder.check(&[], explains).unwrap().is_intact());
+        assert!(folder.check(&[], removal).unwrap().is_intact());
         let journal = Journal::open(folder.clone(), settings(30), start(own())).unwrap();
         let until = Instant::now() + Duration::from_secs(30);
-        while folder.check(&[], explains).unwrap().begins.number == 0 && Instant::now() < until {
+        while folder.check(&[], removal).unwrap().begins.number == 0 && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(20));
         }
         journal.close();
-        let report = folder.check(&[], explains).unwrap();
+        let report = folder.check(&[], removal).unwrap();
         assert!(report.is_intact(), "{:?}", report.findings);
         assert!((1..=30).contains(&report.begins.number), "nothing that must be kept is gone");
-        assert!(!folder.check(&[], |_, _| false).unwrap().is_intact(), "the record explains it");
+        assert!(!folder.check(&[], |_| None).unwrap().is_intact(), "the record explains it");
         // Another removal needs another record.
         let first = folder.segments().unwrap()[0];
         std::fs::remove_file(folder.segment_path(first)).unwrap();
-        assert!(!folder.check(&[], explains).unwrap().is_intact());
+        assert!(!folder.check(&[], removal).unwrap().is_intact());
     }
 }

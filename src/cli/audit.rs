@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{Common, deeds, logging};
 use crate::{
-    audit::{Action, Event, Filter, Outcome, Record, csv, explains, moment, xml},
+    audit::{Action, Event, Filter, Outcome, Record, csv, moment, removal, xml},
     server::{audit_folder, audit_settings},
     storage::audit::{Head, oldest_first},
 };
@@ -74,7 +74,7 @@ fn verify(common: &Common, noted: &[Head]) -> anyhow::Result<ExitCode> {
     logging::start_quiet(&config)?;
     let folder = audit_folder(&config);
     anyhow::ensure!(folder.exists(), "there is no audit log in {}", config.data.display());
-    let report = folder.check(noted, explains)?;
+    let report = folder.check(noted, removal)?;
     for finding in &report.findings {
         println!("{finding}");
     }

@@ -2,12 +2,15 @@
 //! every segment against the last, the end against the anchor, and against a
 //! head that somebody noted elsewhere. Reads beside a writer, changes nothing.
 
-use std::{collections::HashMap, fmt, fs};
+use std::{collections::HashMap, fmt, fs, io};
 
 use super::{
     AuditError, Folder, Head,
     line::{self, Hash},
 };
+
+/// How often a check begins anew when what it reads is removed.
+const TRIES_MAX: u32 = 5;
 
 /// Findings that are kept; more are only counted.
 const FINDINGS_MAX: usize = 1000;
@@ -57,15 +60,32 @@ impl Report {
 
 impl Folder {
     /// Checks the whole log. `noted` are heads that were written down elsewhere.
-    /// `explains` says whether a line tells of the removal of all lines up to a
-    /// head, as retention does.
+    /// `removal` says up to where a line tells that all lines were removed, as
+    /// retention does; what it was about to remove may still be there.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub fn check(
         &self,
         noted: &[Head],
-        explains: impl Fn(&[u8], &Head) -> bool,
+        removal: impl Fn(&[u8]) -> Option<Head>,
+    ) -> Result<Report, AuditError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.check_once(noted, &removal) {
+                // Old segments are removed meanwhile.
+                Err(AuditError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound && tries < TRIES_MAX => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn check_once(
+        &self,
+        noted: &[Head],
+        removal: &impl Fn(&[u8]) -> Option<Head>,
     ) -> Result<Report, AuditError> {
         let key = self.key(false)?;
         // First: what is written meanwhile lies behind it.
@@ -78,7 +98,8 @@ impl Folder {
         let mut report = Report::default();
         let segments = self.segments()?;
         let mut head: Option<Head> = None;
-        let mut is_explained = true;
+        let mut openings = Vec::new();
+        let mut removals = Vec::new();
         let mut last = None;
         for segment in segments {
             let path = self.segment_path(segment);
@@ -99,7 +120,6 @@ impl Folder {
             match head {
                 None => {
                     report.begins = opening;
-                    is_explained = opening.number == 0;
                 }
                 Some(head) if head != opening => {
                     report.find(segment, 0, gap(head.number, opening.number + 1));
@@ -107,6 +127,7 @@ impl Folder {
                 Some(_) => {}
             }
             report.segments += 1;
+            openings.push(opening);
             let mut current = opening;
             let mut start = first + 1;
             for newline in memchr::memchr_iter(b'\n', &bytes).skip(1) {
@@ -124,7 +145,7 @@ impl Folder {
                 } else if own != current.next(&key, read.json) {
                     report.find(segment, place, format!("line {} was changed", own.number));
                 }
-                is_explained = is_explained || explains(read.json, &report.begins);
+                removals.extend(removal(read.json));
                 if let Some(hash) = wanted.get(&own.number) {
                     seen.push((own.number, *hash == own.hash));
                 }
@@ -134,7 +155,8 @@ impl Folder {
             head = Some(current);
         }
         report.head = head.unwrap_or_default();
-        if !is_explained {
+        let is_explained = removals.iter().any(|removed| openings.contains(removed));
+        if report.begins.number > 0 && !is_explained {
             let what = format!("the lines before {} are missing", report.begins.number + 1);
             report.find(last.unwrap_or_default(), 0, what);
         }

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use hilum::audit::{explains, folder_of};
+use hilum::audit::{folder_of, removal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -98,7 +98,7 @@ fn commands_leave_records_and_a_backup_has_the_log() {
             && record["object"]["id"].as_str().is_some_and(|id| id.starts_with(&object))
     };
     assert!(restored.iter().any(|record| is_restore(&record)), "{restored:?}");
-    let report = folder_of(&there, None).check(&[], explains).unwrap();
+    let report = folder_of(&there, None).check(&[], removal).unwrap();
     assert!(report.is_intact(), "{:?}", report.findings);
 }
 
@@ -140,7 +140,7 @@ fn whatever_is_changed_is_found() {
     }
     server.stop();
     let folder = folder_of(server.data(), None);
-    let check = |heads: &[_]| folder.check(heads, explains).unwrap();
+    let check = |heads: &[_]| folder.check(heads, removal).unwrap();
     let whole = fs::read(server.segment()).unwrap();
     let head = check(&[]).head;
     assert!(check(&[head]).is_intact());
