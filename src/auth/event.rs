@@ -59,6 +59,22 @@ pub enum What {
 }
 
 impl What {
+    /// What there is to say beyond the word: why, how, what.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::LoginFailed { why } | Self::CredentialRefused { why } => why,
+            Self::AccountChanged { change } => change,
+            Self::LoggedIn { how } => how,
+            Self::TokenMade { id }
+            | Self::TokenRevoked { id }
+            | Self::ShareMade { id, .. }
+            | Self::ShareOpened { id, .. }
+            | Self::ShareRevoked { id } => id,
+            Self::LoggedOut => "",
+        }
+    }
+
     /// A stable word for it.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -68,7 +68,9 @@ pub(super) fn ended(command: &str, deed: Option<Deed>, done: &anyhow::Result<Exi
 /// # Errors
 /// When it cannot be, and must be.
 pub(super) fn leave(config: &Config, records: &[Record]) -> anyhow::Result<()> {
-    if !config.audit.enabled || !config.data.join("packs/FORMAT").is_file() {
+    // A folder that is none of ours, by a mistake of typing, stays as it is.
+    let is_ours = ["packs/FORMAT", "accounts", "audit"].iter().any(|name| config.data.join(name).exists());
+    if !config.audit.enabled || !is_ours {
         return Ok(());
     }
     let settings = audit_settings(config);

@@ -13,8 +13,14 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use time::{OffsetDateTime, macros::format_description};
 
-use super::Common;
-use crate::auth::{Authentication, NewToken};
+use super::{
+    Common,
+    deeds::{self, Deed},
+};
+use crate::{
+    audit::{Action, Event},
+    auth::{Authentication, NewToken},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum UserCommand {
@@ -108,47 +114,80 @@ pub(super) fn user(command: UserCommand) -> anyhow::Result<ExitCode> {
     match command {
         UserCommand::Add { common, name, full_name, roles, tenants } => {
             check_roles(&common, &roles)?;
-            let auth = open(&common)?;
-            let password = new_password(&name)?;
-            auth.add_account(&name, full_name, &password, roles, tenants)?;
-            println!("{name} was added");
+            recorded(&common, "hilum user add", of_account(Action::Create, &name), || {
+                let auth = open(&common)?;
+                let password = new_password(&name)?;
+                auth.add_account(&name, full_name, &password, roles, tenants)?;
+                println!("{name} was added");
+                Ok(())
+            })
         }
         UserCommand::Passwd { common, name } => {
-            let auth = open(&common)?;
-            if auth.account(&name).is_none() {
-                bail!("there is no account {name}");
-            }
-            auth.set_password(&name, &new_password(&name)?)?;
-            println!("{name} has another password");
+            recorded(&common, "hilum user passwd", of_account(Action::Update, &name), || {
+                let auth = open(&common)?;
+                if auth.account(&name).is_none() {
+                    bail!("there is no account {name}");
+                }
+                auth.set_password(&name, &new_password(&name)?)?;
+                println!("{name} has another password");
+                Ok(())
+            })
         }
         UserCommand::Disable { common, name } => {
-            open(&common)?.set_disabled(&name, true)?;
-            println!("{name} is disabled");
+            recorded(&common, "hilum user disable", of_account(Action::Update, &name), || {
+                open(&common)?.set_disabled(&name, true)?;
+                println!("{name} is disabled");
+                Ok(())
+            })
         }
         UserCommand::Enable { common, name } => {
-            open(&common)?.set_disabled(&name, false)?;
-            println!("{name} is enabled");
+            recorded(&common, "hilum user enable", of_account(Action::Update, &name), || {
+                open(&common)?.set_disabled(&name, false)?;
+                println!("{name} is enabled");
+                Ok(())
+            })
         }
         UserCommand::Roles { common, name, roles } => {
             check_roles(&common, &roles)?;
-            let account = open(&common)?.set_roles(&name, roles)?;
-            println!("{name} is {}", account.roles.join(", "));
+            let deed = Deed { event: Event::RolesChanged, ..of_account(Action::Update, &name) };
+            recorded(&common, "hilum user roles", deed, || {
+                let account = open(&common)?.set_roles(&name, roles)?;
+                println!("{name} is {}", account.roles.join(", "));
+                Ok(())
+            })
         }
-        UserCommand::List { common, json } => list_users(&open(&common)?, json)?,
+        UserCommand::List { common, json } => {
+            list_users(&open(&common)?, json)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// What is done to an account.
+fn of_account(action: Action, name: &str) -> Deed {
+    Deed { event: Event::UserChanged, action, object: ("account", name.to_owned()) }
+}
+
+fn recorded(
+    common: &Common,
+    command: &str,
+    deed: Deed,
+    work: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    deeds::recorded(&common.load(None)?, command, Some(deed), || work().map(|()| ExitCode::SUCCESS))
 }
 
 pub(super) fn token(command: TokenCommand) -> anyhow::Result<ExitCode> {
     match command {
         TokenCommand::Add { common, name, label, roles, scopes, days } => {
-            let (token, text) = open(&common)?.add_token(&name, NewToken { label, roles, scopes, days })?;
-            eprintln!(
-                "token {} of {name}, valid until {}; it is shown this once:",
-                token.id,
-                date(token.expires)
-            );
-            println!("{text}");
+            recorded(&common, "hilum token add", of_account(Action::Update, &name), || {
+                let new = NewToken { label, roles, scopes, days };
+                let (token, text) = open(&common)?.add_token(&name, new)?;
+                let until = date(token.expires);
+                eprintln!("token {} of {name}, valid until {until}; it is shown this once:", token.id);
+                println!("{text}");
+                Ok(())
+            })
         }
         TokenCommand::List { common, name } => {
             for account in open(&common)?.accounts() {
@@ -163,15 +202,19 @@ pub(super) fn token(command: TokenCommand) -> anyhow::Result<ExitCode> {
                     println!("{id}  {}  until {until}  {used}  {label}", account.name);
                 }
             }
+            Ok(ExitCode::SUCCESS)
         }
         TokenCommand::Revoke { common, id } => {
-            let auth = open(&common)?;
-            let owner = auth.owner_of_token(&id).with_context(|| format!("there is no token {id}"))?;
-            auth.revoke_token(&owner.name, &id)?;
-            println!("token {id} of {} is worthless", owner.name);
+            let deed = Deed { object: ("token", id.clone()), ..of_account(Action::Delete, "") };
+            recorded(&common, "hilum token revoke", deed, || {
+                let auth = open(&common)?;
+                let owner = auth.owner_of_token(&id).with_context(|| format!("there is no token {id}"))?;
+                auth.revoke_token(&owner.name, &id)?;
+                println!("token {id} of {} is worthless", owner.name);
+                Ok(())
+            })
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn open(common: &Common) -> anyhow::Result<Authentication> {

@@ -124,7 +124,9 @@ pub(super) async fn record_told(state: &State, told: &Told) -> Result<(), Proble
         address: told.peer.map(|peer| peer.to_string()),
         ..Actor::default()
     };
-    let record = Record::new(event, action, outcome, actor).because(told.what.code());
+    let (code, detail) = (told.what.code(), told.what.detail());
+    let reason = if detail.is_empty() { code.to_owned() } else { format!("{code}: {detail}") };
+    let record = Record::new(event, action, outcome, actor).because(reason);
     let records = match &told.what {
         // One for each study, and with it for each patient.
         What::ShareMade { id, studies } | What::ShareOpened { id, studies } => {

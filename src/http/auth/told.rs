@@ -1,7 +1,7 @@
 //! The one place that hears what authentication has seen.
 
 use crate::{
-    auth::event::{Event, What},
+    auth::event::Event,
     http::{Problem, State, audit},
 };
 
@@ -13,17 +13,7 @@ use crate::{
 pub async fn tell(state: &State, event: &Event) -> Result<(), Problem> {
     let code = event.what.code();
     let (subject, by, peer) = (&event.subject, &event.by, event.peer);
-    let detail = match &event.what {
-        What::LoginFailed { why } | What::CredentialRefused { why } => why,
-        What::AccountChanged { change } => change,
-        What::LoggedIn { how } => how.as_str(),
-        What::TokenMade { id }
-        | What::TokenRevoked { id }
-        | What::ShareMade { id, .. }
-        | What::ShareOpened { id, .. }
-        | What::ShareRevoked { id } => id.as_str(),
-        What::LoggedOut => "",
-    };
+    let detail = event.what.detail();
     metrics::counter!("hilum_auth_events_total", "event" => code).increment(1);
     tracing::info!(code, ?subject, ?by, ?peer, detail, "authentication");
     audit::record_told(state, event).await

@@ -3,6 +3,7 @@
 //! and what must be recorded and cannot be is refused.
 
 mod commands;
+mod people;
 mod syslog;
 mod values;
 

@@ -180,3 +180,38 @@ fn no_value_of_a_patient_is_where_it_must_not_be() {
     found.0.dedup();
     assert!(found.0.is_empty(), "{} places: {:#?}", found.0.len(), &found.0[..found.0.len().min(40)]);
 }
+
+/// A browser that is sent to log in comes back to where it was without its query.
+#[test]
+fn no_value_is_in_a_redirect_to_log_in() {
+    let folder = TempDir::new().unwrap();
+    let server = Process::with(folder.path(), |command| {
+        command.env("HILUM_LOG_LEVEL", "debug").env("HILUM_AUTH_ENABLED", "true")
+    });
+    let root = server.base.trim_end_matches("/dicomweb").to_owned();
+    let client = reqwest::blocking::Client::builder();
+    let client = client.redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let mut found = Found(Vec::new());
+    let mut redirects = 0;
+    for (pattern, _) in TABLE {
+        let path = path_of(pattern);
+        for name in ["Authorization", "Cookie", "X-Other"] {
+            // With credentials that are wrong, and without any.
+            let token = if name == "X-Other" { String::new() } else { format!("&access_token={MARK}") };
+            let url = format!("{root}{path}?PatientName={MARK}{token}");
+            let request = client.get(url).header(name, format!("Bearer {MARK}={MARK}"));
+            let request = request.header("Sec-Fetch-Mode", "navigate").header("Sec-Fetch-Dest", "document");
+            let response = request.send().unwrap();
+            redirects += u32::from(response.status() == 303);
+            found.look_at(&format!("{path} with {name}"), response);
+        }
+    }
+    assert!(redirects > 10, "{redirects}");
+    server.terminate();
+    let mut server = server;
+    server.wait(std::time::Duration::from_secs(60));
+    for line in server.log() {
+        found.look("the log", &line);
+    }
+    assert!(found.0.is_empty(), "{:#?}", found.0);
+}
