@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
 
-pub use audit::{Audit, Receiver, Syslog};
+pub use audit::{Audit, Receiver};
 pub use auth::{
     Auth, CertificateRule, ClientCertificate, Issuer, PATIENT_CLAIM, Tls, is_safe_url, read_file,
 };

@@ -180,7 +180,7 @@ fn journal(config: &Config) -> anyhow::Result<Option<Arc<Journal>>> {
     }
     let settings = audit_settings(config);
     if let Some(receiver) = &settings.receiver {
-        receiver.check().with_context(|| format!("audit.syslog: {receiver}"))?;
+        receiver.check().with_context(|| format!("audit.syslog_receiver {receiver}"))?;
     }
     Ok(Some(Journal::open(audit_folder(config), settings, audit::start(audit::own()))?))
 }
@@ -214,13 +214,13 @@ pub fn audit_settings(config: &Config) -> audit::Settings {
 
 /// Where the audit log is sent.
 fn receiver(config: &Config) -> Option<Receiver> {
-    let syslog = config.audit.syslog.clone();
-    let (host, port, tls) = match syslog.receiver.clone() {
+    let own = config.audit.clone();
+    let (host, port, tls) = match own.syslog_receiver.clone() {
         config::Receiver::None => return None,
         config::Receiver::Tcp(host, port) => (host, port, None),
         config::Receiver::Tls(host, port) => {
             let texts =
-                move || syslog.pems().map(|(authorities, own)| audit::sender::TlsTexts { authorities, own });
+                move || own.pems().map(|(authorities, own)| audit::sender::TlsTexts { authorities, own });
             (host, port, Some(TlsFiles(Arc::new(texts))))
         }
     };

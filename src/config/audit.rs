@@ -20,17 +20,10 @@ pub struct Audit {
     pub key_file: PathBuf,
     pub source: String,
     pub site: String,
-    pub syslog: Syslog,
-}
-
-/// Where the log is sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Syslog {
-    pub receiver: Receiver,
-    pub ca_file: PathBuf,
-    pub certificate_file: PathBuf,
-    pub key_file: PathBuf,
+    pub syslog_receiver: Receiver,
+    pub syslog_ca_file: PathBuf,
+    pub syslog_certificate_file: PathBuf,
+    pub syslog_key_file: PathBuf,
 }
 
 /// A syslog receiver, `tls://HOST:PORT` or `tcp://HOST:PORT`; or none.
@@ -101,18 +94,18 @@ impl fmt::Display for Receiver {
 /// certificate and its key.
 type Pems = (Option<Vec<u8>>, Option<(Vec<u8>, Vec<u8>)>);
 
-impl Syslog {
-    /// What the files of TLS hold.
+impl Audit {
+    /// What the files of TLS to the receiver hold.
     ///
     /// # Errors
     /// What is wrong, for the operator.
     pub fn pems(&self) -> Result<Pems, String> {
-        let authorities = read(&self.ca_file)?;
-        let own = match (read(&self.certificate_file)?, read(&self.key_file)?) {
+        let authorities = read(&self.syslog_ca_file)?;
+        let own = match (read(&self.syslog_certificate_file)?, read(&self.syslog_key_file)?) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
             _ => {
-                return Err("audit.syslog.certificate_file and audit.syslog.key_file are set both or not \
+                return Err("audit.syslog_certificate_file and audit.syslog_key_file are set both or not \
                             at all"
                     .to_owned());
             }

@@ -137,7 +137,7 @@ fn wait_for_all(hilum: &Hilum, messages: &Messages) {
 
 fn sending(port: u16, config: &mut Config) {
     config.audit.flush_ms = 100;
-    config.audit.syslog.receiver = Receiver::Tcp("127.0.0.1".to_owned(), port);
+    config.audit.syslog_receiver = Receiver::Tcp("127.0.0.1".to_owned(), port);
 }
 
 #[test]
@@ -210,13 +210,13 @@ fn tls(authority: &Authority) -> Arc<ServerConfig> {
 
 fn trusting(folder: &Path, authority: &Authority, own: &Authority, port: u16, config: &mut Config) {
     sending(port, config);
-    let syslog = &mut config.audit.syslog;
-    syslog.receiver = Receiver::Tls("localhost".to_owned(), port);
+    let syslog = &mut config.audit;
+    syslog.syslog_receiver = Receiver::Tls("localhost".to_owned(), port);
     let (certificate, key) = own.sign("archive");
     for (path, name, text) in [
-        (&mut syslog.ca_file, "ca.pem", &authority.1),
-        (&mut syslog.certificate_file, "archive.pem", &certificate),
-        (&mut syslog.key_file, "archive.key", &key),
+        (&mut syslog.syslog_ca_file, "ca.pem", &authority.1),
+        (&mut syslog.syslog_certificate_file, "archive.pem", &certificate),
+        (&mut syslog.syslog_key_file, "archive.key", &key),
     ] {
         *path = folder.join(name);
         fs::write(&path, text).unwrap();
