@@ -343,7 +343,7 @@ impl From<ArchiveError> for Problem {
             ArchiveError::Full => Self::disk_full(),
             ArchiveError::Away(cause) => Self::away(cause),
             ArchiveError::Refused(why) => Self::storage_failed(why),
-            ArchiveError::Catalog(error) if error.is_closed() => Self::storage_failed(chain(&error)),
+            ArchiveError::Catalog(error) if error.is_closed() => Self::storage_failed(with_sources(error)),
             ArchiveError::Stopping => {
                 let detail = "the server is about to stop; try again when it is back";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The server is stopping", detail)
@@ -375,7 +375,7 @@ impl From<ArchiveError> for Problem {
                 "internal",
                 "Internal error",
                 "the server failed; its log says more under this request id",
-                chain(&error),
+                with_sources(error),
             ),
         }
     }
@@ -419,13 +419,6 @@ impl From<QueryError> for Problem {
 }
 
 /// An error with all its sources.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
+fn with_sources(error: impl std::error::Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::new(error))
 }

@@ -213,9 +213,14 @@ impl Issuer {
         let failed = |why: String| FetchError::Failed { url: url.to_owned(), why };
         let sent = request.header("accept", "application/json").send().await;
         // The error of reqwest has the URL, which may hold more than it should.
-        let mut response = sent.map_err(|error| failed(chain(&error.without_url())))?;
+        let mut response =
+            sent.map_err(|error| failed(format!("{:#}", anyhow::Error::new(error.without_url()))))?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| failed(chain(&error.without_url())))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| failed(format!("{:#}", anyhow::Error::new(error.without_url()))))?
+        {
             if body.len() + chunk.len() > BYTES_MAX {
                 return Err(failed(format!("more than {BYTES_MAX} bytes")));
             }
@@ -230,15 +235,4 @@ impl Issuer {
         }
         String::from_utf8(body).map_err(|_| failed("no UTF-8".to_owned()))
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
 }
