@@ -86,6 +86,29 @@ struct Walked {
 }
 
 impl Log {
+    /// The log with a segment at hand, nothing of it flushed.
+    fn at(
+        (folder, key, lock): (Folder, Hash, File),
+        (segment, file): (u64, File),
+        (head, offset): (Head, u64),
+        options: Options,
+    ) -> Self {
+        Self {
+            folder,
+            key,
+            _lock: lock,
+            file,
+            segment,
+            offset,
+            head,
+            flushed: Head::default(),
+            reserved: 0,
+            is_torn: false,
+            is_suspect: false,
+            options,
+        }
+    }
+
     /// Opens the log for writing, or begins one.
     ///
     /// # Errors
@@ -129,20 +152,7 @@ impl Log {
                 file.set_len(walked.end).and_then(|()| file.sync_all()).map_err(AuditError::at(&path))?;
             }
             let Walked { head, end: offset } = walked;
-            let mut log = Self {
-                folder,
-                key,
-                _lock: lock,
-                file,
-                segment,
-                offset,
-                head,
-                flushed: Head::default(),
-                reserved: 0,
-                is_torn: false,
-                is_suspect: false,
-                options,
-            };
+            let mut log = Self::at((folder, key, lock), (segment, file), (head, offset), options);
             // The anchor is there before the first line is.
             recovered.anchor_missing |= anchor.is_none() && head.number > 0;
             log.flush()?;
@@ -157,20 +167,7 @@ impl Log {
         let last = folder.segments()?.last().copied().unwrap_or_default();
         let segment = 1 + last.max(anchor.map(|anchor| anchor.segment).unwrap_or_default());
         let (file, offset) = begin(&folder, segment, &head)?;
-        let mut log = Self {
-            folder,
-            key,
-            _lock: lock,
-            file,
-            segment,
-            offset,
-            head,
-            flushed: Head::default(),
-            reserved: 0,
-            is_torn: false,
-            is_suspect: false,
-            options,
-        };
+        let mut log = Self::at((folder, key, lock), (segment, file), (head, offset), options);
         log.flush()?;
         log.folder.sync_anchor()?;
         Ok((log, recovered))
