@@ -15,6 +15,7 @@ mod coerce;
 mod commitment;
 mod committer;
 mod delete;
+mod describe;
 mod documents;
 mod encryption;
 mod error;

@@ -1,5 +1,5 @@
-//! Search: which studies, series and instances match, in which order, and
-//! what is said of them (PS3.18 section 10.6).
+//! Search: which studies, series and instances match, and in which order (PS3.18
+//! section 10.6).
 //!
 //! Three ways lead to candidates: a study named by its UID is read from the
 //! catalog; everything else is narrowed down by the index; what the index does
@@ -15,20 +15,17 @@ use std::{
 use super::{
     Archive, ArchiveError, Core,
     candidates::{Candidate, Candidates, Source, results_of},
-    full_text::{Asked, Best},
+    full_text::Asked,
     instances::{summary_of, whole_instance},
     overlay::{Moment, StudyView},
     page::{InstanceOrder, Match, Page, Place, Position},
     paging::{Asker, Held},
     sight::{Deadline, Sight},
-    tier::NEARLINE,
 };
 use crate::{
     auth::Permit,
     dicom::{
-        DataSet, InstancePath, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, VR,
-        attributes::{self, INSTANCE_AVAILABILITY},
-        json,
+        DataSet, InstancePath, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, attributes,
         query::{self, Hearing, Level, Projection, Query, Test},
     },
     storage::{
@@ -37,11 +34,11 @@ use crate::{
     },
 };
 
-const STUDY_UID: Tag = Tag(0x0020, 0x000D);
-const SERIES_UID: Tag = Tag(0x0020, 0x000E);
-const SOP_UID: Tag = Tag(0x0008, 0x0018);
+pub(super) const STUDY_UID: Tag = Tag(0x0020, 0x000D);
+pub(super) const SERIES_UID: Tag = Tag(0x0020, 0x000E);
+pub(super) const SOP_UID: Tag = Tag(0x0008, 0x0018);
 const INSTANCE_NUMBER: Tag = Tag(0x0020, 0x0013);
-const RETRIEVE_URL: Tag = Tag(0x0008, 0x1190);
+pub(super) const RETRIEVE_URL: Tag = Tag(0x0008, 0x1190);
 
 /// Candidates more than a page needs, in case some were deleted since.
 const DELETED_ROOM: usize = 64;
@@ -148,7 +145,7 @@ impl Search<'_> {
     }
 
     /// The catalog now, as the caller sees it.
-    fn sight(&self) -> Result<Sight<'_>, ArchiveError> {
+    pub(super) fn sight(&self) -> Result<Sight<'_>, ArchiveError> {
         Ok(self.through(self.core.catalog.read()?))
     }
 
@@ -599,117 +596,9 @@ impl Search<'_> {
             }
         }
     }
-
-    /// What is said of a match.
-    fn describe(&self, projection: &Projection, found: Match) -> Result<DataSet, ArchiveError> {
-        let Match { study, series, instance, .. } = found;
-        let mut said = projection.apply(&study, series.as_deref(), instance.as_ref());
-        let mut url = self.base_url.to_owned();
-        let levels = [
-            ("/studies/", study.first_text(STUDY_UID)),
-            ("/series/", series.as_ref().and_then(|set| set.first_text(SERIES_UID))),
-            ("/instances/", instance.as_ref().and_then(|set| set.first_text(SOP_UID))),
-        ];
-        for (name, uid) in levels {
-            if let Some(uid) = uid {
-                url.push_str(name);
-                url.push_str(uid);
-            }
-        }
-        if instance.is_some() {
-            json::link(&mut said, &url);
-        }
-        said.put_text(RETRIEVE_URL, VR::UR, &url);
-        if self.core.packs.any_is_far() && said.first_text(INSTANCE_AVAILABILITY).is_some() {
-            let sets = (&*study, series.as_deref(), instance.as_ref());
-            if !self.is_at_hand(sets)? {
-                said.put_text(INSTANCE_AVAILABILITY, VR::CS, NEARLINE);
-            }
-        }
-        if let Some(text) = self.query.text.as_ref().filter(|text| text.snippet) {
-            let mut best = Best::new(self.core, text);
-            best.look_into(&study, Level::Study);
-            if let Some(series) = &series {
-                best.look_into(series, Level::Series);
-            }
-            match (&instance, &series) {
-                (Some(instance), Some(series)) => self.look_into(&study, series, instance, &mut best)?,
-                (_, series) => self.look_below(&study, series.as_deref(), &mut best)?,
-            }
-            best.tell(&mut said);
-        }
-        Ok(said)
-    }
-
-    /// Whether all of a match can be read without the bucket.
-    fn is_at_hand(
-        &self,
-        (study, series, instance): (&DataSet, Option<&DataSet>, Option<&DataSet>),
-    ) -> Result<bool, ArchiveError> {
-        let sight = self.sight()?;
-        let Some(series) = series else {
-            let uid = study.first_text(STUDY_UID).and_then(|uid| StudyUid::parse(uid).ok());
-            return uid.map_or(Ok(true), |uid| self.core.study_is_at_hand(&sight, &uid));
-        };
-        let Some(path) = series_path(study, series) else { return Ok(true) };
-        match instance.map(|set| set.first_text(SOP_UID).and_then(|uid| InstanceUid::parse(uid).ok())) {
-            Some(Some(instance)) => {
-                let SeriesPath { study, series } = path;
-                self.core.instance_is_at_hand(&sight, &InstancePath { study, series, instance })
-            }
-            Some(None) => Ok(true),
-            None => match sight.series(&path)? {
-                Some(row) => self.core.series_is_at_hand(&sight, &row),
-                None => Ok(true),
-            },
-        }
-    }
-
-    /// Looks for a snippet in an instance.
-    fn look_into(
-        &self,
-        study: &DataSet,
-        series: &DataSet,
-        instance: &DataSet,
-        best: &mut Best<'_>,
-    ) -> Result<(), ArchiveError> {
-        let path = series_path(study, series);
-        let uid = instance.first_text(SOP_UID).and_then(|uid| InstanceUid::parse(uid).ok());
-        let Some((SeriesPath { study, series }, uid)) = path.zip(uid) else { return Ok(()) };
-        let snapshot = self.sight()?;
-        match snapshot.instance(&InstancePath { study, series, instance: uid })? {
-            Some(row) => best.look_into_instance(snapshot.raw(), &row, instance),
-            None => Ok(()),
-        }
-    }
-
-    /// Looks for a snippet in the series of a study or in one series, and in
-    /// their instances.
-    fn look_below(
-        &self,
-        study: &DataSet,
-        series: Option<&DataSet>,
-        best: &mut Best<'_>,
-    ) -> Result<(), ArchiveError> {
-        let snapshot = self.sight()?;
-        if let Some(path) = series.and_then(|series| series_path(study, series)) {
-            return best.look_into_series(&snapshot, &path);
-        }
-        let Some(uid) = study.first_text(STUDY_UID).and_then(|uid| StudyUid::parse(uid).ok()) else {
-            return Ok(());
-        };
-        let all = snapshot.series_of(&uid)?;
-        for series in &all {
-            best.look_into(&series.attributes, Level::Series);
-        }
-        for series in &all {
-            best.look_into_series(&snapshot, &series.path)?;
-        }
-        Ok(())
-    }
 }
 
-fn series_path(study: &DataSet, series: &DataSet) -> Option<SeriesPath> {
+pub(super) fn series_path(study: &DataSet, series: &DataSet) -> Option<SeriesPath> {
     Some(SeriesPath {
         study: StudyUid::parse(study.first_text(STUDY_UID)?).ok()?,
         series: SeriesUid::parse(series.first_text(SERIES_UID)?).ok()?,
