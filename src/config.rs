@@ -15,6 +15,7 @@ mod network;
 mod roles;
 mod scrub;
 mod shares;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod tier;
@@ -37,6 +38,7 @@ pub use network::Network;
 pub use roles::Role;
 pub use scrub::Scrub;
 pub use shares::Shares;
+pub use tenants::{EVERY_ARCHIVE, RESERVED, ROOT_ARCHIVE, TENANTS_FOLDER, Tenant, is_name};
 pub use tier::{Acknowledge, Tier};
 
 /// The commented defaults.
@@ -76,6 +78,7 @@ pub struct Config {
     pub roles: BTreeMap<String, Role>,
     pub auth: Auth,
     pub shares: Shares,
+    pub tenants: BTreeMap<String, Tenant>,
     pub tls: Tls,
     pub log: Log,
 }
@@ -93,6 +96,9 @@ pub struct Store {
     pub warn_attributes: bool,
     pub coerce: Vec<Coercion>,
     pub versions_max: usize,
+    #[serde(with = "bytes")]
+    pub quota_bytes_max: u64,
+    pub quota_instances_max: u64,
 }
 
 /// What happens to a SOP Instance UID that is stored already.
@@ -387,6 +393,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         auth::check(self)?;
         self.tier.check()?;
+        tenants::check(self)?;
         let limits = &self.limits;
         let above_zero: [(&'static str, bool); 20] = [
             ("store.pack_bytes_max", self.store.pack_bytes_max > 0),
@@ -446,7 +453,7 @@ impl Config {
                 None => out.extend([line, "\n"]),
             }
         }
-        out + &roles::of_ones_own(&values)
+        out + &roles::of_ones_own(&values, "roles") + &roles::of_ones_own(&values, "tenants")
     }
 }
 
@@ -506,8 +513,8 @@ impl Layers {
     }
 
     fn known(&self, key: &str, origin: &Origin) -> Result<(), ConfigError> {
-        // Roles have what names they like.
-        if key.starts_with(roles::SECTION) {
+        // Roles and tenants have what names they like.
+        if key.starts_with(roles::SECTION) || key.starts_with(tenants::SECTION) {
             return Ok(());
         }
         match value_at(&self.values, key) {
@@ -520,8 +527,8 @@ impl Layers {
         self.known(key, &origin)?;
         let mut values = self.values.clone();
         let place = match key.split_once('.') {
-            Some(("roles", name)) => {
-                roles::lay(&mut values, name, value.clone());
+            Some((section @ ("roles" | "tenants"), name)) => {
+                roles::lay(&mut values, section, name, value.clone());
                 None
             }
             Some((section, key)) => {

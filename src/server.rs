@@ -1,5 +1,7 @@
-//! Composes the server: the archive, the actix app with its middleware, the
+//! Composes the server: the archives, the actix app with its middleware, the
 //! listening socket, the graceful stop.
+
+mod archives;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -7,28 +9,21 @@ use actix_web::{App, HttpServer, dev::ServerHandle, middleware::NormalizePath, w
 use anyhow::Context;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
+pub use archives::{archive_options, options_of, tenants_on_disk};
+
 use crate::{
-    archive::{self, Archive},
     audit::{
         self, Journal,
         sender::{Receiver, TlsFiles},
     },
     auth::Authentication,
-    config::{self, Config, Duplicates},
+    config::{self, Config},
     control::Control,
-    dicom::{coerce, part10},
-    http::{self, State},
-    pixels,
-    storage::{
-        audit::Folder,
-        catalog, commitments, index,
-        objects::Bucket,
-        packs,
-        seal::{KeyError, Master, MasterSource},
-        uploads,
-    },
+    http::{self, State, Tenants},
+    storage::audit::Folder,
     tls,
 };
+use archives::Archives;
 
 /// How long the end of a server waits for its workers to let go, and how often
 /// it looks.
@@ -48,9 +43,9 @@ pub struct Server {
     running: actix_web::dev::Server,
     /// Where it listens; the port is a real one even if 0 was asked for.
     pub address: SocketAddr,
-    archive: Arc<Archive>,
-    /// Answers commands on this machine; dropped before the archive.
-    control: Option<Control>,
+    archives: Archives,
+    /// Answer commands on this machine; dropped before the archives.
+    controls: Vec<Control>,
     journal: Option<Arc<Journal>>,
     /// What goes on beside the requests for as long as it runs.
     tending: Vec<actix_web::rt::task::JoinHandle<()>>,
@@ -66,32 +61,36 @@ impl Server {
         config.check()?;
         let metrics = metrics_recorder();
         keep_up(metrics.clone());
-        let archive = Archive::open(&config.data, &archive_options(config))?;
-        archive.work_in_background()?;
+        let archives = Archives::open(config)?;
         let journal = journal(config)?;
         let auth = Arc::new(Authentication::open(&config.data, &config.auth)?);
         let tls = config.tls.is_on().then(|| tls::start(&config.tls)).transpose()?;
         let listener = std::net::TcpListener::bind(config.listen)?;
-        // Nothing that is served needs it.
-        let control = Control::start(&config.data, &archive)
-            .inspect_err(
-                |error| tracing::warn!(%error, "commands cannot reach this server: no backup while it runs"),
-            )
-            .ok();
+        // Nothing that is served needs them.
+        let controls = archives.controls(config);
         let address = listener.local_addr()?;
-        let state = web::Data::new(
-            State::new(Arc::clone(&archive), auth, config.clone(), metrics)?.with_audit(journal.clone()),
-        );
+        let state = State::new(Arc::clone(&archives.root), auth, config.clone(), metrics)?
+            .with_audit(journal.clone())
+            .with_tenants(&archives.tenants);
+        let tenants = web::Data::new(Tenants::new(&state, &archives.tenants));
+        let state = web::Data::new(state);
         let workers = if config.workers == 0 { cores() } else { config.workers };
         let mut tending = vec![
             actix_web::rt::spawn(http::tend_uploads(state.clone())),
             actix_web::rt::spawn(http::tend_accounts(state.clone())),
             actix_web::rt::spawn(http::forget_the_quiet(state.clone())),
         ];
+        let of_tenants = tenants.states().cloned();
+        tending.extend(of_tenants.map(|state| actix_web::rt::spawn(http::tend_uploads(state))));
+        // Without tenants no path is looked at for one.
+        let tenants = Some(tenants).filter(|_| !archives.tenants.is_empty());
         let hsts = tls.is_some().then_some(config.tls.hsts_seconds).filter(|seconds| *seconds > 0);
         let server = HttpServer::new(move || {
-            App::new()
-                .app_data(state.clone())
+            let app = match &tenants {
+                Some(tenants) => App::new().app_data(tenants.clone()),
+                None => App::new(),
+            };
+            app.app_data(state.clone())
                 .wrap(actix_web::middleware::from_fn(http::authorise))
                 .wrap(actix_web::middleware::from_fn(http::limit_callers))
                 .wrap(actix_web::middleware::from_fn(http::authenticate))
@@ -100,6 +99,7 @@ impl Server {
                 .wrap(actix_web::middleware::from_fn(http::observe))
                 .wrap(http::cors(&state.config))
                 .wrap(actix_web::middleware::from_fn(http::take_secret))
+                .wrap(actix_web::middleware::from_fn(http::choose_tenant))
                 .wrap(NormalizePath::trim())
                 .wrap(http::strict_transport(hsts))
                 .configure(http::routes)
@@ -126,7 +126,7 @@ impl Server {
             None => server.listen(listener)?,
         };
         let running = server.run();
-        Ok(Self { running, address, archive, control, journal, tending })
+        Ok(Self { running, address, archives, controls, journal, tending })
     }
 
     /// A handle that can stop it.
@@ -143,17 +143,17 @@ impl Server {
     pub async fn run(self) -> anyhow::Result<()> {
         let ended = self.running.await;
         self.tending.iter().for_each(actix_web::rt::task::JoinHandle::abort);
-        drop(self.control);
+        drop(self.controls);
         ended?;
-        tracing::info!("no request is in flight any more; closing the archive");
+        tracing::info!("no request is in flight any more; closing the archives");
         // Workers let go of the archive a little after they report their end.
         // Closed by the last of them, it would be closed after the return.
         let mut waits = CLOSE_WAIT.as_millis() / CLOSE_STEP.as_millis();
-        while Arc::strong_count(&self.archive) > 1 && waits > 0 {
+        while self.archives.are_in_use() && waits > 0 {
             tokio::time::sleep(CLOSE_STEP).await;
             waits -= 1;
         }
-        drop(self.archive);
+        drop(self.archives);
         if let Some(journal) = self.journal {
             journal.close();
         }
@@ -225,134 +225,6 @@ fn receiver(config: &Config) -> Option<Receiver> {
         }
     };
     Some(Receiver { host, port, tls })
-}
-
-/// The sizes of the archive as the configuration has them.
-#[must_use]
-pub fn archive_options(config: &Config) -> archive::Options {
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    archive::Options {
-        packs: packs::Options {
-            pack_bytes_max: config.store.pack_bytes_max,
-            streams_max: config.store.streams_max,
-            ..packs::Options::default()
-        },
-        encryption: master_source(config.encryption.clone()),
-        tier: tier_options(&config.tier),
-        catalog: catalog::Options { cache_bytes: size(config.catalog.cache_bytes) },
-        index: index::Options { writer_bytes: size(config.index.writer_bytes), ..index::Options::default() },
-        documents: archive::DocumentLimits {
-            document_bytes_max: config.search.document_bytes_max,
-            text_bytes_max: size(config.search.text_bytes_max),
-            time_max: Duration::from_secs(config.search.document_seconds_max),
-        },
-        sorted_max: config.search.sorted_max,
-        search_time_max: Duration::from_millis(config.search.time_max_ms),
-        parse: part10::Limits {
-            header_bytes_max: config.limits.dataset_bytes_max,
-            inflated_bytes_max: config.limits.inflated_bytes_max,
-            ..part10::Limits::default()
-        },
-        duplicates: match config.store.duplicates {
-            Duplicates::Reject => archive::Duplicates::Reject,
-            Duplicates::Replace => archive::Duplicates::Replace,
-            Duplicates::Keep => archive::Duplicates::Keep,
-        },
-        warn_attributes: config.store.warn_attributes,
-        coercion: config.store.coerce.iter().map(coercion_rule).collect(),
-        versions_max: config.store.versions_max,
-        uploads: uploads::Options {
-            uploads_max: config.uploads.count_max,
-            bytes_max: config.uploads.bytes_max,
-            idle: Duration::from_secs(config.uploads.idle_seconds_max),
-        },
-        commitments: commitments::Options {
-            transactions_max: config.commitment.transactions_max,
-            keep: Duration::from_secs(config.commitment.result_days.saturating_mul(24 * 60 * 60)),
-        },
-        small_bytes_max: size(config.store.small_bytes_max),
-        upload_memory_bytes_max: config.limits.upload_memory_bytes_max,
-        queue_max: config.limits.queue_max,
-        paging: archive::PagingOptions {
-            idle: Duration::from_secs(config.search.paging_seconds_max),
-            sessions_max: config.search.paging_sessions_max,
-        },
-        pool_running_max: cores() * 4,
-        pool_waiting_max: 4096,
-        pixels: archive::PixelOptions {
-            limits: pixels::Limits {
-                frame_bytes_max: config.pixels.frame_bytes_max,
-                frame_time_max: Duration::from_millis(config.pixels.frame_time_max_ms),
-            },
-            running_max: if config.pixels.threads == 0 { cores() } else { config.pixels.threads },
-            waiting_max: config.pixels.waiting_max,
-            cache_bytes: size(config.pixels.cache_bytes),
-            ahead_bytes_max: config.pixels.ahead_bytes_max,
-        },
-        scrub: archive::ScrubOptions {
-            bytes_per_second: config.scrub.bytes_per_second,
-            interval: Duration::from_secs(config.scrub.interval_days.saturating_mul(24 * 60 * 60)),
-            bucket: config.scrub.bucket,
-        },
-        pictures: archive::PictureOptions {
-            cache_bytes: size(config.render.cache_bytes),
-            animation_frames_max: config.render.animation_frames_max,
-            animation_bytes_max: size(config.render.animation_bytes_max),
-            thumbnail_bytes_max: config.render.thumbnail_disk_bytes_max,
-        },
-    }
-}
-
-/// The bucket of packs, if there is one.
-fn tier_options(tier: &config::Tier) -> Option<archive::TierOptions> {
-    let (name, prefix) = tier.address()?;
-    let said = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-    Some(archive::TierOptions {
-        bucket: Bucket {
-            name: name.to_owned(),
-            prefix: prefix.to_owned(),
-            endpoint: said(&tier.endpoint),
-            region: said(&tier.region),
-            ..Bucket::default()
-        },
-        mirrored: tier.acknowledge == config::Acknowledge::Bucket,
-        after: Duration::from_secs(tier.after_days.saturating_mul(24 * 60 * 60)),
-        local_bytes_max: tier.local_bytes_max,
-        cache_bytes_max: tier.cache_bytes_max,
-        read_time_max: Duration::from_secs(tier.read_seconds_max),
-        every: Duration::from_secs(tier.check_seconds),
-    })
-}
-
-/// The master key is fetched when an archive is opened, and not before.
-fn master_source(encryption: config::Encryption) -> MasterSource {
-    MasterSource::new(move || match encryption.fetch() {
-        Ok(Some(text)) => Master::parse(&text).map(Some),
-        Ok(None) => Ok(None),
-        Err(why) => Err(KeyError::Source(why)),
-    })
-}
-
-/// A rule of the configuration as the archive has it.
-fn coercion_rule(coercion: &config::Coercion) -> archive::CoercionRule {
-    let pairs = |map: &std::collections::BTreeMap<config::Attribute, String>| {
-        map.iter().map(|(attribute, value)| (attribute.tag(), value.clone())).collect()
-    };
-    let rule = coerce::Rule {
-        matching: pairs(&coercion.matching),
-        set: pairs(&coercion.set),
-        default: pairs(&coercion.default),
-        map: coercion
-            .map
-            .iter()
-            .map(|(attribute, map)| (attribute.tag(), map.clone().into_iter().collect()))
-            .collect(),
-        reason: match coercion.reason {
-            config::CoercionReason::Coerce => coerce::Reason::Coerce,
-            config::CoercionReason::Correct => coerce::Reason::Correct,
-        },
-    };
-    archive::CoercionRule { peers: coercion.peers.clone(), rule }
 }
 
 fn cores() -> usize {

@@ -23,7 +23,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{ArchiveError, Core, Duplicates, recover, reserve::Reservation};
+use super::{ArchiveError, Core, Duplicates, quota::Room, recover, reserve::Reservation};
 use crate::{
     dicom::InstancePath,
     storage::{
@@ -45,9 +45,9 @@ const PATH_PAGE: usize = 1024;
 /// What is to be committed.
 pub(super) enum Work {
     /// A file in memory, to be written into the batch pack.
-    File { bytes: Bytes, instance: Box<NewInstance>, reservation: Reservation },
+    File { bytes: Bytes, instance: Box<NewInstance>, reservation: Reservation, room: Room },
     /// A file that was streamed into a pack and is flushed already.
-    Placed { instance: Box<NewInstance>, reservation: Reservation },
+    Placed { instance: Box<NewInstance>, reservation: Reservation, room: Room },
     /// A study, a series or an instance to be deleted.
     Delete { target: Target, caller: Arc<str> },
 }
@@ -142,6 +142,7 @@ struct Flushed {
     answer: Answer,
     /// Given back once the catalog knows the instance.
     reservation: Reservation,
+    room: Room,
 }
 
 /// A batch that could not be written, and who waits to hear of it.
@@ -211,22 +212,29 @@ impl Loop {
         metrics::histogram!("hilum_flush_seconds").record(started.elapsed());
         let mut answers = Vec::with_capacity(stores.len());
         let mut reservations = Vec::with_capacity(stores.len());
+        let mut rooms = Vec::with_capacity(stores.len());
         let mut changes = Vec::with_capacity(stores.len() + 1);
         let rule = match self.core.duplicates {
             Duplicates::Replace => Rule::Replace,
             Duplicates::Reject | Duplicates::Keep => Rule::Reject,
         };
         let mut kept = Vec::new();
-        for (index, Flushed { instance, answer, reservation }) in stores.into_iter().enumerate() {
+        for (index, Flushed { instance, answer, reservation, room }) in stores.into_iter().enumerate() {
             if instance.role == Role::Kept {
                 kept.push((index, instance.path.clone()));
             }
             changes.push(Change::Store { instance, rule });
             answers.push(answer);
             reservations.push(reservation);
+            rooms.push(room);
         }
         match self.apply(changes, &places) {
             Ok(outcomes) => {
+                for (room, outcome) in rooms.into_iter().zip(&outcomes) {
+                    if matches!(outcome, Outcome::Stored { .. } | Outcome::Kept { beside: true }) {
+                        room.taken();
+                    }
+                }
                 for (index, path) in kept {
                     if matches!(outcomes.get(index), Some(Outcome::Kept { beside: false })) {
                         self.forget(path);
@@ -293,6 +301,7 @@ impl Loop {
         match opened.and_then(|()| recover::replay_packs(&self.core)) {
             Ok(recovered) => {
                 self.behind = false;
+                self.count();
                 tracing::warn!(?recovered, "the catalog was brought up from the packs again");
             }
             Err(error) => {
@@ -319,7 +328,15 @@ impl Loop {
         let places = self.core.packs.append(&tombstones)?;
         let change = Change::Delete { target: target.clone(), stamp, by: caller.to_owned() };
         let outcomes = self.apply(vec![change], &places)?;
+        self.count();
         outcomes.into_iter().next().ok_or(ArchiveError::Stopping)
+    }
+
+    /// Counts what the archive holds anew.
+    fn count(&self) {
+        if let Err(error) = self.core.ledger.count(&self.core.catalog) {
+            tracing::error!(%error, "what the archive holds cannot be counted for its quota");
+        }
     }
 
     /// Whether an instance was deleted since a file was to be kept beside it.
@@ -335,16 +352,16 @@ impl Loop {
         let mut files = Vec::new();
         for Job { work, answer } in jobs {
             match work {
-                Work::File { bytes, mut instance, reservation } => {
+                Work::File { bytes, mut instance, reservation, room } => {
                     instance.stamp = self.core.clock.stamp();
                     if instance.role == Role::Kept && self.is_gone(&instance.path) {
                         instance.role = Role::Current;
                     }
                     files.push((stores.len(), bytes));
-                    stores.push(Flushed { instance, answer, reservation });
+                    stores.push(Flushed { instance, answer, reservation, room });
                 }
-                Work::Placed { instance, reservation } => {
-                    stores.push(Flushed { instance, answer, reservation });
+                Work::Placed { instance, reservation, room } => {
+                    stores.push(Flushed { instance, answer, reservation, room });
                 }
                 // A deletion is never in a batch of stores.
                 Work::Delete { .. } => {}

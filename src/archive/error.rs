@@ -44,6 +44,9 @@ pub enum ArchiveError {
     /// There is no room on the disk.
     #[error("the disk is full")]
     Full,
+    /// The archive holds as much as it may, or would.
+    #[error("{0}")]
+    OverQuota(String),
     /// The disk takes nothing, and not for want of room; later it may.
     #[error("the disk refuses what is to be stored: {0}")]
     Refused(String),
@@ -218,6 +221,7 @@ impl ArchiveError {
             | Self::Taken(_)
             | Self::Locked(_)
             | Self::Full
+            | Self::OverQuota(_)
             | Self::Refused(_)
             | Self::Stopping
             | Self::Catalog(_)
@@ -238,6 +242,7 @@ impl ArchiveError {
         match self {
             Self::Busy => Self::Busy,
             Self::Full => Self::Full,
+            Self::OverQuota(why) => Self::OverQuota(why.clone()),
             Self::Refused(why) => Self::Refused(why.clone()),
             Self::Stopping => Self::Stopping,
             Self::NotFound(what) => Self::NotFound(what),

@@ -140,6 +140,7 @@ fn run(core: &Core) {
 /// When catalog or index fail.
 pub(super) fn follow(core: &Core) -> Result<(), ArchiveError> {
     loop {
+        let _turn = core.indexing.take();
         let from = core.index.committed_seq();
         // Before the snapshot, which then holds all of it.
         let durable = core.catalog.durable_seq();
@@ -171,6 +172,7 @@ pub(super) fn follow(core: &Core) -> Result<(), ArchiveError> {
 /// # Errors
 /// When catalog or index fail.
 pub(super) fn rebuild(core: &Core) -> Result<u64, ArchiveError> {
+    let _turn = core.indexing.take();
     let snapshot = core.catalog.read()?;
     let seq = snapshot.seq()?;
     let mut studies = 0;

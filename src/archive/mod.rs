@@ -32,11 +32,13 @@ mod pictures;
 mod pieces;
 mod pixels;
 mod pool;
+mod quota;
 mod recover;
 mod reserve;
 mod retrieve;
 mod scrub;
 mod search;
+mod shared;
 mod shares;
 mod sight;
 #[cfg(test)]
@@ -84,6 +86,7 @@ use overlay::Overlay;
 use paging::Paging;
 use pictures::Studio;
 use pool::Pool;
+use quota::Ledger;
 use reserve::Reservations;
 use scrub::Scrub;
 use tier::Mover;
@@ -100,10 +103,12 @@ pub use paging::{Asker, Options as PagingOptions};
 pub use pictures::{Options as PictureOptions, Order, Output, Page, Thumbnail, What};
 pub use pieces::{Checksum, Pieces};
 pub use pixels::{Image, Made, Options as PixelOptions};
+pub use quota::Quota;
 pub use recover::Recovered;
 pub use retrieve::{BulkValue, Crc, FileForm, Scope, View};
 pub use scrub::{Options as ScrubOptions, Scrubbed};
 pub use search::{Found, Root};
+pub use shared::Shared;
 pub use stats::Stats;
 pub use store::{Incoming, Outcome as StoreOutcome, Pending, Stored};
 pub use tier::Options as TierOptions;
@@ -159,6 +164,10 @@ pub struct Options {
     pub pixels: PixelOptions,
     pub pictures: PictureOptions,
     pub scrub: ScrubOptions,
+    /// How much it may hold.
+    pub quota: Quota,
+    /// What it has in common with others of the same server; none: it is alone.
+    pub shared: Option<Shared>,
 }
 
 /// What the transactions share with the two threads.
@@ -186,6 +195,9 @@ pub(crate) struct Core {
     versions_max: usize,
     indexer: indexer::Signal,
     reservations: Reservations,
+    ledger: Arc<Ledger>,
+    /// The turns of those who write an index.
+    indexing: Arc<shared::Turns>,
     deidentified: sight::Deidentified,
     whereabouts: tier::Whereabouts,
 }
@@ -292,6 +304,8 @@ impl Archive {
     ) -> Result<(Arc<Self>, Recovered), ArchiveError> {
         let (index, index_is_new) = open_index(&Layout::index(data), &options.index, &catalog)?;
         let seq = catalog.durable_seq();
+        let shared = options.shared.clone().unwrap_or_else(|| Shared::new(options));
+        let number = shared.number();
         let core = Arc::new(Core {
             packs,
             catalog,
@@ -300,7 +314,7 @@ impl Archive {
             commitments: Commitments::open(&Layout::commitments(data), options.commitments)?,
             commitment_signal: commitment::Signal::default(),
             scrub: scrub::Board::new(ScrubState::new(Layout::scrub(data))),
-            frames: pixels::Frames::new(&options.pixels),
+            frames: pixels::Frames::new(shared.frames, number),
             overlay: Overlay::new(seq),
             documents: Documents::new(options.documents),
             sorted_max: options.sorted_max,
@@ -314,10 +328,13 @@ impl Archive {
             versions_max: options.versions_max,
             indexer: indexer::Signal::default(),
             reservations: Reservations::default(),
+            ledger: Ledger::new(options.quota),
+            indexing: shared.indexing,
             deidentified: sight::Deidentified::default(),
             whereabouts: tier::Whereabouts::default(),
         });
         let recovered = recover::recover(&core, catalog_is_new, index_is_new)?;
+        core.ledger.count(&core.catalog)?;
         let indexer = Indexer::start(Arc::clone(&core)).map_err(ArchiveError::Io)?;
         let committer = Committer::start(Arc::clone(&core), options.queue_max).map_err(ArchiveError::Io)?;
         let bytes_max = options.pictures.thumbnail_bytes_max;
@@ -331,14 +348,12 @@ impl Archive {
             mover: Mutex::default(),
             tier: options.tier.clone(),
             core,
-            pool: Pool::new(options.pool_running_max, options.pool_waiting_max),
-            pixel_pool: Pool::new(options.pixels.running_max, options.pixels.waiting_max),
+            pool: shared.pool,
+            pixel_pool: shared.pixel_pool,
             pixel_ahead_bytes_max: options.pixels.ahead_bytes_max,
-            studio: Studio::new(options.pictures, thumbnails),
-            memory: Arc::new(Semaphore::new(
-                usize::try_from(options.upload_memory_bytes_max / 1024).unwrap_or(usize::MAX >> 4),
-            )),
-            lanes: Arc::new(Semaphore::new(options.packs.streams_max)),
+            studio: Studio::new(options.pictures, shared.pictures, number, thumbnails),
+            memory: shared.memory,
+            lanes: shared.lanes,
             small_bytes_max: options.small_bytes_max,
         });
         Ok((archive, recovered))

@@ -127,6 +127,7 @@ fn permit(filters: &[&str]) -> Permit {
             allow: vec!["search".to_owned(), "view".to_owned()],
             r#where: (*filter).to_owned(),
             deidentified: false,
+            tenants: Vec::new(),
         };
         roles.insert((*filter).to_owned(), role);
     }

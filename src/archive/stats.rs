@@ -44,29 +44,42 @@ impl Archive {
         self.pool.run(move || stats(&core)).await
     }
 
-    /// Puts the size of the archive into the metrics.
+    /// Puts the size of the archive into the metrics, a tenant's with its name.
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub async fn record_stats(&self, permit: &Permit) -> Result<(), ArchiveError> {
+    #[allow(clippy::cast_precision_loss, reason = "metrics are floating point")]
+    pub async fn record_stats(&self, permit: &Permit, tenant: Option<&str>) -> Result<(), ArchiveError> {
         let stats = self.stats(permit).await?;
-        metrics::gauge!("hilum_studies").set(stats.studies as f64);
-        metrics::gauge!("hilum_series").set(stats.series as f64);
-        metrics::gauge!("hilum_instances").set(stats.instances as f64);
-        metrics::gauge!("hilum_versions").set(stats.versions as f64);
-        metrics::gauge!("hilum_version_bytes").set(stats.version_bytes as f64);
-        metrics::gauge!("hilum_file_bytes").set(stats.file_bytes as f64);
-        metrics::gauge!("hilum_pack_bytes").set(stats.pack_bytes as f64);
-        metrics::gauge!("hilum_bucket_packs").set(stats.bucket_packs as f64);
-        metrics::gauge!("hilum_bucket_bytes").set(stats.bucket_bytes as f64);
-        metrics::gauge!("hilum_bucket_cache_bytes").set(stats.cache_bytes as f64);
-        metrics::gauge!("hilum_dead_bytes").set(stats.dead_bytes as f64);
-        metrics::gauge!("hilum_overlay_studies").set(stats.overlay_studies as f64);
+        let set = |name: &'static str, value: u64| match tenant {
+            Some(tenant) => metrics::gauge!(name, "tenant" => tenant.to_owned()).set(value as f64),
+            None => metrics::gauge!(name).set(value as f64),
+        };
+        set("hilum_studies", stats.studies);
+        set("hilum_series", stats.series);
+        set("hilum_instances", stats.instances);
+        set("hilum_versions", stats.versions);
+        set("hilum_version_bytes", stats.version_bytes);
+        set("hilum_file_bytes", stats.file_bytes);
+        set("hilum_pack_bytes", stats.pack_bytes);
+        set("hilum_bucket_packs", stats.bucket_packs);
+        set("hilum_bucket_bytes", stats.bucket_bytes);
+        set("hilum_bucket_cache_bytes", stats.cache_bytes);
+        set("hilum_dead_bytes", stats.dead_bytes);
+        set("hilum_overlay_studies", stats.overlay_studies);
         let scrubbed = self.scrubbed(permit);
-        metrics::gauge!("hilum_scrub_findings").set(scrubbed.findings().len() as f64);
-        metrics::gauge!("hilum_scrub_last_complete_seconds")
-            .set(scrubbed.last_complete.unwrap_or_default() as f64);
-        metrics::gauge!("hilum_catalog_damaged_reads").set(self.core.catalog.damaged_reads() as f64);
+        set("hilum_scrub_findings", scrubbed.findings().len() as u64);
+        set("hilum_scrub_last_complete_seconds", scrubbed.last_complete.unwrap_or_default());
+        set("hilum_catalog_damaged_reads", self.core.catalog.damaged_reads());
+        let quota = self.core.ledger.quota();
+        if quota.bytes_max > 0 {
+            set("hilum_quota_bytes", quota.bytes_max);
+            set("hilum_quota_used_bytes", stats.file_bytes + stats.version_bytes);
+        }
+        if quota.instances_max > 0 {
+            set("hilum_quota_instances", quota.instances_max);
+            set("hilum_quota_used_instances", stats.instances);
+        }
         Ok(())
     }
 

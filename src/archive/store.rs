@@ -17,6 +17,7 @@ use super::{
     Archive, ArchiveError, Core, Duplicates,
     coerce::{self, Coerced},
     committer::Work,
+    quota::Room,
     reserve::Reservation,
     sight::Sight,
     trails::{self, About},
@@ -196,6 +197,7 @@ impl Incoming {
             return Err(ArchiveError::Stopping);
         };
         let core = Arc::clone(&self.archive.core);
+        core.ledger.has_room_for(self.received)?;
         let upload =
             self.archive.pool.run(move || Ok::<_, ArchiveError>(Box::new(core.packs.begin()?))).await?;
         self.state = State::Stream { upload, hasher: Box::default(), waiting: chunks, bytes, lane };
@@ -207,6 +209,8 @@ impl Incoming {
     /// Writes what is waiting into the pack.
     async fn drain(&mut self) -> Result<(), ArchiveError> {
         let state = std::mem::replace(&mut self.state, State::Lost);
+        // What would not fit in the end is not written to be cut off again.
+        self.archive.core.ledger.has_room_for(self.received)?;
         let State::Stream { mut upload, mut hasher, waiting, lane, .. } = state else {
             return Err(ArchiveError::Stopping);
         };
@@ -398,9 +402,9 @@ fn finish_in_memory(
         Ok(understood) => understood,
         Err(settled) => return Ok(settled),
     };
-    let Understood { instance, about, warnings, reservation } = understood;
+    let Understood { instance, about, warnings, reservation, room } = understood;
     let (path, sop_class) = (instance.path.clone(), instance.sop_class.clone());
-    let answer = archive.committer.submit(Work::File { bytes, instance, reservation })?;
+    let answer = archive.committer.submit(Work::File { bytes, instance, reservation, room })?;
     Ok(Pending { about, ..committing(path, sop_class, warnings, answer, held) })
 }
 
@@ -420,11 +424,11 @@ fn finish_stream(
         // Dropping the upload cuts the bytes off again.
         Err(settled) => return Ok(settled),
     };
-    let Understood { mut instance, about, warnings, reservation } = understood;
+    let Understood { mut instance, about, warnings, reservation, room } = understood;
     instance.stamp = archive.core.clock.stamp();
     instance.place = upload.finish(&instance.path, instance.stamp, instance.role, instance.digest)?;
     let (path, sop_class) = (instance.path.clone(), instance.sop_class.clone());
-    let answer = archive.committer.submit(Work::Placed { instance, reservation })?;
+    let answer = archive.committer.submit(Work::Placed { instance, reservation, room })?;
     Ok(Pending { about, ..committing(path, sop_class, warnings, answer, Vec::new()) })
 }
 
@@ -451,6 +455,7 @@ struct Understood {
     about: Option<Box<About>>,
     warnings: Vec<Note>,
     reservation: Reservation,
+    room: Room,
 }
 
 /// Parses a file, gathers what the catalog keeps of it, and looks whether its
@@ -491,6 +496,14 @@ fn understand(
         Ok(free) => free,
         Err(outcome) => return Ok(Err(settled(outcome, &read))),
     };
+    let is_new = role == Role::Current && !replaces;
+    let room = match archive.core.ledger.reserve(source.len(), is_new) {
+        Ok(room) => room,
+        Err(error) => {
+            let (reason, why) = (reasons::OUT_OF_RESOURCES, error.to_string());
+            return Ok(Err(settled(Outcome::Failed { reason, why }, &read)));
+        }
+    };
     let envelope = match read.form {
         part10::Form::Complete => None,
         part10::Form::NoPreamble => Some("the file came without preamble"),
@@ -508,7 +521,7 @@ fn understand(
     let about = about(&read, replaces);
     let instance = NewInstance { role, ..new_instance(read, hashed.digest, hashed.chunks, permit.caller()) };
     let instance = Box::new(instance);
-    Ok(Ok(Understood { instance, about, warnings, reservation }))
+    Ok(Ok(Understood { instance, about, warnings, reservation, room }))
 }
 
 /// Whether the caller may store an instance where it says it belongs. What is

@@ -67,6 +67,8 @@ pub(super) fn options() -> Options {
             cache_bytes: 1 << 20,
             ahead_bytes_max: 1 << 20,
         },
+        quota: Quota::default(),
+        shared: None,
         scrub: super::ScrubOptions {
             bytes_per_second: 0,
             interval: std::time::Duration::ZERO,

@@ -51,6 +51,14 @@ impl Archive {
         .await
     }
 
+    /// Whether there would be room now for so many bytes more.
+    ///
+    /// # Errors
+    /// `OverQuota` when there is not.
+    pub fn has_room_for(&self, _permit: &Permit, bytes: u64) -> Result<(), ArchiveError> {
+        self.core.ledger.has_room_for(bytes)
+    }
+
     /// What is known of an upload, and when that is forgotten.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 use super::event::Record;
 
 pub const HEADER: &str = "number,time,event,code,action,outcome,reason,user,name,method,roles,address,patient,issuer,\
-                          studies,accessions,instances,query,object,requests,since,request_id\r\n";
+                          studies,accessions,instances,query,object,requests,since,request_id,tenant\r\n";
 
 /// The line of a record.
 #[must_use]
@@ -42,6 +42,7 @@ pub fn line(number: u64, record: &Record) -> String {
         record.requests.to_string(),
         record.since.as_ref().map(time).unwrap_or_default(),
         record.request_id.clone().unwrap_or_default(),
+        record.tenant.clone().unwrap_or_default(),
     ];
     let mut line = fields.map(|field| quoted(&field)).join(",");
     line.push_str("\r\n");
@@ -78,6 +79,6 @@ mod tests {
             let line = line(1, &record);
             assert_eq!(line.matches(field).count(), 2, "{line}");
         }
-        assert_eq!(HEADER.split(',').count(), 22);
+        assert_eq!(HEADER.split(',').count(), 23);
     }
 }

@@ -213,6 +213,9 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     pub actor: Actor,
+    /// The tenant in whose archive; none: in that of the root, or the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -250,6 +253,7 @@ impl Record {
             outcome,
             reason: None,
             actor,
+            tenant: None,
             request_id: None,
             patient: None,
             studies: Vec::new(),
@@ -265,6 +269,12 @@ impl Record {
     #[must_use]
     pub fn about(self, kind: &str, id: impl Into<String>) -> Self {
         Self { object: Some(Object { kind: kind.to_owned(), id: id.into() }), ..self }
+    }
+
+    /// The same, in the archive of a tenant.
+    #[must_use]
+    pub fn of_tenant(self, tenant: Option<&str>) -> Self {
+        Self { tenant: tenant.map(str::to_owned), ..self }
     }
 
     /// The same, with why it was refused or what happened.

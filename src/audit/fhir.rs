@@ -32,6 +32,10 @@ pub fn audit_event(number: u64, record: &Record, source: &Source) -> Value {
         },
     });
     let entities = entities(record);
+    let site = source.site_of(record);
+    if !site.is_empty() {
+        event["source"]["site"] = json!(site);
+    }
     let mut put = |key: &str, value: Value| {
         if let Some(event) = event.as_object_mut() {
             event.insert(key.to_owned(), value);

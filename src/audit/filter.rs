@@ -9,9 +9,20 @@ use time::{
 use super::event::{Event, Outcome, Record};
 use crate::storage::audit::Search;
 
+/// Of which archive records are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Archives {
+    #[default]
+    All,
+    /// Of the root archive, and of the server as a whole.
+    Root,
+    Tenant(String),
+}
+
 /// All that is named must fit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
+    pub archives: Archives,
     pub user: Option<String>,
     pub patient: Option<String>,
     pub study: Option<String>,
@@ -28,7 +39,13 @@ impl Filter {
         let is = |wanted: &Option<String>, value: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| value == Some(wanted))
         };
-        is(&self.user, Some(&record.actor.id))
+        let is_there = match &self.archives {
+            Archives::All => true,
+            Archives::Root => record.tenant.is_none(),
+            Archives::Tenant(name) => record.tenant.as_ref() == Some(name),
+        };
+        is_there
+            && is(&self.user, Some(&record.actor.id))
             && is(&self.address, record.actor.address.as_deref())
             && is(&self.patient, record.patient.as_ref().map(|patient| patient.id.as_str()))
             && self.study.as_deref().is_none_or(|uid| record.studies.iter().any(|study| study.uid == uid))
@@ -48,8 +65,12 @@ impl Filter {
         // As a value stands in JSON.
         let escaped = |value: &String| serde_json::to_vec(value).ok();
         let named = [&self.user, &self.patient, &self.study, &self.address];
+        let tenant = match &self.archives {
+            Archives::Tenant(name) => Some(name),
+            Archives::All | Archives::Root => None,
+        };
         Search {
-            needles: named.into_iter().flatten().filter_map(escaped).collect(),
+            needles: named.into_iter().flatten().chain(tenant).filter_map(escaped).collect(),
             from: self.from.and_then(time),
             to: self.to.and_then(time),
             ..Search::default()

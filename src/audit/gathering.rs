@@ -22,6 +22,7 @@ const OPEN_MAX: usize = 20_000;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     event: Event,
+    tenant: Option<String>,
     deed: Deed,
     reason: Option<String>,
     user: String,
@@ -43,6 +44,8 @@ struct Open {
 /// One request for one study.
 pub struct Access<'a> {
     pub event: Event,
+    /// The tenant in whose archive.
+    pub tenant: Option<&'a str>,
     pub deed: Deed,
     pub reason: Option<&'a str>,
     pub actor: &'a Actor,
@@ -102,6 +105,7 @@ impl Gathering {
                 let open = self.open.remove(&key).filter(|open| open.requests > 0)?;
                 let access = Access {
                     event: key.event,
+                    tenant: key.tenant.as_deref(),
                     deed: key.deed,
                     reason: key.reason.as_deref(),
                     actor: &open.actor,
@@ -118,6 +122,7 @@ impl Gathering {
 fn key_of(access: &Access<'_>) -> Key {
     Key {
         event: access.event,
+        tenant: access.tenant.map(str::to_owned),
         deed: access.deed.clone(),
         reason: access.reason.map(str::to_owned),
         user: access.actor.id.clone(),
@@ -129,7 +134,8 @@ fn key_of(access: &Access<'_>) -> Key {
 #[must_use]
 pub fn record_of(access: &Access<'_>, subject: Option<Subject>) -> Record {
     let Deed { study, action, outcome } = &access.deed;
-    let mut record = Record::new(access.event, *action, *outcome, access.actor.clone());
+    let record = Record::new(access.event, *action, *outcome, access.actor.clone());
+    let mut record = record.of_tenant(access.tenant);
     let (patient, accession) = match subject {
         Some(Subject { patient, accession }) => (Some(patient), accession),
         None => (None, String::new()),
@@ -155,6 +161,7 @@ mod tests {
         let actor = Actor { id: "a".into(), ..Actor::default() };
         let access = |study: &str| Access {
             event: Event::View,
+            tenant: None,
             deed: Deed { study: study.into(), action: Action::Read, outcome: Outcome::Success },
             reason: None,
             actor: &actor,
@@ -166,6 +173,8 @@ mod tests {
         gathering.open(&first, None, Duration::from_secs(60));
         assert!(gathering.join(access("1")).is_none() && gathering.join(access("1")).is_none());
         assert!(gathering.join(access("2")).is_some());
+        let elsewhere = Access { tenant: Some("north"), ..access("1") };
+        assert!(gathering.join(elsewhere).is_some(), "the same UID in another archive is another study");
         assert!(gathering.due(false).is_empty());
         let due = gathering.due(true);
         assert_eq!((due.len(), due[0].requests), (1, 2));

@@ -20,7 +20,7 @@ mod writer;
 pub mod xml;
 
 pub use event::{Action, Actor, Event, Object, Outcome, Record, Study};
-pub use filter::{Filter, moment};
+pub use filter::{Archives, Filter, moment};
 pub use gathering::Access;
 pub use journal::{Journal, JournalError, Settings, folder_of, own, removal, start};
 pub(crate) use trail::reason_of;

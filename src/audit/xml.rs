@@ -15,6 +15,18 @@ pub struct Source {
     pub host: String,
 }
 
+impl Source {
+    /// The site of a record: in the archive of a tenant, that one.
+    #[must_use]
+    pub fn site_of(&self, record: &Record) -> String {
+        match &record.tenant {
+            Some(tenant) if self.site.is_empty() => tenant.clone(),
+            Some(tenant) => format!("{}/{tenant}", self.site),
+            None => self.site.clone(),
+        }
+    }
+}
+
 /// The message of a record.
 #[must_use]
 pub fn message(record: &Record, source: &Source) -> String {
@@ -23,8 +35,9 @@ pub fn message(record: &Record, source: &Source) -> String {
     event(record, &mut out);
     participants(record, source, &mut out);
     out.push_str("<AuditSourceIdentification");
-    if !source.site.is_empty() {
-        attribute("AuditEnterpriseSiteID", &source.site, &mut out);
+    let site = source.site_of(record);
+    if !site.is_empty() {
+        attribute("AuditEnterpriseSiteID", &site, &mut out);
     }
     attribute("AuditSourceID", or(&source.id, "hilum"), &mut out);
     // 4: an application server.

@@ -313,6 +313,14 @@ impl Authentication {
         Ok(self.accounts.change(name, |account| account.roles = roles)?)
     }
 
+    /// Lets an account belong to these tenants. Blocks.
+    ///
+    /// # Errors
+    /// When there is no such account.
+    pub fn set_tenants(&self, name: &str, tenants: Vec<String>) -> Result<Arc<Account>, ChangeError> {
+        Ok(self.accounts.change(name, |account| account.tenants = tenants)?)
+    }
+
     /// Makes a personal token: what is kept of it, and the token itself, which
     /// nobody can be told again. Blocks.
     ///

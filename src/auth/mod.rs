@@ -18,8 +18,10 @@ pub mod secret;
 pub mod sessions;
 pub mod shares;
 mod smart;
+mod tenant;
 
 pub use authentication::{Authentication, ChangeError, CredentialError, LoginError, NewToken};
 pub use identity::{Identity, Method};
 pub use permit::{Action, Denied, Permit, Reach, Rights};
 pub use roles::{RoleError, Roles};
+pub use tenant::Tenant;

@@ -285,6 +285,12 @@ impl Permit {
         *self.reach(action) != Reach::Nothing
     }
 
+    /// Whether anything at all is granted.
+    #[must_use]
+    pub fn allows_anything(&self) -> bool {
+        Action::ALL.into_iter().any(|action| self.allows(action))
+    }
+
     /// To what an action extends that must be granted.
     ///
     /// # Errors

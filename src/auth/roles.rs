@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use time::OffsetDateTime;
 
 use super::{
-    Identity, Method, Permit, Rights,
+    Identity, Method, Permit, Rights, Tenant,
     permit::Action,
     smart::{self, Context},
 };
@@ -27,6 +27,8 @@ struct Role {
     actions: BTreeSet<Action>,
     within: Within,
     deidentified: bool,
+    /// In which archives; empty: where its owner belongs.
+    tenants: Vec<String>,
 }
 
 /// Where a role's actions extend to.
@@ -68,25 +70,33 @@ impl Roles {
         self.roles.contains_key(name)
     }
 
-    /// What a caller may do.
+    /// What a caller may do in the root archive.
     #[must_use]
     pub fn permit(&self, identity: &Identity) -> Permit {
+        self.permit_in(identity, &Tenant::Root)
+    }
+
+    /// What a caller may do in an archive of the server.
+    #[must_use]
+    pub fn permit_in(&self, identity: &Identity, tenant: &Tenant) -> Permit {
         let permit = match identity.method {
+            _ if *tenant == Tenant::Unknown => Permit::nobody(),
             Method::Off => Permit::local(),
             Method::Operator => Permit::operator(),
             Method::Anonymous => Permit::nobody(),
             // What a link is for stands in the link, and no role changes it.
             Method::Share { .. } => Permit::new(&identity.subject, Rights::default()),
             Method::Password | Method::ApiToken { .. } | Method::Jwt { .. } | Method::Certificate => {
-                Permit::new(&identity.subject, self.rights(identity))
+                Permit::new(&identity.subject, self.rights(identity, tenant))
             }
         };
         permit.from_peer(identity.peer)
     }
 
-    fn rights(&self, identity: &Identity) -> Rights {
+    fn rights(&self, identity: &Identity, tenant: &Tenant) -> Rights {
         let mut rights = Rights::default();
-        for role in identity.roles.iter().filter_map(|name| self.roles.get(name)) {
+        let roles = identity.roles.iter().filter_map(|name| self.roles.get(name));
+        for role in roles.filter(|role| tenant.is_within(&role.tenants, &identity.tenants)) {
             role.grant(&mut rights);
         }
         let own = identity.own_patient();
@@ -107,7 +117,9 @@ impl Roles {
             None if scopes.is_smart => Rights::default(),
             None => rights,
         };
-        all.add(&scopes.own);
+        if tenant.is_within(&[], &identity.tenants) {
+            all.add(&scopes.own);
+        }
         match own {
             // A patient sees what is theirs, whatever their roles are.
             Some(id) => {
@@ -140,7 +152,7 @@ impl Role {
             }
             _ => Within::Fixed(parse()?),
         };
-        Ok(Self { actions, within, deidentified: role.deidentified })
+        Ok(Self { actions, within, deidentified: role.deidentified, tenants: role.tenants.clone() })
     }
 
     fn grant(&self, rights: &mut Rights) {
@@ -178,6 +190,7 @@ mod tests {
             allow: allow.iter().map(|&action| action.to_owned()).collect(),
             r#where: r#where.to_owned(),
             deidentified: false,
+            tenants: Vec::new(),
         };
         config.insert("ct".to_owned(), own(&["search", "view"], "Modality=CT"));
         config.insert("month".to_owned(), own(&["search"], "StudyDate=-30d-"));
@@ -290,10 +303,40 @@ mod tests {
     }
 
     #[test]
+    fn a_right_is_a_right_in_one_archive() {
+        let north = Tenant::Named("north".into());
+        let of = |roles: &[&str], scopes: &[&str], tenants: &[&str], tenant: &Tenant| {
+            let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+            may(&super::tests::roles().permit_in(
+                &Identity {
+                    method: Method::Jwt { issuer: "i".to_owned() },
+                    roles: owned(roles),
+                    scopes: owned(scopes),
+                    tenants: owned(tenants),
+                    ..Identity::anonymous()
+                },
+                tenant,
+            ))
+        };
+        assert_eq!(of(&["viewer"], &[], &[], &north), "");
+        assert_eq!(of(&["viewer"], &[], &["north"], &north), "search view");
+        assert_eq!(of(&["viewer"], &[], &["north"], &Tenant::Root), "");
+        assert_eq!(of(&["viewer"], &["user/*.s"], &["north"], &north), "search");
+        assert_eq!(of(&[], &["system/*.c"], &["north"], &north), "store commit");
+        assert_eq!(of(&[], &["system/*.c"], &["north"], &Tenant::Root), "");
+        assert_eq!(of(&[], &["system/*.c"], &[], &north), "");
+        assert!(of(&["administrator"], &[], &[], &north).contains("administer"));
+        assert_eq!(of(&["administrator"], &[], &["south"], &north), "");
+        assert_eq!(of(&["administrator"], &[], &["*"], &Tenant::Unknown), "");
+        let off = |tenant| roles().permit_in(&Identity::local(), tenant);
+        assert!(off(&north).allows(Action::Administer) && !off(&Tenant::Unknown).allows_anything());
+    }
+
+    #[test]
     fn roles_that_make_no_sense_are_told() {
         let mut config = Config::default().roles;
         let role =
-            config::Role { allow: vec!["fly".to_owned()], r#where: String::new(), deidentified: false };
+            config::Role { allow: vec!["fly".to_owned()], ..config.values().next().expect("a role").clone() };
         config.insert("pilot".to_owned(), role);
         let error = Roles::new(&config).expect_err("no such action").to_string();
         assert!(error.contains("roles.pilot.allow") && error.contains("download"), "{error}");

@@ -8,7 +8,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use super::{
-    Authentication, Identity, LoginError, Method, Permit, Rights, Roles,
+    Authentication, Identity, LoginError, Method, Permit, Rights, Roles, Tenant,
     authentication::now_seconds,
     password::{self, PasswordError},
     permit::{Action, Reach},
@@ -55,6 +55,8 @@ pub struct NewShare {
     pub password: Option<String>,
     pub expires: u64,
     pub uses_max: Option<u32>,
+    /// The tenant whose studies they are.
+    pub tenant: Option<String>,
 }
 
 /// To what a request by a link extends.
@@ -98,21 +100,22 @@ impl Authentication {
             created: now_seconds(),
             expires: new.expires,
             uses_max: new.uses_max,
+            tenant: new.tenant,
             ..share
         };
         Ok((share, text))
     }
 
-    /// The link of a secret text, if it goes on.
+    /// The link of a secret text to studies of this archive, if it goes on.
     ///
     /// # Errors
     /// When there is none, or it has ended.
-    pub fn link(&self, text: &str) -> Result<Arc<Share>, LinkError> {
+    pub fn link(&self, text: &str, tenant: &Tenant) -> Result<Arc<Share>, LinkError> {
         let (id, secret) = text.split_once('.').ok_or(LinkError::Unknown)?;
         let share = self.shares.get(id);
         let kept = share.as_ref().map_or("", |share| share.digest.as_str());
         let fits = secret::same(&secret::digest(secret), kept);
-        let share = share.filter(|_| fits).ok_or(LinkError::Unknown)?;
+        let share = share.filter(|share| fits && is_of(share, tenant)).ok_or(LinkError::Unknown)?;
         self.giver(&share)?;
         if share.uses_max.is_some_and(|max| share.uses >= max) {
             return Err(LinkError::Ended("was used as often as it could be"));
@@ -160,17 +163,22 @@ impl Authentication {
         Ok(format!("{PASS_PREFIX}{}", self.sessions.begin(Owner::Share { id: share.id.clone() })))
     }
 
-    /// Who shows this pass, and what they may see.
+    /// Who shows this pass in this archive, and what they may see.
     ///
     /// # Errors
     /// When it is none, or its link has ended.
-    pub fn pass(&self, pass: &str, peer: Option<IpAddr>) -> Result<(Identity, Grant), LinkError> {
+    pub fn pass(
+        &self,
+        pass: &str,
+        tenant: &Tenant,
+        peer: Option<IpAddr>,
+    ) -> Result<(Identity, Grant), LinkError> {
         let cookie = pass.strip_prefix(PASS_PREFIX).ok_or(LinkError::Unknown)?;
         let session = self.sessions.get(cookie);
         let Some(Owner::Share { id }) = session.map(|session| session.owner) else {
             return Err(LinkError::Unknown);
         };
-        let share = self.shares.get(&id).ok_or(LinkError::Unknown)?;
+        let share = self.shares.get(&id).filter(|share| is_of(share, tenant)).ok_or(LinkError::Unknown)?;
         let by = self.giver(&share)?;
         let identity = Identity {
             subject: format!("link {id}"),
@@ -200,16 +208,23 @@ impl Authentication {
             let is_token = matches!(by.method, Method::ApiToken { .. });
             let roles = account.roles.iter().filter(|role| !is_token || by.roles.contains(role));
             by.roles = roles.cloned().collect();
+            by.tenants.clone_from(&account.tenants);
         }
         Ok(by)
     }
 }
 
+/// Whether a link is to studies of this archive.
+#[must_use]
+pub fn is_of(share: &Share, tenant: &Tenant) -> bool {
+    *tenant != Tenant::Unknown && share.tenant.as_deref() == tenant.name()
+}
+
 impl Roles {
-    /// What somebody may do who comes by a link.
+    /// What somebody may do in an archive who comes by a link to studies of it.
     #[must_use]
-    pub fn permit_of_link(&self, identity: &Identity, grant: &Grant) -> Permit {
-        let giver = self.permit(&grant.by);
+    pub fn permit_of_link(&self, identity: &Identity, grant: &Grant, tenant: &Tenant) -> Permit {
+        let giver = self.permit_in(&grant.by, tenant);
         let mut actions = vec![Action::Search, Action::View];
         if grant.download {
             actions.push(Action::Download);

@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::{Common, deeds, logging};
 use crate::{
-    audit::{Action, Event, Filter, Outcome, Record, csv, moment, removal, xml},
+    audit::{Action, Archives, Event, Filter, Outcome, Record, csv, moment, removal, xml},
+    config::ROOT_ARCHIVE,
     server::{audit_folder, audit_settings},
     storage::audit::{Head, oldest_first},
 };
@@ -53,6 +54,9 @@ pub(super) struct Export {
     /// The Study Instance UID.
     #[arg(long)]
     study: Option<String>,
+    /// Records of the archive of this tenant, `root` for the one that is no tenant's; else of all.
+    #[arg(long)]
+    tenant: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -147,6 +151,11 @@ impl Export {
             None => Ok(None),
         };
         Ok(Filter {
+            archives: match self.tenant.as_deref() {
+                None => Archives::All,
+                Some(ROOT_ARCHIVE) => Archives::Root,
+                Some(name) => Archives::Tenant(name.to_owned()),
+            },
             user: self.user.clone(),
             patient: self.patient.clone(),
             study: self.study.clone(),

@@ -11,16 +11,17 @@ use super::{
     Common,
     deeds::{self, Deed},
     logging,
+    tenants::{Which, each},
 };
 use crate::{
     archive::{self, Archive, ArchiveError, BackupReport},
     audit::{Action, Event},
     auth::Permit,
-    config::Config,
+    config::{Config, TENANTS_FOLDER},
     control::Line,
-    server::archive_options,
+    server::options_of,
     storage::{
-        backups::Backups,
+        backups::{Backups, TenantCopy},
         objects::{Bucket, Objects},
         packs::PackError,
     },
@@ -35,6 +36,8 @@ pub(super) struct Arguments {
     pub place: String,
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub which: Which,
     #[command(flatten)]
     pub bucket: BucketArguments,
     /// Print the report as JSON.
@@ -56,45 +59,59 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = arguments.common.load(None)?;
     let object = ("backup", arguments.place.clone());
     let deed = Deed { event: Event::Export, action: Action::Read, object };
-    deeds::recorded(&config, "hilum backup", Some(deed), || work(&config, arguments))
+    let command = arguments.which.said("hilum backup");
+    deeds::recorded(&config, &command, Some(deed), || work(&config, arguments))
 }
 
 fn work(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     logging::start_quiet(config)?;
-    let backups = open(&arguments.place, &arguments.bucket, true)?;
-    let bar = bar()?;
-    let report = copy(config, &backups, &mut |bytes| bar.set_position(bytes))?;
-    bar.finish_and_clear();
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        println!("{:>12}  name of this backup", report.name);
-        println!("{:>12}  last sequence number", report.seq);
-        println!("{:>12}  packs, {}", report.packs, HumanBytes(report.pack_bytes));
-        println!("{:>12}  files and deletions in them", report.entries);
-        println!("{:>12}  other files", report.files);
-        println!("{:>12}  objects copied, {}", report.written.objects, HumanBytes(report.written.bytes));
-        println!("{:>12}  damaged places", report.damaged);
-    }
-    Ok(if report.damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    // The root's last: it names those of the tenants, and is complete when all are.
+    let mut archives = arguments.which.archives(config)?;
+    archives.rotate_left(1);
+    let mut copies = Vec::new();
+    let backup = |tenant: Option<&str>| {
+        let place = place_of(&arguments.place, tenant);
+        let backups = open(&place, &arguments.bucket, true)?;
+        let tenants = if tenant.is_none() { std::mem::take(&mut copies) } else { Vec::new() };
+        let bar = bar()?;
+        let report = copy((config, tenant), (&backups, tenants), &mut |bytes| bar.set_position(bytes))?;
+        bar.finish_and_clear();
+        if let Some(tenant) = tenant {
+            copies.push(TenantCopy { tenant: tenant.to_owned(), backup: report.name.clone() });
+        }
+        Ok(report)
+    };
+    let reports = each(&archives, arguments.json, backup, print)?;
+    let is_whole = reports.iter().all(|report| report.damaged == 0);
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn copy(config: &Config, backups: &Backups, progress: &mut dyn FnMut(u64)) -> anyhow::Result<BackupReport> {
+#[expect(clippy::unnecessary_wraps, reason = "as each report is printed")]
+fn print(report: &BackupReport) -> anyhow::Result<()> {
+    println!("{:>12}  name of this backup", report.name);
+    println!("{:>12}  last sequence number", report.seq);
+    println!("{:>12}  packs, {}", report.packs, HumanBytes(report.pack_bytes));
+    println!("{:>12}  files and deletions in them", report.entries);
+    println!("{:>12}  other files", report.files);
+    println!("{:>12}  objects copied, {}", report.written.objects, HumanBytes(report.written.bytes));
+    println!("{:>12}  damaged places", report.damaged);
+    Ok(())
+}
+
+fn copy(
+    (config, tenant): (&Config, Option<&str>),
+    to: (&Backups, Vec<TenantCopy>),
+    progress: &mut dyn FnMut(u64),
+) -> anyhow::Result<BackupReport> {
     let permit = Permit::operator();
-    let options = archive_options(config);
-    if let Some(mut line) = Line::open(&config.data) {
+    let (data, options) = (config.folder_of(tenant), options_of(config, tenant));
+    let from = (data.as_path(), &options);
+    if let Some(mut line) = Line::open(&data) {
         let moment = line.moment()?;
         let mut stamps = |after, limit| line.stamps(after, limit);
-        return Ok(archive::backup(
-            &permit,
-            (&config.data, &options),
-            &moment,
-            &mut stamps,
-            backups,
-            progress,
-        )?);
+        return Ok(archive::backup(&permit, from, &moment, &mut stamps, to, progress)?);
     }
-    let archive = match Archive::open_existing(&config.data, &options) {
+    let archive = match Archive::open_existing(&data, &options) {
         Err(ArchiveError::Packs(error @ PackError::Locked { .. })) => {
             return Err(error).context(
                 "a process holds the archive and does not answer at control.sock in its folder; if it is a \
@@ -105,7 +122,15 @@ fn copy(config: &Config, backups: &Backups, progress: &mut dyn FnMut(u64)) -> an
     };
     let moment = archive.moment(&permit)?;
     let mut stamps = |after, limit| archive.stamps(&permit, after, limit);
-    Ok(archive::backup(&permit, (&config.data, &options), &moment, &mut stamps, backups, progress)?)
+    Ok(archive::backup(&permit, from, &moment, &mut stamps, to, progress)?)
+}
+
+/// Where backups of a tenant's archive are kept, below those of the root's.
+pub(super) fn place_of(place: &str, tenant: Option<&str>) -> String {
+    match tenant {
+        Some(name) => format!("{}/{TENANTS_FOLDER}/{name}", place.trim_end_matches('/')),
+        None => place.to_owned(),
+    }
 }
 
 /// The place of the backups. Only to write one, a folder may be begun.

@@ -10,19 +10,21 @@ use std::{
 use anyhow::Context;
 use clap::Subcommand;
 use indicatif::HumanBytes;
+use zeroize::Zeroizing;
 
 use super::{
     Common,
     deeds::{self, Deed},
     logging,
+    tenants::{Which, each},
 };
 use crate::{
-    archive::{Archive, EncryptionStatus},
+    archive::{Archive, EncryptionStatus, Options},
     audit::{Action, Event},
     auth::Permit,
-    config,
-    server::archive_options,
-    storage::seal::Master,
+    config::{self, Config},
+    server::options_of,
+    storage::seal::{Master, MasterSource},
 };
 
 /// Holds the new key of a rotation.
@@ -34,6 +36,8 @@ pub(super) enum EncryptionCommand {
     Status {
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        which: Which,
         /// Print as JSON.
         #[arg(long)]
         json: bool,
@@ -45,6 +49,8 @@ pub(super) enum EncryptionCommand {
     Rotate {
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        which: Which,
         /// The file of the new key; else it is taken from HILUM_ENCRYPTION_NEW_KEY.
         #[arg(long, value_name = "FILE")]
         new_key_file: Option<PathBuf>,
@@ -63,29 +69,30 @@ pub(super) enum KeyCommand {
 
 pub(super) fn run(command: &EncryptionCommand) -> anyhow::Result<ExitCode> {
     match command {
-        EncryptionCommand::Status { common, json } => {
+        EncryptionCommand::Status { common, which, json } => {
             let config = common.load(None)?;
             logging::start_quiet(&config)?;
-            let options = archive_options(&config);
-            print(&Archive::encryption_status(&Permit::operator(), &config.data, &options)?, *json)?;
+            let status = |tenant: Option<&str>| {
+                let (data, options) = (config.folder_of(tenant), options_of(&config, tenant));
+                Ok(Archive::encryption_status(&Permit::operator(), &data, &options)?)
+            };
+            each(&which.archives(&config)?, *json, status, print)?;
         }
         EncryptionCommand::Key(KeyCommand::New { out }) => new_key(out.as_deref())?,
-        EncryptionCommand::Rotate { common, new_key_file } => {
+        EncryptionCommand::Rotate { common, which, new_key_file } => {
             let config = common.load(None)?;
             logging::start_quiet(&config)?;
             let text = match new_key_file {
                 Some(path) => config::read_key_file(path).map_err(anyhow::Error::msg)?,
-                None => std::env::var(NEW_KEY_VARIABLE).map(zeroize::Zeroizing::new).with_context(|| {
+                None => std::env::var(NEW_KEY_VARIABLE).map(Zeroizing::new).with_context(|| {
                     format!("the new key is to be given with --new-key-file or in {NEW_KEY_VARIABLE}")
                 })?,
             };
-            let new = Master::parse(&text)?;
-            let options = archive_options(&config);
+            let archives = which.archives(&config)?;
             let object = ("encryption-key", "master".to_owned());
             let deed = Deed { event: Event::RestrictedFunction, action: Action::Update, object };
-            return deeds::recorded(&config, "hilum encryption rotate", Some(deed), || {
-                let rotated = Archive::rotate_master_key(&Permit::operator(), &config.data, &options, &new)?;
-                print(&rotated, false)?;
+            return deeds::recorded(&config, &which.said("hilum encryption rotate"), Some(deed), || {
+                each(&archives, false, |tenant| rotate(&config, tenant, &text), print)?;
                 println!(
                     "start the server with the new key; backups of KEYS made before open with the old one"
                 );
@@ -94,6 +101,27 @@ pub(super) fn run(command: &EncryptionCommand) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Gives one archive the new key. One of several that has it already, from a
+/// rotation that was cut off, stays as it is.
+fn rotate(
+    config: &Config,
+    tenant: Option<&str>,
+    new: &Zeroizing<String>,
+) -> anyhow::Result<EncryptionStatus> {
+    let (permit, data) = (Permit::operator(), config.folder_of(tenant));
+    let master = Master::parse(new)?;
+    let options = options_of(config, tenant);
+    let text = new.clone();
+    let encryption = MasterSource::new(move || Master::parse(&text).map(Some));
+    let with_new = Options { encryption, ..options.clone() };
+    if let Ok(status) = Archive::encryption_status(&permit, &data, &with_new)
+        && status.master_key == Some(master.id().to_string())
+    {
+        return Ok(status);
+    }
+    Ok(Archive::rotate_master_key(&permit, &data, &options, &master)?)
 }
 
 fn new_key(out: Option<&Path>) -> anyhow::Result<()> {
@@ -112,11 +140,8 @@ fn new_key(out: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print(status: &EncryptionStatus, json: bool) -> anyhow::Result<()> {
-    if json {
-        println!("{}", serde_json::to_string_pretty(status)?);
-        return Ok(());
-    }
+#[expect(clippy::unnecessary_wraps, reason = "as each report is printed")]
+fn print(status: &EncryptionStatus) -> anyhow::Result<()> {
     println!("{:>16}  master key", status.master_key.as_deref().unwrap_or("none"));
     for key in &status.data_keys {
         println!("{:>16}  data key, from pack {:08} on", key.number, key.from_pack);

@@ -10,13 +10,14 @@ use super::{
     Common, deeds,
     import::{self, Candidate, Content, Outcome, Server, Settings},
     logging,
+    tenants::Which,
 };
 use crate::{
     archive::{Archive, ArchiveError, Pending, StoreOutcome, Stored},
     audit::{Access, Event, Journal, JournalError, Trail},
     auth::Permit,
     config::Config,
-    server::archive_options,
+    server::options_of,
 };
 
 /// Bytes of a large file handed on at once.
@@ -36,6 +37,9 @@ pub(super) struct Arguments {
     /// Do not continue an interrupted import, and note nothing for a later one.
     #[arg(long)]
     no_journal: bool,
+    /// Into the archive of this tenant; else into that of the root.
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -54,8 +58,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let report = match &arguments.url {
         Some(url) => {
-            let server = Server::connect(url)?;
-            let journal = journal_for(url);
+            let url = match &arguments.tenant {
+                Some(name) => format!("{}/{name}/dicomweb", url.trim_end_matches('/')),
+                None => url.clone(),
+            };
+            let server = Server::connect(&url)?;
+            let journal = journal_for(&url);
             let settings = Settings { journal: (!arguments.no_journal).then_some(journal), ..settings };
             import::run(&settings, &|batch| server.store(batch))?
         }
@@ -72,12 +80,15 @@ fn journal_for(url: &str) -> PathBuf {
 }
 
 fn into_folder(config: &Config, arguments: &Arguments, settings: Settings) -> anyhow::Result<import::Report> {
-    let archive = Archive::open(&config.data, &archive_options(config))?;
-    let journal = config.data.join("import.journal");
+    let which = Which { tenant: arguments.tenant.clone() };
+    let tenant = which.one(config)?;
+    let data = config.folder_of(tenant.as_deref());
+    let archive = Archive::open(&data, &options_of(config, tenant.as_deref()))?;
+    let journal = data.join("import.journal");
     let settings = Settings { journal: (!arguments.no_journal).then_some(journal), ..settings };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let permit = Permit::operator();
-    let log = deeds::open(config, "hilum import")?;
+    let log = deeds::open(config, &which.said("hilum import"))?;
     let store = |batch: Vec<Candidate>| {
         let count = batch.len();
         runtime.block_on(async {
@@ -87,7 +98,7 @@ fn into_folder(config: &Config, arguments: &Arguments, settings: Settings) -> an
             }
             let trail = Trail::default();
             let stored = store(&archive, &permit.clone().on_trail(Some(trail.clone())), batch).await;
-            match record(log, &trail).await {
+            match record(log, tenant.as_deref(), &trail).await {
                 Ok(()) => stored,
                 Err(error) => refused(count, &error),
             }
@@ -103,13 +114,14 @@ fn refused(count: usize, error: &JournalError) -> Vec<Outcome> {
 }
 
 /// Records what a batch did; one study's batches are put together.
-async fn record(log: &Journal, trail: &Trail) -> Result<(), JournalError> {
+async fn record(log: &Journal, tenant: Option<&str>, trail: &Trail) -> Result<(), JournalError> {
     let actor = deeds::operator();
     for (deed, touched) in trail.take() {
         let subject = touched.subject.clone();
         let reason = touched.reason();
         let reason = reason.as_deref();
-        let access = Access { event: Event::Import, deed, reason, actor: &actor, touched, anonymized: false };
+        let event = Event::Import;
+        let access = Access { event, tenant, deed, reason, actor: &actor, touched, anonymized: false };
         if let Some(access) = log.join(access) {
             log.write(vec![Journal::record_of(&access, subject.clone())]).await?;
             log.open_access(&access, subject);

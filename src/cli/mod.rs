@@ -13,6 +13,7 @@ mod rebuild;
 mod restore;
 mod serve;
 mod stats;
+mod tenants;
 mod user;
 mod verify;
 
@@ -46,11 +47,15 @@ enum Command {
     Rebuild {
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        which: tenants::Which,
     },
     /// Read every stored byte and check packs, catalog and index against each other.
     Verify {
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        which: tenants::Which,
         /// Print the report as JSON.
         #[arg(long)]
         json: bool,
@@ -66,6 +71,8 @@ enum Command {
     Stats {
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        which: tenants::Which,
         /// Print as JSON.
         #[arg(long)]
         json: bool,
@@ -123,17 +130,24 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve { common, listen } => serve::run(&common.load(listen)?),
         Command::Import(arguments) => import_command::run(&arguments),
-        Command::Rebuild { common } => {
+        Command::Rebuild { common, which } => {
             let config = common.load(None)?;
-            deeds::recorded(&config, "hilum rebuild", None, || rebuild::run(&config))
+            let archives = which.archives(&config)?;
+            let command = which.said("hilum rebuild");
+            deeds::recorded(&config, &command, None, || rebuild::run(&config, &archives))
         }
-        Command::Verify { common, json, local } => {
+        Command::Verify { common, which, json, local } => {
             let config = common.load(None)?;
-            deeds::recorded(&config, "hilum verify", None, || verify::run(&config, json, local))
+            let archives = which.archives(&config)?;
+            let command = which.said("hilum verify");
+            deeds::recorded(&config, &command, None, || verify::run(&config, &archives, json, local))
         }
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
-        Command::Stats { common, json } => stats::run(&common.load(None)?, json),
+        Command::Stats { common, which, json } => {
+            let config = common.load(None)?;
+            stats::run(&config, &which.archives(&config)?, json)
+        }
         Command::Encryption(command) => encryption::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Config { common } => {

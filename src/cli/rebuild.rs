@@ -3,15 +3,23 @@
 
 use std::process::ExitCode;
 
-use super::logging;
-use crate::{archive::Archive, auth::Permit, config::Config, server::archive_options};
+use super::{logging, tenants::name_of};
+use crate::{archive::Archive, auth::Permit, config::Config, server::options_of};
 
-pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: &Config, archives: &[Option<String>]) -> anyhow::Result<ExitCode> {
     logging::start(config)?;
-    let rebuilt = Archive::rebuild(&Permit::operator(), &config.data, &archive_options(config))?;
-    println!("{:>12}  entries of packs replayed", rebuilt.entries);
-    println!("{:>12}  damaged places", rebuilt.damaged);
-    println!("{:>12}  files not understood", rebuilt.not_understood);
-    let whole = rebuilt.damaged == 0 && rebuilt.not_understood == 0;
+    let mut whole = true;
+    for tenant in archives {
+        let tenant = tenant.as_deref();
+        if archives.len() > 1 {
+            println!("{}:", name_of(tenant));
+        }
+        let (data, options) = (config.folder_of(tenant), options_of(config, tenant));
+        let rebuilt = Archive::rebuild(&Permit::operator(), &data, &options)?;
+        println!("{:>12}  entries of packs replayed", rebuilt.entries);
+        println!("{:>12}  damaged places", rebuilt.damaged);
+        println!("{:>12}  files not understood", rebuilt.not_understood);
+        whole &= rebuilt.damaged == 0 && rebuilt.not_understood == 0;
+    }
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -3,23 +3,28 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::HumanBytes;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     Common,
-    backup::{BucketArguments, bar, open},
+    backup::{BucketArguments, bar, open, place_of},
     deeds::{self, Deed},
     logging,
+    tenants::Which,
 };
 use crate::{
     archive::{Archive, Restored, Until},
     audit::{Action, Event},
     auth::Permit,
-    server::archive_options,
-    storage::Stamp,
+    config::{self, Config, ROOT_ARCHIVE},
+    server::options_of,
+    storage::{
+        Stamp,
+        backups::{Backups, Manifest, TenantCopy, folder},
+    },
 };
 
 #[derive(Debug, Args)]
@@ -29,6 +34,8 @@ pub(super) struct Arguments {
     place: String,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     bucket: BucketArguments,
     /// Which backup; else the newest. --list shows them.
@@ -51,14 +58,25 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = arguments.common.load(None)?;
     logging::start_quiet(&config)?;
-    let backups = open(&arguments.place, &arguments.bucket, false)?;
+    // It may be a tenant that is in the backup only.
+    let tenant = arguments.which.tenant.as_deref().filter(|name| *name != ROOT_ARCHIVE);
+    let place = place_of(&arguments.place, tenant);
+    let backups = open(&place, &arguments.bucket, false)?;
     let names = backups.manifests()?;
     if arguments.list {
         for name in &names {
             let manifest = backups.manifest(name)?;
             let bytes: u64 = manifest.packs.iter().map(|copy| copy.length).sum();
             let instances = manifest.totals.instances;
-            println!("{name}  seq {:>9}  {instances:>9} instances  {}", manifest.seq, HumanBytes(bytes));
+            let tenants = match manifest.tenants.len() {
+                0 => String::new(),
+                count => format!("  and {count} tenants"),
+            };
+            println!(
+                "{name}  seq {:>9}  {instances:>9} instances  {}{tenants}",
+                manifest.seq,
+                HumanBytes(bytes)
+            );
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -66,30 +84,76 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         names.last().with_context(|| format!("there is no complete backup in {}", backups.place()))?;
     let name = arguments.name.as_ref().unwrap_or(newest);
     let manifest = backups.manifest(name)?;
-    let permit = Permit::operator();
-    let bar = bar()?;
-    let mut progress = |bytes| bar.set_position(bytes);
+    // With the root's archive come those that were copied with it.
+    let tenants = if arguments.which.tenant.is_none() { manifest.tenants.clone() } else { Vec::new() };
+    for copy in &tenants {
+        anyhow::ensure!(config::is_name(&copy.tenant), "the backup names a tenant {:?}", copy.tenant);
+    }
     if arguments.check {
-        Archive::check_backup(&permit, &backups, &manifest, &mut progress)?;
-        bar.finish_and_clear();
+        check(&backups, &manifest)?;
+        for TenantCopy { tenant, backup } in &tenants {
+            let backups = open(&place_of(&arguments.place, Some(tenant)), &arguments.bucket, false)?;
+            check(&backups, &backups.manifest(backup)?).with_context(|| format!("tenant {tenant}"))?;
+        }
         println!("{name} is whole");
         return Ok(ExitCode::SUCCESS);
     }
     let until = match (arguments.to_seq, &arguments.until) {
+        (Some(_), _) if !tenants.is_empty() => bail!(
+            "each archive counts its changes by itself: use --until, or --tenant to restore one of them (root too)"
+        ),
         (Some(seq), _) => Until::Seq(seq),
         (None, Some(text)) => Until::Time(time(text)?),
         (None, None) => Until::End,
     };
-    let options = archive_options(&config);
-    let which = (&manifest, name == newest);
-    let restored = Archive::restore(&permit, &config.data, &options, &backups, which, until, &mut progress)?;
-    bar.finish_and_clear();
-    let done = print(&restored);
+    let mut done = one(&config, tenant, &backups, (&manifest, name == newest), until)?;
+    for copy in &tenants {
+        // Until they are restored they are no archives that could be begun anew.
+        folder::restoring(&config.folder_of(Some(&copy.tenant)))?;
+    }
+    for TenantCopy { tenant, backup } in &tenants {
+        println!("{tenant}:");
+        let backups = open(&place_of(&arguments.place, Some(tenant)), &arguments.bucket, false)?;
+        let is_newest = backups.manifests()?.last() == Some(backup);
+        let which = (&backups.manifest(backup)?, is_newest);
+        let restored = one(&config, Some(tenant), &backups, which, until);
+        let restored = restored.with_context(|| {
+            format!("tenant {tenant}; those that are missing are restored with --tenant, one by one")
+        })?;
+        if restored != ExitCode::SUCCESS {
+            done = restored;
+        }
+    }
     // The log of the archive came with the backup, and goes on from there.
-    let object = ("backup", format!("{} {name}", arguments.place));
+    let object = ("backup", format!("{place} {name}"));
     let deed = Deed { event: Event::Import, action: Action::Create, object };
-    deeds::leave(&config, &deeds::ended("hilum restore", Some(deed), &Ok(done)))?;
+    let command = arguments.which.said("hilum restore");
+    deeds::leave(&config, &deeds::ended(&command, Some(deed), &Ok(done)))?;
     Ok(done)
+}
+
+fn check(backups: &Backups, manifest: &Manifest) -> anyhow::Result<()> {
+    let bar = bar()?;
+    Archive::check_backup(&Permit::operator(), backups, manifest, &mut |bytes| bar.set_position(bytes))?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Restores one archive.
+fn one(
+    config: &Config,
+    tenant: Option<&str>,
+    backups: &Backups,
+    which: (&Manifest, bool),
+    until: Until,
+) -> anyhow::Result<ExitCode> {
+    let (data, options) = (config.folder_of(tenant), options_of(config, tenant));
+    let bar = bar()?;
+    let mut progress = |bytes| bar.set_position(bytes);
+    let permit = Permit::operator();
+    let restored = Archive::restore(&permit, &data, &options, backups, which, until, &mut progress)?;
+    bar.finish_and_clear();
+    Ok(print(&restored))
 }
 
 fn print(restored: &Restored) -> ExitCode {

@@ -1,22 +1,31 @@
-//! `hilum stats`: how much the archive of a stopped server holds. A running
+//! `hilum stats`: how much the archives of a stopped server hold. A running
 //! one tells it at `/metrics`.
 
 use std::process::ExitCode;
 
 use indicatif::HumanBytes;
 
-use super::logging;
-use crate::{archive::Archive, auth::Permit, config::Config, server::archive_options};
+use super::{logging, tenants::each};
+use crate::{
+    archive::{Archive, Stats},
+    auth::Permit,
+    config::Config,
+    server::options_of,
+};
 
-pub(super) fn run(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: &Config, archives: &[Option<String>], json: bool) -> anyhow::Result<ExitCode> {
     logging::start_quiet(config)?;
-    let archive = Archive::open_existing(&config.data, &archive_options(config))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let stats = runtime.block_on(archive.stats(&Permit::operator()))?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&stats)?);
-        return Ok(ExitCode::SUCCESS);
-    }
+    let stats = |tenant: Option<&str>| {
+        let archive = Archive::open_existing(&config.folder_of(tenant), &options_of(config, tenant))?;
+        Ok(runtime.block_on(archive.stats(&Permit::operator()))?)
+    };
+    each(archives, json, stats, print)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as each report is printed")]
+fn print(stats: &Stats) -> anyhow::Result<()> {
     println!("{:>12}  studies", stats.studies);
     println!("{:>12}  series", stats.series);
     println!("{:>12}  instances, {}", stats.instances, HumanBytes(stats.file_bytes));
@@ -27,5 +36,5 @@ pub(super) fn run(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     }
     println!("{:>12}  of them no longer used", HumanBytes(stats.dead_bytes).to_string());
     println!("{:>12}  changes since the beginning", stats.seq);
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     audit::{Action, Event},
     auth::{Authentication, NewToken},
+    config::{EVERY_ARCHIVE, ROOT_ARCHIVE},
 };
 
 #[derive(Debug, Subcommand)]
@@ -64,6 +65,13 @@ pub(super) enum UserCommand {
         name: String,
         #[arg(required = true)]
         roles: Vec<String>,
+    },
+    /// Let an account belong to these tenants in place of those it belongs to; none: to the root archive.
+    Tenants {
+        #[command(flatten)]
+        common: Common,
+        name: String,
+        tenants: Vec<String>,
     },
     /// List the accounts.
     List {
@@ -114,6 +122,7 @@ pub(super) fn user(command: UserCommand) -> anyhow::Result<ExitCode> {
     match command {
         UserCommand::Add { common, name, full_name, roles, tenants } => {
             check_roles(&common, &roles)?;
+            check_tenants(&common, &tenants)?;
             recorded(&common, "hilum user add", of_account(Action::Create, &name), || {
                 let auth = open(&common)?;
                 let password = new_password(&name)?;
@@ -153,6 +162,18 @@ pub(super) fn user(command: UserCommand) -> anyhow::Result<ExitCode> {
             recorded(&common, "hilum user roles", deed, || {
                 let account = open(&common)?.set_roles(&name, roles)?;
                 println!("{name} is {}", account.roles.join(", "));
+                Ok(())
+            })
+        }
+        UserCommand::Tenants { common, name, tenants } => {
+            check_tenants(&common, &tenants)?;
+            let deed = Deed { event: Event::RolesChanged, ..of_account(Action::Update, &name) };
+            recorded(&common, "hilum user tenants", deed, || {
+                let account = open(&common)?.set_tenants(&name, tenants)?;
+                match account.tenants.as_slice() {
+                    [] => println!("{name} belongs to no tenant"),
+                    tenants => println!("{name} belongs to {}", tenants.join(", ")),
+                }
                 Ok(())
             })
         }
@@ -234,6 +255,20 @@ fn check_roles(common: &Common, roles: &[String]) -> anyhow::Result<()> {
     }
 }
 
+/// As for a role.
+fn check_tenants(common: &Common, tenants: &[String]) -> anyhow::Result<()> {
+    let known = common.load(None)?.tenants;
+    let is_known =
+        |name: &String| known.contains_key(name) || [ROOT_ARCHIVE, EVERY_ARCHIVE].contains(&name.as_str());
+    match tenants.iter().find(|name| !is_known(name)) {
+        Some(name) => {
+            let known: Vec<&str> = known.keys().map(String::as_str).collect();
+            bail!("there is no tenant {name}; the configuration has {}", known.join(", "))
+        }
+        None => Ok(()),
+    }
+}
+
 fn list_users(auth: &Authentication, json: bool) -> anyhow::Result<()> {
     if json {
         let accounts: Vec<_> = auth
@@ -252,7 +287,11 @@ fn list_users(auth: &Authentication, json: bool) -> anyhow::Result<()> {
     for account in auth.accounts() {
         let state = if account.disabled { "  (disabled)" } else { "" };
         let full_name = account.full_name.as_deref().map(|name| format!("  {name}")).unwrap_or_default();
-        println!("{}  {}{full_name}{state}", account.name, account.roles.join(","));
+        let tenants = match account.tenants.as_slice() {
+            [] => String::new(),
+            tenants => format!("  in {}", tenants.join(",")),
+        };
+        println!("{}  {}{tenants}{full_name}{state}", account.name, account.roles.join(","));
     }
     Ok(())
 }

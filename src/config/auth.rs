@@ -65,6 +65,10 @@ pub struct Issuer {
     pub roles_claim: String,
     #[serde(default = "tenants_claim")]
     pub tenants_claim: String,
+    /// To which tenants its tokens can belong, and do where they name none.
+    /// Empty: to those that a token names.
+    #[serde(default)]
+    pub tenants: Vec<String>,
     /// Where the Patient ID of a SMART launch stands in a token.
     #[serde(default = "patient_claim")]
     pub patient_claim: String,

@@ -12,12 +12,13 @@ use super::DEFAULTS;
 /// How keys of roles begin.
 pub(super) const SECTION: &str = "roles.";
 
-/// Lays a role over what is known of it: what it does not say stays.
-pub(super) fn lay(values: &mut Table, name: &str, value: Value) {
-    let Some(roles) = values.get_mut("roles").and_then(Value::as_table_mut) else { return };
-    match (roles.get_mut(name).and_then(Value::as_table_mut), value) {
+/// Lays a role (or what else a section has by names of one's own) over what is
+/// known of it: what it does not say stays.
+pub(super) fn lay(values: &mut Table, section: &str, name: &str, value: Value) {
+    let Some(known) = values.get_mut(section).and_then(Value::as_table_mut) else { return };
+    match (known.get_mut(name).and_then(Value::as_table_mut), value) {
         (Some(known), Value::Table(fresh)) => known.extend(fresh),
-        (_, value) => drop(roles.insert(name.to_owned(), value)),
+        (_, value) => drop(known.insert(name.to_owned(), value)),
     }
 }
 
@@ -29,23 +30,28 @@ pub(super) fn rest_of(values: &Table, name: &str) -> String {
     lines(role, |key| known.is_some_and(|known| known.contains_key(key)))
 }
 
-/// The roles that the defaults do not have.
-pub(super) fn of_ones_own(values: &Table) -> String {
+/// The roles, and what else a section has by names, that the defaults do not have.
+pub(super) fn of_ones_own(values: &Table, section: &str) -> String {
     let mut out = String::new();
-    for (name, role) in values.get("roles").and_then(Value::as_table).into_iter().flatten() {
-        if DEFAULTS.contains(&format!("\n[roles.{name}]\n")) {
+    for (name, role) in values.get(section).and_then(Value::as_table).into_iter().flatten() {
+        if DEFAULTS.contains(&format!("\n[{section}.{name}]\n")) {
             continue;
         }
         let name = Value::String(name.clone());
-        let _ = write!(out, "\n[roles.{name}]\n{}", lines(role.as_table(), |_| false));
+        let _ = write!(out, "\n[{section}.{name}]\n{}", lines(role.as_table(), |_| false));
     }
     out
 }
 
 /// What a role says, but not what it says by saying nothing.
 fn lines(role: Option<&Table>, skip: impl Fn(&str) -> bool) -> String {
-    let silent = |value: &Value| value.as_str() == Some("") || value.as_bool() == Some(false);
-    let said = role.into_iter().flatten().filter(|(key, value)| !skip(key) && !silent(value));
+    let silent = |key: &str, value: &Value| {
+        matches!(value.as_str(), Some("" | "0 B"))
+            || value.as_bool() == Some(false)
+            || value.as_integer() == Some(0)
+            || (key == "tenants" && value.as_array().is_some_and(Vec::is_empty))
+    };
+    let said = role.into_iter().flatten().filter(|(key, value)| !skip(key) && !silent(key, value));
     said.fold(String::new(), |mut out, (key, value)| {
         let _ = writeln!(out, "{key} = {value}");
         out
@@ -64,4 +70,7 @@ pub struct Role {
     /// Only studies that are de-identified.
     #[serde(default)]
     pub deidentified: bool,
+    /// In which archives; empty: where its owner belongs.
+    #[serde(default)]
+    pub tenants: Vec<String>,
 }

@@ -83,6 +83,26 @@ fn roles_of_ones_own_are_taken_and_printed() {
 }
 
 #[test]
+fn tenants_are_taken_and_printed_and_have_plain_names() {
+    let text = "[tenants.north]\ntitle = \"North\"\nquota_bytes_max = \"2 MiB\"\n[tenants.south-2]\n\
+                [roles.viewer]\ntenants = [\"north\", \"root\"]\n";
+    let config = from_file(text).unwrap();
+    assert_eq!((config.tenants.len(), config.tenants["north"].quota_bytes_max), (2, 2 << 20));
+    assert_eq!(config.roles["viewer"].tenants, ["north", "root"]);
+    assert_eq!(config.roles["administrator"].tenants, ["*"]);
+    assert!(config.unknown_tenants().is_empty());
+    assert_eq!(from_file(&config.to_commented_toml()).unwrap(), config);
+    for name in ["North", "dicomweb", "root", "-a", "a_b", "\"\"", "\"a.b\"", &"a".repeat(33)] {
+        let error = from_file(&format!("[tenants.{name}]\n")).unwrap_err().to_string();
+        assert!(error.contains("`tenants`"), "{name}: {error}");
+    }
+    let error = from_file("[tenants.north]\nquota = 3\n").unwrap_err().to_string();
+    assert!(error.contains("`tenants.north`") && error.contains("quota"), "{error}");
+    let mistaken = from_file("[roles.viewer]\ntenants = [\"nroth\"]\n").unwrap().unknown_tenants();
+    assert_eq!(mistaken, [("roles.viewer".to_owned(), "nroth".to_owned())]);
+}
+
+#[test]
 fn a_wrong_value_is_refused_with_its_origin() {
     let error = from_file("# x\nworkers = \"many\"\n").unwrap_err().to_string();
     assert!(error.starts_with("hilum.toml, line 2: `workers` has a wrong value: "), "{error}");

@@ -15,7 +15,7 @@ use actix_web::{
 };
 
 use super::{Problem, State, auth, state::identity};
-use crate::auth::{Action, Method as Proof};
+use crate::auth::{Action, Method as Proof, Tenant};
 
 /// What a method of a resource asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,7 +174,22 @@ pub async fn authorise(
     }
 }
 
+/// Whether the caller may enter the archive at all. Of a tenant that they may
+/// not, or that is not there, nothing is there for them.
+fn enter(request: &ServiceRequest) -> Result<(), Problem> {
+    let Some(state) = request.app_data::<Data<State>>() else { return Ok(()) };
+    if state.tenant == Tenant::Root || auth::is_open(request, state) {
+        return Ok(());
+    }
+    if identity(request.request()).method == Proof::Anonymous {
+        return Err(Problem::not_authenticated());
+    }
+    let may_enter = state.permit(request.request()).allows_anything();
+    may_enter.then_some(()).ok_or_else(Problem::no_such_route)
+}
+
 fn check(request: &ServiceRequest) -> Result<(), Problem> {
+    enter(request)?;
     // A path that is no resource is answered as such.
     let Some(pattern) = request.match_pattern() else { return Ok(()) };
     let found = needs(&pattern, request.method().as_str());
@@ -182,7 +197,7 @@ fn check(request: &ServiceRequest) -> Result<(), Problem> {
         return Ok(());
     }
     let state = request.app_data::<Data<State>>();
-    if state.is_some_and(|state| auth::is_open(request, &state.config.auth)) {
+    if state.is_some_and(|state| auth::is_open(request, state)) {
         return Ok(());
     }
     let is_resource = TABLE.iter().any(|(path, _)| *path == pattern);

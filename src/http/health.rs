@@ -27,7 +27,7 @@ pub async fn healthz() -> HttpResponse {
 
 #[utoipa::path(
     get, path = "/readyz", tag = "Operation", operation_id = "readyz",
-    summary = "The archive can be read and written",
+    summary = "Every archive of the server can be read and written",
     responses(
         (status = 200, description = "Ready", body = Health),
         (status = 503, description = "Not ready", content_type = "application/problem+json", body = super::openapi::ProblemBody)
@@ -35,8 +35,12 @@ pub async fn healthz() -> HttpResponse {
 )]
 pub async fn readyz(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let permit = state.permit(&request);
-    state.archive.check(&permit).await?;
-    let findings = Some(state.archive.scrubbed(&permit).findings().len());
+    let mut findings = 0;
+    for (_, archive) in state.all_archives() {
+        archive.check(&permit).await?;
+        findings += archive.scrubbed(&permit).findings().len();
+    }
+    let findings = Some(findings);
     Ok(HttpResponse::Ok().json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), findings }))
 }
 
@@ -46,7 +50,10 @@ pub async fn readyz(state: Data<State>, request: HttpRequest) -> Result<HttpResp
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain; version=0.0.4"))
 )]
 pub async fn metrics(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    state.archive.record_stats(&state.permit(&request)).await?;
+    let permit = state.permit(&request);
+    for (tenant, archive) in state.all_archives() {
+        archive.record_stats(&permit, tenant).await?;
+    }
     state.metrics.run_upkeep();
     Ok(HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")

@@ -10,13 +10,13 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        Method,
+        Method, Uri,
         header::{self, HeaderName, HeaderValue},
     },
     middleware::Next,
 };
 
-use super::{Problem, audit::RequestId};
+use super::{Problem, audit::RequestId, tenants};
 use crate::config::Config;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -61,8 +61,22 @@ pub async fn observe(
     metrics::histogram!("hilum_http_request_seconds", "method" => method, "route" => route).record(seconds);
     metrics::counter!("hilum_http_requests_total", "status" => status.to_string()).increment(1);
     let path = plain_path(request.path(), request.match_pattern().as_deref());
-    log(method, &path, status, seconds, &id, problem.as_ref());
+    let tenant = tenants::asked(request);
+    let line = Line { id: &id, method, tenant: tenant.as_deref(), path: &path, status, seconds };
+    line.write(problem.as_ref());
     Ok(response)
+}
+
+/// Gives a request another path, with the query that it has: nothing that comes
+/// after sees the one before.
+pub(super) fn put_path(request: &mut ServiceRequest, path: &str) {
+    let mut parts = request.uri().clone().into_parts();
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    parts.path_and_query = format!("{path}{query}").parse().ok();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        request.match_info_mut().get_mut().update(&uri);
+        request.head_mut().uri = uri;
+    }
 }
 
 /// Methods that no route has share a name, so that strangers cannot make up
@@ -93,16 +107,38 @@ fn plain_path(path: &str, pattern: Option<&str>) -> String {
 }
 
 /// One line a request. The query may hold names and is left out.
-fn log(method: &str, path: &str, status: u16, seconds: f64, id: &str, problem: Option<&Problem>) {
-    let milliseconds = (seconds * 1e6).round() / 1e3;
-    match problem.map(|problem| (problem.code(), problem.cause())) {
-        Some((code, Some(cause))) => {
-            tracing::error!(request_id = id, method, path, status, milliseconds, code, cause, "failed");
+struct Line<'a> {
+    id: &'a str,
+    method: &'a str,
+    tenant: Option<&'a str>,
+    path: &'a str,
+    status: u16,
+    seconds: f64,
+}
+
+impl Line<'_> {
+    fn write(&self, problem: Option<&Problem>) {
+        let &Self { id: request_id, method, tenant, path, status, seconds } = self;
+        let milliseconds = (seconds * 1e6).round() / 1e3;
+        match problem.map(|problem| (problem.code(), problem.cause())) {
+            Some((code, Some(cause))) => {
+                tracing::error!(
+                    request_id,
+                    method,
+                    tenant,
+                    path,
+                    status,
+                    milliseconds,
+                    code,
+                    cause,
+                    "failed"
+                );
+            }
+            Some((code, None)) => {
+                tracing::info!(request_id, method, tenant, path, status, milliseconds, code, "refused");
+            }
+            None => tracing::info!(request_id, method, tenant, path, status, milliseconds, "served"),
         }
-        Some((code, None)) => {
-            tracing::info!(request_id = id, method, path, status, milliseconds, code, "refused");
-        }
-        None => tracing::info!(request_id = id, method, path, status, milliseconds, "served"),
     }
 }
 

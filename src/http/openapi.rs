@@ -26,6 +26,16 @@ use super::{
         description = "An imaging archive that speaks only DICOMweb (DICOM PS3.18).",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
+    servers(
+        (url = "/", description = "The root archive, and what is of the server as a whole"),
+        (
+            url = "/{tenant}",
+            description = "The archive of a tenant: all paths that begin with /dicomweb, /wado, /uploads, /audit, \
+                           /shares and /shared are there too. A tenant that the caller may not enter is answered \
+                           as one that is not there (404)",
+            variables(("tenant" = (default = "tenant", description = "A name of the configuration")))
+        )
+    ),
     tags(
         (name = "Store", description = "STOW-RS, PS3.18 section 10.5"),
         (name = "Search", description = "QIDO-RS, PS3.18 section 10.6"),

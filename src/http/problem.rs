@@ -215,6 +215,11 @@ impl Problem {
         Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", "There is no room left", detail)
     }
 
+    /// The archive holds as much as it may.
+    fn over_quota(why: String) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "over-quota", "The quota is used up", why)
+    }
+
     /// A client is too slow to be waited for.
     pub fn too_slow(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "The body came too slowly", detail)
@@ -341,6 +346,7 @@ impl From<ArchiveError> for Problem {
             }
             ArchiveError::Busy => Self::busy(),
             ArchiveError::Full => Self::disk_full(),
+            ArchiveError::OverQuota(why) => Self::over_quota(why),
             ArchiveError::Away(cause) => Self::away(cause),
             ArchiveError::Refused(why) => Self::storage_failed(why),
             ArchiveError::Catalog(error) if error.is_closed() => Self::storage_failed(with_sources(error)),

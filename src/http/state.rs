@@ -1,6 +1,6 @@
 //! What every handler shares.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use actix_web::{HttpMessage, HttpRequest};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     archive::Archive,
     audit::{Journal, Trail},
-    auth::{Authentication, Identity, Permit, RoleError, Roles, shares::Grant},
+    auth::{Authentication, Identity, Permit, RoleError, Roles, Tenant, shares::Grant},
     config::Config,
 };
 
@@ -26,23 +26,30 @@ pub const SERVICE_ROOT: &str = super::base_url::SERVICE_PATH;
 /// Bodies whose first kilobytes may be awaited at the same time.
 const ARRIVING_MAX: usize = 2048;
 
+/// What the handlers of one archive share. Those of a tenant have a state of
+/// their own, and no way from it to another archive; what is the server's is
+/// common to all.
 pub struct State {
     pub archive: Arc<Archive>,
+    /// Whose archive it is.
+    pub tenant: Tenant,
     pub auth: Arc<Authentication>,
-    pub config: Config,
+    pub config: Arc<Config>,
     pub metrics: PrometheusHandle,
     /// Store requests that may be served at the same time.
-    pub uploads: Semaphore,
+    pub uploads: Arc<Semaphore>,
     /// Bodies whose beginning is awaited.
-    pub arriving: Semaphore,
+    pub arriving: Arc<Semaphore>,
     /// From which the boundaries of multipart answers are made.
     pub boundary_key: [u8; 32],
     /// What each role grants.
-    pub roles: Roles,
+    pub roles: Arc<Roles>,
     /// Where it is recorded what is done; nowhere if it is switched off.
     pub audit: Option<Arc<Journal>>,
     pub(super) flood: Arc<Flood>,
     base_url: BaseUrl,
+    /// Of the root archive only, for what is about the whole server.
+    tenants: BTreeMap<String, Arc<Archive>>,
 }
 
 /// A configuration that no server can have.
@@ -65,16 +72,17 @@ impl State {
         metrics: PrometheusHandle,
     ) -> Result<Self, StateError> {
         let base_url = BaseUrl::new(config.public_url.as_deref(), config.trusted_proxies.clone())?;
-        let uploads = Semaphore::new(config.limits.uploads_max);
-        let arriving = Semaphore::new(ARRIVING_MAX);
+        let uploads = Arc::new(Semaphore::new(config.limits.uploads_max));
+        let arriving = Arc::new(Semaphore::new(ARRIVING_MAX));
         let boundary_key = archive.key();
-        let roles = Roles::new(&config.roles)?;
+        let roles = Arc::new(Roles::new(&config.roles)?);
         let flood = Arc::new(Flood::new(&config.limits));
         let audit = None;
         Ok(Self {
             archive,
+            tenant: Tenant::Root,
             auth,
-            config,
+            config: Arc::new(config),
             metrics,
             uploads,
             arriving,
@@ -83,7 +91,53 @@ impl State {
             audit,
             flood,
             base_url,
+            tenants: BTreeMap::new(),
         })
+    }
+
+    /// The state of a tenant of the same server.
+    pub(super) fn of_tenant(&self, tenant: Tenant, archive: Arc<Archive>) -> Self {
+        Self {
+            boundary_key: archive.key(),
+            archive,
+            tenant,
+            auth: Arc::clone(&self.auth),
+            config: Arc::clone(&self.config),
+            metrics: self.metrics.clone(),
+            uploads: Arc::clone(&self.uploads),
+            arriving: Arc::clone(&self.arriving),
+            roles: Arc::clone(&self.roles),
+            audit: self.audit.clone(),
+            flood: Arc::clone(&self.flood),
+            base_url: self.base_url.clone(),
+            tenants: BTreeMap::new(),
+        }
+    }
+
+    /// The same, of a server with these tenants.
+    #[must_use]
+    pub fn with_tenants(self, tenants: &BTreeMap<String, Arc<Archive>>) -> Self {
+        Self { tenants: tenants.clone(), ..self }
+    }
+
+    /// All archives of the server, that of the root first, for what is about the
+    /// server as a whole.
+    pub(super) fn all_archives(&self) -> impl Iterator<Item = (Option<&str>, &Arc<Archive>)> {
+        let tenants = self.tenants.iter().map(|(name, archive)| (Some(name.as_str()), archive));
+        std::iter::once((None, &self.archive)).chain(tenants)
+    }
+
+    /// What the caller may do in each archive of the server.
+    pub(super) fn all_permits(&self, request: &HttpRequest) -> Vec<(Tenant, Permit)> {
+        let identity = identity(request);
+        let named = |name: &String| Tenant::Named(name.as_str().into());
+        let tenants = std::iter::once(Tenant::Root).chain(self.tenants.keys().map(named));
+        tenants
+            .map(|tenant| {
+                let permit = self.roles.permit_in(&identity, &tenant);
+                (tenant, permit)
+            })
+            .collect()
     }
 
     /// The same, recording what is done.
@@ -101,8 +155,8 @@ impl State {
         let grant = request.extensions().get::<Arc<Grant>>().cloned();
         let identity = identity(request);
         let permit = match grant {
-            Some(grant) => self.roles.permit_of_link(&identity, &grant),
-            None => self.roles.permit(&identity),
+            Some(grant) => self.roles.permit_of_link(&identity, &grant, &self.tenant),
+            None => self.roles.permit_in(&identity, &self.tenant),
         };
         permit.to(access::action(request)).on_trail(trail)
     }
@@ -118,27 +172,27 @@ impl State {
         self.base_url.client(peer, &header)
     }
 
-    /// The URL under which everything of this server stands, without a slash at
+    /// The URL under which everything of this archive stands, without a slash at
     /// its end.
     ///
     /// # Errors
     /// As [`State::base_url`].
-    pub fn root(&self, request: &HttpRequest) -> Result<String, Problem> {
-        let base = self.base_url(request)?;
-        Ok(base.strip_suffix(SERVICE_ROOT).unwrap_or(&base).to_owned())
+    pub fn home(&self, request: &HttpRequest) -> Result<String, Problem> {
+        Ok(self.root(request)? + &self.tenant.prefix())
     }
 
     /// Whether the client reaches us over TLS, be it a proxy's.
     #[must_use]
     pub fn is_secure(&self, request: &HttpRequest) -> bool {
-        self.base_url(request).is_ok_and(|url| url.starts_with("https:"))
+        self.root(request).is_ok_and(|url| url.starts_with("https:"))
     }
 
-    /// The absolute URL of the DICOMweb services, as the client reaches them.
+    /// The URL under which everything of this server stands, without a slash at
+    /// its end.
     ///
     /// # Errors
     /// When the Host header is missing or malformed.
-    pub fn base_url(&self, request: &HttpRequest) -> Result<String, Problem> {
+    pub fn root(&self, request: &HttpRequest) -> Result<String, Problem> {
         let header = |name: &str| -> Vec<&str> {
             let values = request.headers().get_all(name).filter_map(|value| value.to_str().ok());
             // HTTP/2 has no Host header but an :authority.
@@ -152,12 +206,22 @@ impl State {
             header: &header,
         };
         let base = self.base_url.of(&asked).map_err(|_| Problem::bad_host())?;
+        Ok(base.strip_suffix(SERVICE_ROOT).unwrap_or(&base).to_owned())
+    }
+
+    /// The absolute URL of the DICOMweb services of this archive, as the client
+    /// reaches them.
+    ///
+    /// # Errors
+    /// As [`State::root`].
+    pub fn base_url(&self, request: &HttpRequest) -> Result<String, Problem> {
+        let home = self.home(request)?;
         // Who came by a link goes on by it.
         let extensions = request.extensions();
         let pass = extensions.get::<Pass>().filter(|_| extensions.get::<Arc<Grant>>().is_some());
-        Ok(match (pass, base.strip_suffix(SERVICE_ROOT)) {
-            (Some(Pass(pass)), Some(root)) => format!("{root}/shared/{pass}{SERVICE_ROOT}"),
-            (_, _) => base,
+        Ok(match pass {
+            Some(Pass(pass)) => format!("{home}/shared/{pass}{SERVICE_ROOT}"),
+            None => format!("{home}{SERVICE_ROOT}"),
         })
     }
 }

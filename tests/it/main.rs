@@ -31,6 +31,7 @@ mod sample;
 mod scrub;
 mod search;
 mod store;
+mod tenants;
 mod tidy;
 mod tier;
 mod uploads;

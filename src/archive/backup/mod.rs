@@ -26,7 +26,8 @@ use crate::{
     storage::{
         Digest, PackId, Stamp,
         backups::{
-            self, BackupError, Backups, FORMAT, Manifest, PACK_PIECE_BYTES, PackCopy, Totals, Written,
+            self, BackupError, Backups, FORMAT, Manifest, PACK_PIECE_BYTES, PackCopy, TenantCopy, Totals,
+            Written,
         },
         packs::{PackError, Reader, Standing},
     },
@@ -154,7 +155,8 @@ fn name_of(key: &[u8; 32], lineage: &[u8]) -> String {
 
 /// Copies what `backups` lacks of the archive in `data`, which may be running.
 /// `stamps` is [`Archive::stamps`] of that archive; `progress` is told the bytes
-/// of packs that were looked at.
+/// of packs that were looked at. `tenants` are the backups of the tenants of the
+/// same server.
 ///
 /// # Errors
 /// When something cannot be read or written. Complete backups stay, and what
@@ -164,7 +166,7 @@ pub fn backup(
     (data, options): (&Path, &Options),
     moment: &Moment,
     stamps: &mut dyn FnMut(u64, usize) -> Result<Vec<(u64, Stamp)>, ArchiveError>,
-    backups: &Backups,
+    (backups, tenants): (&Backups, Vec<TenantCopy>),
     progress: &mut dyn FnMut(u64),
 ) -> Result<BackupReport, ArchiveError> {
     let tier = options.tier.as_ref().map(|tier| tier.of_packs(data));
@@ -213,6 +215,7 @@ pub fn backup(
         packs,
         files,
         feed,
+        tenants,
     };
     let name = backups.complete(&manifest)?;
     Ok(BackupReport {

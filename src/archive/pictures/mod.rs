@@ -93,26 +93,51 @@ pub struct Order {
     pub presentation: Option<Box<InstanceRow>>,
 }
 
-/// Where pictures are drawn.
-pub(super) struct Studio {
+/// What was drawn, and from what; for all archives of a server.
+pub struct Gallery {
     pictures: Kept<Bytes>,
-    subjects: Arc<Kept<Arc<Subject>>>,
+    subjects: Kept<Arc<Subject>>,
+}
+
+impl Gallery {
+    pub fn new(cache_bytes: usize) -> Self {
+        Self { pictures: Kept::new(cache_bytes), subjects: Kept::new(cache_bytes) }
+    }
+}
+
+/// Where the pictures of one archive are drawn.
+pub(super) struct Studio {
+    gallery: Arc<Gallery>,
+    /// The number of the archive in the gallery.
+    of: u64,
     thumbnails: Option<Arc<Thumbnails>>,
     options: Options,
 }
 
 impl Studio {
-    pub(super) fn new(options: Options, thumbnails: Option<Thumbnails>) -> Self {
-        Self {
-            pictures: Kept::new(options.cache_bytes),
-            subjects: Arc::new(Kept::new(options.cache_bytes)),
-            thumbnails: thumbnails.map(Arc::new),
-            options,
-        }
+    pub(super) fn new(
+        options: Options,
+        gallery: Arc<Gallery>,
+        of: u64,
+        thumbnails: Option<Thumbnails>,
+    ) -> Self {
+        Self { gallery, of, thumbnails: thumbnails.map(Arc::new), options }
     }
 
     fn desk(&self, core: &Arc<Core>) -> Desk {
-        Desk { core: Arc::clone(core), subjects: Arc::clone(&self.subjects), options: self.options }
+        Desk {
+            core: Arc::clone(core),
+            gallery: Arc::clone(&self.gallery),
+            of: self.of,
+            options: self.options,
+        }
+    }
+
+    async fn picture<F>(&self, key: Key, make: impl FnOnce() -> F) -> Result<Bytes, ArchiveError>
+    where
+        F: Future<Output = Result<Bytes, ArchiveError>>,
+    {
+        self.gallery.pictures.get_or_make(own(self.of, &key), Bytes::len, make).await
     }
 }
 
@@ -133,8 +158,15 @@ impl Archive {
             let desk = self.studio.desk(&self.core);
             self.pixel_pool.run(move || desk.draw(&row, &order).map(Bytes::from))
         };
-        self.studio.pictures.get_or_make(key, Bytes::len, make).await
+        self.studio.picture(key, make).await
     }
+}
+
+/// A key among those of other archives.
+fn own(of: u64, key: &Key) -> Key {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&of.to_le_bytes()).update(key);
+    *hasher.finalize().as_bytes()
 }
 
 fn key_of(row: &InstanceRow, wanted: &str) -> Key {
@@ -146,17 +178,19 @@ fn key_of(row: &InstanceRow, wanted: &str) -> Key {
 /// What one drawing works with. Everything here blocks.
 struct Desk {
     core: Arc<Core>,
-    subjects: Arc<Kept<Arc<Subject>>>,
+    gallery: Arc<Gallery>,
+    of: u64,
     options: Options,
 }
 
 impl Desk {
     fn subject(&self, snapshot: &Snapshot, row: &InstanceRow) -> Result<Arc<Subject>, ArchiveError> {
-        if let Some(subject) = self.subjects.get(&row.digest.0) {
+        let key = own(self.of, &row.digest.0);
+        if let Some(subject) = self.gallery.subjects.get(&key) {
             return Ok(subject);
         }
         let subject = Arc::new(Subject::read(&self.core, snapshot, row)?);
-        self.subjects.put(row.digest.0, Arc::clone(&subject), subject.bytes);
+        self.gallery.subjects.put(key, Arc::clone(&subject), subject.bytes);
         Ok(subject)
     }
 

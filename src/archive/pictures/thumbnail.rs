@@ -68,7 +68,7 @@ impl Archive {
                 Ok::<_, ArchiveError>(Bytes::from(picture))
             })
         };
-        self.studio.pictures.get_or_make(key, Bytes::len, make).await
+        self.studio.picture(key, make).await
     }
 }
 

@@ -79,7 +79,7 @@ mod tests {
     use crate::storage::Digest;
 
     fn key(index: u32) -> FrameKey {
-        FrameKey { digest: Digest([7; 32]), index, syntax: "1.2.840.10008.1.2.1" }
+        FrameKey { of: 0, digest: Digest([7; 32]), index, syntax: "1.2.840.10008.1.2.1" }
     }
 
     #[test]

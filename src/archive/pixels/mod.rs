@@ -48,6 +48,8 @@ pub struct Options {
 /// A frame in one form.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct FrameKey {
+    /// The number of the archive, where what is made is kept for several.
+    of: u64,
     digest: Digest,
     index: u32,
     syntax: &'static str,
@@ -66,7 +68,7 @@ pub struct Image {
 
 impl Image {
     pub(super) fn key(&self, index: u32) -> FrameKey {
-        FrameKey { digest: self.row.digest, index, syntax: self.syntax }
+        FrameKey { of: 0, digest: self.row.digest, index, syntax: self.syntax }
     }
 
     pub(super) fn is_decoded(&self) -> bool {
@@ -132,16 +134,16 @@ impl Image {
     }
 }
 
-/// What makes frames, and what keeps them.
+/// What makes frames, and what keeps them; for all archives of a server.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub struct Workshop {
     codecs: Codecs,
     cache: Mutex<Cache>,
     /// One lock a frame that is being made.
     turns: Mutex<HashMap<FrameKey, Arc<Mutex<()>>>>,
 }
 
-impl Frames {
+impl Workshop {
     pub fn new(options: &Options) -> Self {
         Self {
             codecs: Codecs::new(options.limits),
@@ -149,23 +151,41 @@ impl Frames {
             turns: Mutex::default(),
         }
     }
+}
+
+/// The frames of one archive.
+#[derive(Debug)]
+pub(super) struct Frames {
+    workshop: Arc<Workshop>,
+    of: u64,
+}
+
+impl Frames {
+    pub fn new(workshop: Arc<Workshop>, of: u64) -> Self {
+        Self { workshop, of }
+    }
+
+    fn own(&self, image: &Image, index: u32) -> FrameKey {
+        FrameKey { of: self.of, ..image.key(index) }
+    }
 
     fn cached(&self, key: &FrameKey) -> Option<Result<Bytes, PixelError>> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(key)
+        self.workshop.cache.lock().unwrap_or_else(PoisonError::into_inner).get(key)
     }
 
     /// The lock of one frame: who gets it first makes the frame.
     fn turn(&self, key: &FrameKey) -> Arc<Mutex<()>> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turns = self.workshop.turns.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(turns.entry(key.clone()).or_default())
     }
 
     fn keep(&self, key: &FrameKey, made: Result<Bytes, PixelError>) {
         // First kept, then nobody's turn: who comes between the two finds it.
         if made != Err(PixelError::Busy) {
-            self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(key.clone(), made);
+            let mut cache = self.workshop.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            cache.put(key.clone(), made);
         }
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.workshop.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }
 
@@ -202,7 +222,7 @@ impl Core {
     /// The bytes of one frame, from the cache or made now. Blocks for as long
     /// as that takes: only for the pool of pixels.
     pub(super) fn frame(&self, image: &Image, index: u32) -> Result<Bytes, ArchiveError> {
-        let key = image.key(index);
+        let key = self.frames.own(image, index);
         let failed = |why| image.error(index, why);
         if let Some(made) = self.frames.cached(&key) {
             return made.map_err(failed);
@@ -216,7 +236,7 @@ impl Core {
         let code = FrameReader::new(self, &snapshot, &image.row)?.one(index)?.read_all(self)?;
         drop(snapshot);
         metrics::counter!("hilum_frames_made_total").increment(1);
-        let codecs = &self.frames.codecs;
+        let codecs = &self.frames.workshop.codecs;
         let decoded = codecs.decode(&image.row.transfer_syntax, &code, &image.description);
         let made = decoded.and_then(|frame| {
             if image.is_decoded() {

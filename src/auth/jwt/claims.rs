@@ -12,6 +12,8 @@ use crate::{
 /// Roles, scopes and tenants that are read of one token.
 const LIST_MAX: usize = 256;
 const TEXT_CHARACTERS_MAX: usize = 256;
+/// No tenant can have this name.
+const NO_TENANT: &str = "-";
 
 /// The claims of a token whose signature fitted.
 #[derive(Debug, Clone)]
@@ -84,9 +86,28 @@ impl Claims {
             patient: self.text(&issuer.patient_claim).as_deref().and_then(patient_id),
             patient_issuer: issuer.patient_issuer.clone(),
             fhir_user,
-            tenants: self.list(&issuer.tenants_claim),
+            tenants: self.tenants(issuer),
             peer,
         })
+    }
+
+    /// To which tenants the owner belongs: those that the token names, of those
+    /// that the issuer may speak for.
+    fn tenants(&self, issuer: &config::Issuer) -> Vec<String> {
+        let named = self.list(&issuer.tenants_claim);
+        if issuer.tenants.is_empty() {
+            return named;
+        }
+        if named.is_empty() {
+            return issuer.tenants.clone();
+        }
+        let mut tenants: Vec<String> =
+            named.into_iter().filter(|name| issuer.tenants.contains(name)).collect();
+        if tenants.is_empty() {
+            // An empty list would mean that it says nothing.
+            tenants.push(NO_TENANT.to_owned());
+        }
+        tenants
     }
 }
 
@@ -126,6 +147,11 @@ mod tests {
         assert_eq!(patient_id("https://fhir/Patient/4711").as_deref(), Some("4711"));
         assert_eq!(patient_id("H/4711").as_deref(), Some("H/4711"), "an ID with a slash");
         assert!(Claims(json!({ "sub": 7 })).identity(&issuer, None).is_none());
+        // An issuer that speaks for one hospital cannot let anybody into another.
+        let bound = config::Issuer { tenants: vec!["south".to_owned()], ..issuer.clone() };
+        assert_eq!(claims.identity(&bound, None).unwrap().tenants, ["south"]);
+        let of = |claim: Value| Claims(json!({ "sub": "42", "tenants": claim })).tenants(&bound);
+        assert_eq!((of(json!("north")), of(json!([]))), (vec!["-".to_owned()], vec!["south".to_owned()]));
         let mut claims = claims;
         claims.complete(Some(json!({ "sub": "43", "email": "x" })));
         assert!(claims.text("email").is_none(), "of another subject");

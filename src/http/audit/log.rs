@@ -14,8 +14,9 @@ use tokio::sync::Semaphore;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
-    audit::{self, Event, Filter, Outcome, Record, fhir, moment},
-    auth::Reach,
+    audit::{self, Archives, Event, Filter, Outcome, Record, fhir, moment},
+    auth::{Action, Permit, Reach, Tenant},
+    config::ROOT_ARCHIVE,
     http::{Problem, State, negotiate::Accept, params},
     storage::audit::{Ended, Search, newest_first},
 };
@@ -48,6 +49,8 @@ pub struct AuditParams {
     /// The name of an event, such as `store`, `retrieve`, `view`, `query`, `study-deleted`
     #[param(example = "store")]
     event: Option<String>,
+    /// Of whose archive, `root` for the one that is no tenant's; only for who may read the records of all, at `/audit`
+    tenant: Option<String>,
     /// `success`, `minor-failure`, `serious-failure` or `major-failure`
     outcome: Option<String>,
     /// So many at most
@@ -93,7 +96,7 @@ pub async fn search(state: Data<State>, request: HttpRequest) -> Result<HttpResp
         return Err(Problem::new(StatusCode::FORBIDDEN, "not-permitted", "Not permitted", detail));
     }
     let chosen = Accept::of(&request, state.config.strict.accept)?.one_of(&OFFERS)?;
-    let asked = Asked::of(&request)?;
+    let asked = Asked::of(&request, archives(&state, &request))?;
     let _reader = READERS.try_acquire().map_err(|_| Problem::busy())?;
     let folder = journal.folder().clone();
     let (limit, offset) = (asked.limit, asked.offset);
@@ -154,6 +157,17 @@ fn plain(number: u64, record: Record) -> Value {
     value
 }
 
+/// Of which archives the caller may read the records here. At the root, who may
+/// read them everywhere sees all.
+fn archives(state: &State, request: &HttpRequest) -> Archives {
+    let reads_all = |(_, permit): &(Tenant, Permit)| *permit.reach(Action::Audit) == Reach::Everything;
+    match state.tenant.name() {
+        Some(name) => Archives::Tenant(name.to_owned()),
+        None if state.all_permits(request).iter().all(reads_all) => Archives::All,
+        None => Archives::Root,
+    }
+}
+
 /// What a caller asks for.
 struct Asked {
     filter: Filter,
@@ -162,8 +176,9 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(request: &HttpRequest) -> Result<Self, Problem> {
-        let mut asked = Self { filter: Filter::default(), limit: LIMIT, offset: 0 };
+    fn of(request: &HttpRequest, archives: Archives) -> Result<Self, Problem> {
+        let filter = Filter { archives, ..Filter::default() };
+        let mut asked = Self { filter, limit: LIMIT, offset: 0 };
         let filter = &mut asked.filter;
         for (key, value) in params::query(request) {
             let wrong = |detail: &str| Problem::invalid_parameter(&key, detail);
@@ -183,6 +198,11 @@ impl Asked {
                 "user" => filter.user = Some(value),
                 "patient" => filter.patient = Some(value),
                 "study" => filter.study = Some(value),
+                "tenant" if filter.archives == Archives::All => {
+                    let is_root = value == ROOT_ARCHIVE;
+                    filter.archives = if is_root { Archives::Root } else { Archives::Tenant(value) };
+                }
+                "tenant" => return Err(wrong("what you may read here is of this archive only")),
                 "from" => filter.from = time(false)?,
                 "to" => filter.to = time(true)?,
                 "event" => {
@@ -202,7 +222,7 @@ impl Asked {
                 "accept" | "access_token" => {}
                 _ => {
                     return Err(wrong(
-                        "the audit log is searched by user, patient, study, from, to, event, outcome, limit and offset",
+                        "the audit log is searched by user, patient, study, tenant, from, to, event, outcome, limit and offset",
                     ));
                 }
             }

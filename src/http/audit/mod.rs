@@ -23,14 +23,14 @@ use actix_web::{
     web::Data,
 };
 
-use super::{Problem, State, state::identity};
+use super::{Problem, State, state::identity, tenants};
 use crate::{
     audit::{
         self, Access, Action, Actor, Deed, Event, Journal, JournalError, Outcome, Patient, Record, Study,
         Subject, Touched, Trail,
     },
     auth::{
-        Identity, Method,
+        Identity, Method, Tenant,
         event::{Event as Told, What},
     },
     dicom::StudyUid,
@@ -82,6 +82,7 @@ pub async fn record(
 pub async fn record_upload(state: &State, owner: &Identity, trail: &Trail) {
     if let Some(journal) = &state.audit {
         let request = Answered {
+            tenant: state.tenant.name().map(str::to_owned),
             event: Event::Store,
             action: Action::Create,
             study: None,
@@ -126,7 +127,7 @@ pub(super) async fn record_told(state: &State, told: &Told) -> Result<(), Proble
     };
     let (code, detail) = (told.what.code(), told.what.detail());
     let reason = if detail.is_empty() { code.to_owned() } else { format!("{code}: {detail}") };
-    let record = Record::new(event, action, outcome, actor).because(reason);
+    let record = Record::new(event, action, outcome, actor).because(reason).of_tenant(state.tenant.name());
     let records = match &told.what {
         // One for each study, and with it for each patient.
         What::ShareMade { id, studies } | What::ShareOpened { id, studies } => {
@@ -186,6 +187,8 @@ fn actor(identity: &Identity, peer: Option<std::net::IpAddr>) -> Actor {
 
 /// A request whose answer is made and not sent.
 struct Answered {
+    /// In whose archive; also that of a tenant that is none.
+    tenant: Option<String>,
     event: Event,
     action: Action,
     study: Option<StudyUid>,
@@ -223,6 +226,7 @@ impl Answered {
         let searches = matches!(event, Event::Query | Event::AuditLogUsed);
         let is_refusal = matches!(event, Event::AccessRefused | Event::RestrictedFunction);
         Some(Self {
+            tenant: tenants::asked(request),
             event,
             action,
             study,
@@ -263,6 +267,7 @@ impl Answered {
         for (deed, touched) in deeds {
             let access = Access {
                 event: self.event,
+                tenant: self.tenant.as_deref(),
                 deed: Deed { outcome: self.outcome, ..deed },
                 reason: self.reason.as_deref(),
                 actor: &self.actor,
@@ -310,7 +315,8 @@ impl Answered {
             }
         }
         let records = groups.into_iter().map(|((patient, action, outcome), (studies, reasons))| {
-            let mut record = Record::new(self.event, action, outcome, self.actor.clone());
+            let record = Record::new(self.event, action, outcome, self.actor.clone());
+            let mut record = record.of_tenant(self.tenant.as_deref());
             record.patient = patient;
             record.studies = studies;
             record.request_id.clone_from(&self.id);
@@ -343,6 +349,9 @@ async fn subject_of(state: &State, study: &str) -> Subject {
 async fn subject(state: &State, study: &str, known: Option<&Subject>) -> Option<Subject> {
     if let Some(known) = known {
         return Some(known.clone());
+    }
+    if state.tenant == Tenant::Unknown {
+        return None;
     }
     let study = StudyUid::parse(study).ok()?;
     state.archive.subject(study).await.ok().flatten()

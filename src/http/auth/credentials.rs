@@ -101,7 +101,7 @@ fn of_pass(
     pass: &str,
     peer: Option<IpAddr>,
 ) -> Result<Identity, Refusal> {
-    match state.auth.pass(pass, peer) {
+    match state.auth.pass(pass, &state.tenant, peer) {
         Ok((identity, grant)) => {
             request.extensions_mut().insert(Arc::new(grant));
             Ok(identity)

@@ -36,7 +36,7 @@ pub use open::is_open;
 pub use tend::tend;
 pub use told::tell;
 
-use super::{Problem, State, shares::shared::Pass};
+use super::{Problem, State, shares::shared::Pass, tenants};
 use crate::auth::{
     Identity,
     event::{Event, What},
@@ -62,8 +62,7 @@ pub async fn authenticate(
         Ok(Some(identity)) => identity,
         // Also with credentials that do not count, or nobody could log in anew.
         Ok(None) | Err(_)
-            if open::is_open(&request, &state.config.auth)
-                && request.extensions().get::<Pass>().is_none() =>
+            if open::is_open(&request, &state) && request.extensions().get::<Pass>().is_none() =>
         {
             Identity::anonymous().from_peer(peer)
         }
@@ -100,7 +99,8 @@ fn nobody(state: &State, request: ServiceRequest) -> ServiceResponse<BoxBody> {
         && said("sec-fetch-dest") == Some("document");
     if is_person && let Ok(root) = state.root(request.request()) {
         // Without the query, which may hold a patient's name.
-        let next = login::encoded(request.path());
+        let tenant = tenants::asked(request.request()).map(|name| format!("/{name}")).unwrap_or_default();
+        let next = login::encoded(&format!("{tenant}{}", request.path()));
         let place = format!("{root}/auth/login?next={next}");
         let answer = HttpResponse::SeeOther().insert_header((header::LOCATION, place)).finish();
         return request.into_response(answer);

@@ -7,12 +7,18 @@ use actix_web::{
 };
 
 use crate::{
-    config,
-    http::access::{self, Needs},
+    auth::Tenant,
+    http::{
+        State,
+        access::{self, Needs},
+    },
 };
 
+/// A link to studies is itself what one needs.
+const LINK: &str = "/shared/{link}";
+
 /// Whether nobody needs to say who they are for this.
-pub fn is_open(request: &ServiceRequest, config: &config::Auth) -> bool {
+pub fn is_open(request: &ServiceRequest, state: &State) -> bool {
     // Browsers ask without credentials whether they may ask.
     let headers = request.headers();
     let is_preflight = request.method() == Method::OPTIONS
@@ -21,7 +27,9 @@ pub fn is_open(request: &ServiceRequest, config: &config::Auth) -> bool {
     let resource = request.match_pattern();
     is_preflight
         || resource.is_some_and(|resource| {
-            access::needs(&resource, request.method().as_str()) == Some(Needs::Nothing)
-                || (resource == "/metrics" && config.metrics_open)
+            let needs = access::needs(&resource, request.method().as_str());
+            // That a tenant is there is told to nobody who may not enter it.
+            (needs == Some(Needs::Nothing) && (state.tenant == Tenant::Root || resource == LINK))
+                || (resource == "/metrics" && state.config.auth.metrics_open)
         })
 }

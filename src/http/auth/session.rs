@@ -11,11 +11,15 @@ use utoipa::ToSchema;
 use super::{cookie::Purpose, credentials::InSession, login, problems, tell};
 use crate::{
     auth::{
-        Identity, LoginError, Method,
+        Action, Identity, LoginError, Method,
         event::{Event, What},
         sessions::Owner,
     },
-    http::{Problem, State, openapi::ProblemBody, state::identity},
+    http::{
+        Problem, State,
+        openapi::ProblemBody,
+        state::{SERVICE_ROOT, identity},
+    },
 };
 
 #[derive(Serialize, ToSchema)]
@@ -28,12 +32,28 @@ pub struct Whoami {
     roles: Vec<String>,
     scopes: Vec<String>,
     tenants: Vec<String>,
+    /// The archives of this server that the caller may enter
+    archives: Vec<OpenArchive>,
     /// Of a session: what a program sends as X-CSRF-Token to change something
     #[serde(skip_serializing_if = "Option::is_none")]
     csrf_token: Option<String>,
     /// Of a session: when it ends in any case
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds_left: Option<u64>,
+}
+
+/// An archive that the caller may enter.
+#[derive(Serialize, ToSchema)]
+pub struct OpenArchive {
+    /// Its name; the root archive has none
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// The URL of its services
+    dicomweb: String,
+    /// What the caller may do there, to some of it at least
+    actions: Vec<&'static str>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -47,19 +67,38 @@ pub struct PasswordChange {
     summary = "Who the request comes from",
     responses((status = 200, description = "The caller", body = Whoami))
 )]
-pub async fn whoami(request: HttpRequest) -> HttpResponse {
+pub async fn whoami(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let caller = identity(&request);
     let session = request.extensions().get::<InSession>().map(|found| found.session.clone());
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Whoami {
+    let archives = open_archives(&state, &request)?;
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Whoami {
         subject: caller.subject.clone(),
         name: caller.name.clone(),
         method: word(&caller.method),
         roles: caller.roles.clone(),
         scopes: caller.scopes.clone(),
         tenants: caller.tenants.clone(),
+        archives,
         seconds_left: session.as_ref().map(|session| session.left().as_secs()),
         csrf_token: session.map(|session| session.csrf),
-    })
+    }))
+}
+
+fn open_archives(state: &State, request: &HttpRequest) -> Result<Vec<OpenArchive>, Problem> {
+    let root = state.root(request)?;
+    let open = state.all_permits(request).into_iter().filter(|(_, permit)| permit.allows_anything());
+    let archives = open.map(|(tenant, permit)| {
+        let actions = Action::ALL.into_iter().filter(|action| permit.allows(*action));
+        let title =
+            tenant.name().and_then(|name| state.config.tenants.get(name)).map(|own| own.title.clone());
+        OpenArchive {
+            tenant: tenant.name().map(str::to_owned),
+            title: title.filter(|title| !title.is_empty()),
+            dicomweb: format!("{root}{}{SERVICE_ROOT}", tenant.prefix()),
+            actions: actions.map(Action::name).collect(),
+        }
+    });
+    Ok(archives.collect())
 }
 
 fn word(method: &Method) -> &'static str {

@@ -21,7 +21,7 @@ use crate::{
         Action, Reach,
         authentication::now_seconds,
         event::{Event, What},
-        shares::{Grant, NewShare},
+        shares::{Grant, NewShare, is_of},
     },
     dicom::StudyUid,
     storage::shares::{Share, SharesError},
@@ -139,9 +139,9 @@ pub async fn make(
     let count_max = state.config.shares.count_max;
     let kept = web::block(move || auth.shares.add(share, count_max)).await.map_err(|_| Problem::busy())?;
     let share = kept.map_err(|error| problem(&error))?;
-    let url = format!("{}/shared/{secret}", state.root(&request)?);
+    let url = format!("{}/shared/{secret}", state.home(&request)?);
     Ok(HttpResponse::Created()
-        .insert_header((header::LOCATION, format!("{}/shares/{}", state.root(&request)?, share.id)))
+        .insert_header((header::LOCATION, format!("{}/shares/{}", state.home(&request)?, share.id)))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(described(&share, Some(url))))
 }
@@ -185,6 +185,9 @@ fn on(state: &State) -> Result<(), Problem> {
 /// Whether a link is the caller's, or they may administer those of others.
 fn is_own(state: &State, request: &HttpRequest, share: &Share) -> bool {
     let permit = state.permit(request);
+    if !is_of(share, &state.tenant) {
+        return false;
+    }
     share.by == permit.caller() || *permit.reach(Action::Administer) == Reach::Everything
 }
 
@@ -238,12 +241,13 @@ fn read(state: &State, body: ShareRequest, studies: &[StudyUid]) -> Result<NewSh
         password: body.password,
         expires,
         uses_max: body.uses,
+        tenant: state.tenant.name().map(str::to_owned),
     })
 }
 
 /// Whether who gives the link may do with each study what the link allows.
 async fn check(state: &State, grant: &Grant, studies: Vec<StudyUid>) -> Result<(), Problem> {
-    let permit = state.roles.permit_of_link(&grant.by, grant);
+    let permit = state.roles.permit_of_link(&grant.by, grant, &state.tenant);
     let mut actions = vec![Action::Search, Action::View];
     actions.extend(grant.download.then_some(Action::Download));
     for action in actions {
@@ -251,7 +255,7 @@ async fn check(state: &State, grant: &Grant, studies: Vec<StudyUid>) -> Result<(
         permit.required().map_err(Problem::not_permitted)?;
         let Some(study) = state.archive.first_unseen(&permit, studies.clone()).await? else { continue };
         let identified = Grant { deidentified: false, ..grant.clone() };
-        let permit = state.roles.permit_of_link(&grant.by, &identified).to(action);
+        let permit = state.roles.permit_of_link(&grant.by, &identified, &state.tenant).to(action);
         let is_there = state.archive.first_unseen(&permit, vec![study.clone()]).await?.is_none();
         if grant.deidentified && is_there {
             let detail = format!(

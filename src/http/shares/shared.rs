@@ -9,7 +9,7 @@ use actix_web::{
     Error, HttpMessage, HttpRequest, HttpResponse,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::{StatusCode, Uri, header},
+    http::{StatusCode, header},
     middleware::Next,
     web::{Data, Payload},
 };
@@ -23,7 +23,7 @@ use crate::{
         event::{Event, What},
         shares::LinkError,
     },
-    http::{Problem, State, auth::problems, openapi::ProblemBody, params, tell},
+    http::{Problem, State, auth::problems, middleware::put_path, openapi::ProblemBody, params, tell},
     storage::shares::Share,
 };
 
@@ -100,13 +100,7 @@ pub async fn take_secret(
         if !below.is_empty() {
             request.extensions_mut().insert(Pass(secret.to_owned()));
         }
-        let mut parts = request.uri().clone().into_parts();
-        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-        parts.path_and_query = format!("{path}{query}").parse().ok();
-        if let Ok(uri) = Uri::from_parts(parts) {
-            request.match_info_mut().get_mut().update(&uri);
-            request.head_mut().uri = uri;
-        }
+        put_path(&mut request, &path);
     }
     next.call(request).await
 }
@@ -123,7 +117,7 @@ pub async fn take_secret(
 )]
 pub async fn show(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     on(&state)?;
-    let share = match state.auth.link(&secret(&request)) {
+    let share = match state.auth.link(&secret(&request), &state.tenant) {
         Ok(share) => share,
         Err(error) => return refuse(&state, &request, None, error).await,
     };
@@ -160,7 +154,7 @@ pub async fn open(
 ) -> Result<HttpResponse, Problem> {
     on(&state)?;
     let form = form(&request, payload).await?;
-    let share = match state.auth.link(&secret(&request)) {
+    let share = match state.auth.link(&secret(&request), &state.tenant) {
         Ok(share) => share,
         Err(error) => return refuse(&state, &request, None, error).await,
     };
@@ -172,7 +166,7 @@ pub async fn open(
     };
     let what = What::ShareOpened { id: share.id.clone(), studies: share.studies.clone() };
     tell(&state, &Event { what, subject: Some(format!("link {}", share.id)), by: None, peer }).await?;
-    let root = state.root(&request)?;
+    let root = state.home(&request)?;
     let base = format!("{root}/shared/{pass}");
     let opened = OpenedLink {
         dicomweb: format!("{base}/dicomweb"),

@@ -302,7 +302,12 @@ impl Receiver<'_> {
     async fn settle(&mut self) {
         let Some(pending) = self.pending.pop_front() else { return };
         match pending.outcome().await {
-            Ok(stored) => self.stored.push(stored),
+            Ok(stored) => {
+                if let StoreOutcome::Failed { reason: reasons::OUT_OF_RESOURCES, why } = &stored.outcome {
+                    self.refused.get_or_insert_with(|| ArchiveError::OverQuota(why.clone()));
+                }
+                self.stored.push(stored);
+            }
             Err(error) => self.refuse(error),
         }
     }
@@ -322,6 +327,7 @@ impl Receiver<'_> {
         let reason = match &error {
             ArchiveError::NotPermitted(_) => reasons::NOT_AUTHORIZED,
             ArchiveError::Full
+            | ArchiveError::OverQuota(_)
             | ArchiveError::Refused(_)
             | ArchiveError::Busy
             | ArchiveError::Stopping

@@ -123,6 +123,7 @@ pub async fn begin(
     let base_url = state.base_url(&request)?;
     let permit = state.permit(&request);
     let owner = owner(&request);
+    state.archive.has_room_for(&permit, length.unwrap_or_default())?;
     let note =
         UploadNote { length, offset: 0, metadata, content_type, base_url, owner, touched: 0, result: None };
     let (name, mut note) = state.archive.begin_upload(&permit, note).await?;

@@ -97,7 +97,7 @@ async fn respond(
 ) -> Result<HttpResponse, Failed> {
     let length = note.offset;
     let trail = Trail::default();
-    let permit = state.roles.permit(owner).to(Action::Store).on_trail(Some(trail.clone()));
+    let permit = state.roles.permit_in(owner, &state.tenant).to(Action::Store).on_trail(Some(trail.clone()));
     let framing = stow::framing(Some(&note.content_type)).map_err(Failed::Body)?;
     let chunks = Box::pin(stream::try_unfold(0, |at| async move {
         if at >= length {
@@ -111,8 +111,9 @@ async fn respond(
     audit::record_upload(state, owner, &trail).await;
     let received = received.map_err(Failed::Body)?;
     match received.refused {
-        Some(error) => Err(Failed::Server(error)),
-        None => Ok(stow::report(&received.stored, &note.base_url)),
+        // To try again would not help: what is there must go first.
+        Some(error) if !matches!(error, ArchiveError::OverQuota(_)) => Err(Failed::Server(error)),
+        Some(_) | None => Ok(stow::report(&received.stored, &note.base_url)),
     }
 }
 

@@ -13,8 +13,10 @@ use crate::storage::whole_file;
 
 /// What is made from the packs, what is on its way in, and what lives only as
 /// long as the server.
-const LEFT_OUT: [&str; 9] = [
+const LEFT_OUT: [&str; 10] = [
     "packs",
+    // Archives of their own, with backups of their own.
+    "tenants",
     "index",
     "thumbnails",
     "uploads",
@@ -43,6 +45,22 @@ pub struct Listed {
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
     let path = path.display().to_string();
     move |source| BackupError::File { path, source }
+}
+
+/// The names of the folders in a folder, which need not be there.
+///
+/// # Errors
+/// What the disk says.
+pub fn folders_in(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?.collect::<io::Result<Vec<_>>>()?,
+    };
+    let is_folder = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let names = entries.iter().filter(|entry| is_folder(entry));
+    let mut names: Vec<String> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    Ok(names)
 }
 
 /// Opens the files of the archive's folder that must be copied, one after the

@@ -52,8 +52,19 @@ pub struct Manifest {
     pub packs: Vec<PackCopy>,
     pub files: Vec<FileCopy>,
     pub feed: Vec<FeedPiece>,
+    /// Of a server with tenants: their backups, which were complete before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<TenantCopy>,
     /// Places of packs whose bytes were found not to be what was written.
     pub damaged: u64,
+}
+
+/// The backup of a tenant's archive, in a place of its own below this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantCopy {
+    pub tenant: String,
+    /// The name of its manifest.
+    pub backup: String,
 }
 
 /// How much an archive holds.
@@ -428,6 +439,7 @@ mod tests {
             packs: Vec::new(),
             files: Vec::new(),
             feed: Vec::new(),
+            tenants: Vec::new(),
             damaged: 0,
         };
         let first = backups.complete(&manifest).unwrap();

@@ -30,6 +30,9 @@ pub struct Share {
     pub digest: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// The tenant whose studies they are; none: those of the root archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// The subject of who gave it.
     pub by: String,
     /// All that was proven of them then.
@@ -190,6 +193,7 @@ impl Share {
             id,
             digest,
             label: None,
+            tenant: None,
             by,
             identity,
             studies: Vec::new(),

@@ -64,6 +64,7 @@ fn logins_refusals_and_changes_of_accounts_are_recorded() {
             allow: allow.iter().map(|&name| name.to_owned()).collect(),
             r#where: filter.to_owned(),
             deidentified: false,
+            tenants: Vec::new(),
         };
         config.roles.insert("mr".into(), role(&["store", "view"], "Modality=MR"));
         config.roles.insert("some".into(), role(&["audit"], "Modality=MR"));

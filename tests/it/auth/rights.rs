@@ -36,6 +36,7 @@ fn server(issuer: Option<&Issuer>) -> Hilum {
             allow: vec!["search".into(), "view".into()],
             r#where: "Modality=CT".into(),
             deidentified: false,
+            tenants: Vec::new(),
         };
         config.roles.insert("ct".into(), ct);
         add(config, "root", &["administrator"]);

@@ -25,6 +25,7 @@ fn server() -> Hilum {
             allow: vec!["search".into(), "view".into(), "share".into()],
             r#where: "Modality=CT".into(),
             deidentified: false,
+            tenants: Vec::new(),
         };
         config.roles.insert("ct".into(), ct);
         add(config, "root", &["administrator"]);
