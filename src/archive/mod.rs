@@ -72,7 +72,7 @@ use crate::{
         index::{self, Index, Opened},
         packs::{self, PackError, Packs},
         scrub_state::ScrubState,
-        seal::MasterSource,
+        seal::{Keyring, MasterSource},
         thumbnails::Thumbnails,
         uploads::{Options as UploadOptions, Uploads},
     },
@@ -264,7 +264,7 @@ impl Archive {
         let path = Layout::catalog(data);
         // It may be what knows where the packs are torn; one that is damaged does not.
         if path.exists()
-            && let Ok(catalog) = Catalog::open(&path, options.catalog, Box::new(resplit))
+            && let Ok(catalog) = Catalog::open(&path, options.catalog, packs.ring(), Box::new(resplit))
         {
             recover::cut_torn(&packs, &catalog)?;
         }
@@ -292,7 +292,7 @@ impl Archive {
     }
 
     fn open_on(packs: Packs, data: &Path, options: &Options) -> Result<(Arc<Self>, Recovered), ArchiveError> {
-        let (catalog, is_new) = open_catalog(&Layout::catalog(data), options.catalog)?;
+        let (catalog, is_new) = open_catalog(&Layout::catalog(data), options.catalog, packs.ring())?;
         Self::open_with(packs, (catalog, is_new), data, options)
     }
 
@@ -421,14 +421,17 @@ fn resplit(metadata: &[u8]) -> Option<(DataSet, DataSet)> {
 }
 
 /// Opens the catalog; one that is damaged is set aside and made anew from the
-/// packs.
-/// Opens the catalog; true when it is an empty one where another was, or where there was none.
-fn open_catalog(path: &Path, options: catalog::Options) -> Result<(Catalog, bool), ArchiveError> {
+/// packs. True when it is an empty one where another was, or where there was none.
+fn open_catalog(
+    path: &Path,
+    options: catalog::Options,
+    ring: Option<&Keyring>,
+) -> Result<(Catalog, bool), ArchiveError> {
     let is_new = !path.exists();
-    match Catalog::open(path, options, Box::new(resplit)) {
+    match Catalog::open(path, options, ring, Box::new(resplit)) {
         Err(error) if error.is_damage() => {
             replace_catalog(path, &error)?;
-            Ok((Catalog::open(path, options, Box::new(resplit))?, true))
+            Ok((Catalog::open(path, options, ring, Box::new(resplit))?, true))
         }
         opened => Ok((opened?, is_new)),
     }

@@ -48,21 +48,21 @@ impl Strain {
 }
 
 /// Makes an empty file that is to take the place of the one in use, and puts it there.
-pub(super) trait Successor<S>: Send + Sync {
+pub(super) trait Successor: Send + Sync {
     /// # Errors
     /// What the disk says.
-    fn begin(&self) -> io::Result<S>;
+    fn begin(&self) -> io::Result<Arc<dyn StorageBackend>>;
 
     /// # Errors
     /// What the disk says.
     fn put_in_place(&self) -> io::Result<()>;
 }
 
-pub(super) struct Absorbing<S> {
-    inner: RwLock<Arc<S>>,
+pub(super) struct Absorbing {
+    inner: RwLock<Arc<dyn StorageBackend>>,
     state: Mutex<State>,
     strain: Arc<Strain>,
-    successor: Box<dyn Successor<S>>,
+    successor: Box<dyn Successor>,
 }
 
 #[derive(Default)]
@@ -73,20 +73,20 @@ struct State {
     header: Option<Vec<u8>>,
 }
 
-impl<S> fmt::Debug for Absorbing<S> {
+impl fmt::Debug for Absorbing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Absorbing").field("strain", &self.strain).finish_non_exhaustive()
     }
 }
 
-impl<S: StorageBackend> Absorbing<S> {
-    pub fn new(inner: S, strain: Arc<Strain>, successor: Box<dyn Successor<S>>) -> Self {
+impl Absorbing {
+    pub fn new(inner: Arc<dyn StorageBackend>, strain: Arc<Strain>, successor: Box<dyn Successor>) -> Self {
         strain.set(None);
         strain.absorbed.store(0, Ordering::Relaxed);
-        Self { inner: RwLock::new(Arc::new(inner)), state: Mutex::default(), strain, successor }
+        Self { inner: RwLock::new(inner), state: Mutex::default(), strain, successor }
     }
 
-    fn inner(&self) -> Arc<S> {
+    fn inner(&self) -> Arc<dyn StorageBackend> {
         Arc::clone(&self.inner.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -166,7 +166,7 @@ impl<S: StorageBackend> Absorbing<S> {
         }
         next.sync_data()?;
         self.successor.put_in_place()?;
-        *self.inner.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        *self.inner.write().unwrap_or_else(PoisonError::into_inner) = next;
         *state = State::default();
         self.strain.absorbed.store(0, Ordering::Relaxed);
         self.strain.set(None);
@@ -175,7 +175,7 @@ impl<S: StorageBackend> Absorbing<S> {
     }
 }
 
-impl<S: StorageBackend> StorageBackend for Absorbing<S> {
+impl StorageBackend for Absorbing {
     fn len(&self) -> io::Result<u64> {
         let state = self.state();
         if state.absorbs { Ok(state.length) } else { self.inner().len() }

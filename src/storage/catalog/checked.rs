@@ -20,14 +20,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::{BackendError, StorageBackend};
 
 use super::absorbing::Strain;
+use crate::storage::seal::SEAL_BYTES;
 
 pub(super) const BLOCK: usize = 4096;
 pub(super) const BLOCK_BYTES: u64 = BLOCK as u64;
 /// As many as fit into a block, four bytes each.
-const BLOCKS_PER_GROUP: u64 = BLOCK_BYTES / 4;
+pub(super) const BLOCKS_PER_GROUP: u64 = BLOCK_BYTES / 4;
 /// A block is written as a multiple of this, whole or not at all.
-const SECTOR_BYTES: usize = 512;
-pub(super) const HEADER_BYTES_MAX: usize = SECTOR_BYTES - 4;
+pub(super) const SECTOR_BYTES: usize = 512;
+/// Of a sector, the checksum is of the rest.
+const SUMMED_BYTES: usize = SECTOR_BYTES - 4;
+/// Of redb's header, which has no more than 320 bytes; so much leaves room for its seal.
+pub(super) const HEADER_BYTES_MAX: usize = SECTOR_BYTES - SEAL_BYTES;
 const NAME: &[u8] = b"hilum catalog, blocks with checksums, 1\n";
 /// No page of redb begins with it.
 const NO_PAGE: u8 = 0xFF;
@@ -57,6 +61,19 @@ impl Damage {
     /// To be told again the next time.
     pub fn note_flush_failed(&self) {
         self.flush_failed.store(true, Ordering::Release);
+    }
+
+    /// A page cannot be read, or is not what was written there.
+    pub fn meet(&self, error: io::Error, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(%error, offset, "a page of the catalog cannot be read; `hilum rebuild` makes it anew");
+        if !self.tolerated.load(Ordering::Acquire) {
+            return Err(error);
+        }
+        // After an error redb takes no call at all until it is opened again; a
+        // page that is none fails only who asked for it.
+        out.fill(NO_PAGE);
+        Ok(())
     }
 
     /// Reads that met a damaged block.
@@ -118,7 +135,7 @@ impl<S: StorageBackend> Checked<S> {
     fn header(&self) -> io::Result<[u8; SECTOR_BYTES]> {
         let mut sector = [0; SECTOR_BYTES];
         self.inner.read(place_of(0), &mut sector)?;
-        let (header, sum) = sector.split_at(HEADER_BYTES_MAX);
+        let (header, sum) = sector.split_at(SUMMED_BYTES);
         let is_right = sum == sum_of(0, header).to_le_bytes() || sector.iter().all(|&byte| byte == 0);
         if is_right { Ok(sector) } else { Err(damaged()) }
     }
@@ -126,13 +143,13 @@ impl<S: StorageBackend> Checked<S> {
     fn write_header(&self, data: &[u8]) -> io::Result<()> {
         let mut sector = self.header().unwrap_or([0; SECTOR_BYTES]);
         sector.get_mut(..data.len()).ok_or(io::ErrorKind::InvalidInput)?.copy_from_slice(data);
-        let (header, sum) = sector.split_at_mut(HEADER_BYTES_MAX);
+        let (header, sum) = sector.split_at_mut(SUMMED_BYTES);
         sum.copy_from_slice(&sum_of(0, header).to_le_bytes());
         self.inner.write(place_of(0), &sector)
     }
 
     /// Blocks of one group, each held against its checksum.
-    fn read_checked(&self, first: u64, out: &mut [u8]) -> io::Result<()> {
+    pub fn read_checked(&self, first: u64, out: &mut [u8]) -> io::Result<()> {
         self.inner.read(place_of(first), out)?;
         let sums = self.sums();
         for (block, bytes) in (first..).zip(out.chunks(size(BLOCK_BYTES))) {
@@ -169,16 +186,7 @@ impl<S: StorageBackend> StorageBackend for Checked<S> {
             outcome = self.read_checked(block, out.get_mut(bytes).unwrap_or_default());
             done += take;
         }
-        let Err(error) = outcome else { return Ok(()) };
-        self.damage.reads.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(%error, offset, "a page of the catalog cannot be read; `hilum rebuild` makes it anew");
-        if self.damage.tolerated.load(Ordering::Acquire) {
-            // After an error redb takes no call at all until it is opened
-            // again; a page that is none fails only who asked for it.
-            out.fill(NO_PAGE);
-            return Ok(());
-        }
-        Err(error)
+        outcome.or_else(|error| self.damage.meet(error, offset, out))
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
@@ -292,7 +300,7 @@ fn place_of(block: u64) -> u64 {
     (2 + block + block / BLOCKS_PER_GROUP) * BLOCK_BYTES
 }
 
-fn whole_blocks(offset: u64, length: usize) -> io::Result<(u64, u64)> {
+pub(super) fn whole_blocks(offset: u64, length: usize) -> io::Result<(u64, u64)> {
     let length = length as u64;
     if offset.is_multiple_of(BLOCK_BYTES) && length.is_multiple_of(BLOCK_BYTES) {
         return Ok((offset / BLOCK_BYTES, length / BLOCK_BYTES));
@@ -300,10 +308,10 @@ fn whole_blocks(offset: u64, length: usize) -> io::Result<(u64, u64)> {
     Err(io::ErrorKind::InvalidInput.into())
 }
 
-fn size(bytes: u64) -> usize {
+pub(super) fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-fn damaged() -> io::Error {
+pub(super) fn damaged() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "its checksum does not hold")
 }

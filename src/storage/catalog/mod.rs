@@ -11,11 +11,13 @@ mod apply;
 mod change;
 mod checked;
 mod error;
+mod file;
 mod guarded;
 mod instance;
 mod keys;
 mod metadata;
 mod rows;
+mod sealed;
 mod series;
 mod snapshot;
 mod tables;
@@ -29,7 +31,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable};
 
 pub use change::{Applied, Change, Durability, NewInstance, Outcome, Rule, Target};
@@ -40,8 +41,9 @@ pub use snapshot::Snapshot;
 pub use versions::Version;
 
 use crate::dicom::{DataSet, InstancePath};
-use absorbing::{Absorbing, Successor};
-use checked::{Checked, Damage};
+use crate::storage::seal::Keyring;
+use checked::Damage;
+use file::Kept;
 use metadata::Encoder;
 
 /// Splits the metadata of an instance, as it was stored, into its attributes
@@ -115,23 +117,38 @@ struct Writer {
 }
 
 impl Catalog {
-    /// Opens the catalog, or begins an empty one.
+    /// Opens the catalog, or begins an empty one. With keys it is encrypted from
+    /// then on, one that is there too.
     ///
     /// # Errors
-    /// Another process has it, it is of a newer format, or the file fails.
-    pub fn open(path: &Path, options: Options, resplit: Resplit) -> Result<Self, CatalogError> {
-        if !path.exists() {
-            create(path, options).map_err(|error| error.at_open(path))?;
+    /// Another process has it, it is of a newer format, it is encrypted and the
+    /// keys are not those, or the file fails.
+    pub fn open(
+        path: &Path,
+        options: Options,
+        ring: Option<&Keyring>,
+        resplit: Resplit,
+    ) -> Result<Self, CatalogError> {
+        let kept = Kept { cache_bytes: options.cache_bytes, ring: ring.cloned() };
+        if ring.is_some() {
+            file::clear_plain_remains(path)
+                .map_err(|error| CatalogError::from(redb::StorageError::from(error)))?;
         }
-        add_checksums(path)?;
+        if !path.exists() {
+            create(path, &kept).map_err(|error| error.at_open(path))?;
+        }
+        file::add_checksums(path)?;
+        if let Some(ring) = ring {
+            file::seal(path, ring)?;
+        }
         let damage = Arc::new(Damage::default());
         let (file, of_file) = (path.to_owned(), Arc::clone(&damage));
         let opener = move || {
             if of_file.take_flush_failed() {
-                let renewed = renew(&file).inspect_err(|_| of_file.note_flush_failed());
+                let renewed = file::renew(&file).inspect_err(|_| of_file.note_flush_failed());
                 renewed.map_err(|error| DatabaseError::Storage(redb::StorageError::Io(error)))?;
             }
-            open_file(&file, options, &of_file)
+            kept.open(&file, &of_file)
         };
         Self::open_with(path, Box::new(opener), resplit, damage)
     }
@@ -321,121 +338,14 @@ fn open_database(path: &Path, opener: &Opener) -> Result<(Database, u64, u64), C
 
 /// Makes an empty catalog and gives it its name when it is whole: one that a
 /// crash left half made would look like a damaged one.
-fn create(path: &Path, options: Options) -> Result<(), CatalogError> {
+fn create(path: &Path, kept: &Kept) -> Result<(), CatalogError> {
     let failed = |error: std::io::Error| CatalogError::from(redb::StorageError::from(error));
-    let unfinished = unfinished(path).map_err(failed)?;
-    let database = open_file(&unfinished, options, &Arc::default());
+    let unfinished = file::unfinished(path).map_err(failed)?;
+    let database = kept.open(&unfinished, &Arc::default());
     let database = database.map_err(|error| CatalogError::open(path, error))?;
     begin(&database)?;
     drop(database);
-    put_in_place(&unfinished, path).map_err(failed)
-}
-
-fn open_file(path: &Path, options: Options, damage: &Arc<Damage>) -> Result<Database, DatabaseError> {
-    let failed = |error| DatabaseError::Storage(redb::StorageError::Io(error));
-    let checked = Checked::open(file_of(path)?, Arc::clone(damage)).map_err(failed)?;
-    let successor = NextFile { path: path.to_owned(), damage: Arc::clone(damage) };
-    let absorbing = Absorbing::new(checked, Arc::clone(&damage.strain), Box::new(successor));
-    Database::builder().set_cache_size(options.cache_bytes).create_with_backend(absorbing)
-}
-
-/// The file that takes the place of the one that the disk refuses.
-struct NextFile {
-    path: PathBuf,
-    damage: Arc<Damage>,
-}
-
-impl Successor<Checked<FileBackend>> for NextFile {
-    fn begin(&self) -> std::io::Result<Checked<FileBackend>> {
-        let unfinished = unfinished(&self.path)?;
-        let file = file_of(&unfinished).map_err(std::io::Error::other)?;
-        Checked::open(file, Arc::clone(&self.damage))
-    }
-
-    fn put_in_place(&self) -> std::io::Result<()> {
-        put_in_place(&self.path.with_extension("new"), &self.path)
-    }
-}
-
-/// Puts a copy in the place of a file of which a flush failed. It is what the
-/// system takes the file for, in part perhaps only in memory; the copy is flushed.
-fn renew(path: &Path) -> std::io::Result<()> {
-    tracing::warn!("a flush of the catalog failed; it goes on in a new file");
-    let unfinished = unfinished(path)?;
-    let copied = std::fs::copy(path, &unfinished)
-        .and_then(|_| std::fs::OpenOptions::new().write(true).open(&unfinished)?.sync_all())
-        .and_then(|()| put_in_place(&unfinished, path));
-    copied.inspect_err(|_| drop(std::fs::remove_file(&unfinished)))
-}
-
-fn file_of(path: &Path) -> Result<FileBackend, DatabaseError> {
-    let file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    FileBackend::new(file.map_err(|error| DatabaseError::Storage(redb::StorageError::Io(error)))?)
-}
-
-/// A catalog of before there were checksums gets them, once its own were
-/// compared; else what is damaged already would pass for right.
-fn add_checksums(path: &Path) -> Result<(), CatalogError> {
-    use redb::StorageBackend;
-    use std::io::Read;
-    const PIECE_BYTES: usize = 1 << 20;
-    let failed = |error: std::io::Error| CatalogError::from(redb::StorageError::from(error)).at_open(path);
-    let mut name = Vec::new();
-    std::fs::File::open(path).and_then(|file| file.take(4).read_to_end(&mut name)).map_err(failed)?;
-    if !checked::is_plain(&name) {
-        return Ok(());
-    }
-    tracing::info!("the catalog gets checksums; this is done once");
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        let plain = file_of(path)?;
-        let mut database = Database::builder().create_with_backend(plain)?;
-        database.check_integrity()
-    }));
-    match opened {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => return Err(CatalogError::open(path, error)),
-        Err(_) => return Err(CatalogError::damaged(path)),
-    }
-    let plain = file_of(path).map_err(|error| CatalogError::open(path, error))?;
-    let unfinished = unfinished(path).map_err(failed)?;
-    let copy = file_of(&unfinished).map_err(|error| CatalogError::open(path, error))?;
-    let copied = || -> std::io::Result<()> {
-        let copy = Checked::open(copy, Arc::default())?;
-        let length = plain.len()?;
-        copy.set_len(length)?;
-        let mut at = 0;
-        let mut piece = vec![0; PIECE_BYTES];
-        while at < length {
-            let take = usize::try_from(length - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-            let piece = &mut piece[..take];
-            plain.read(at, piece)?;
-            if at == 0 {
-                copy.write(0, &piece[..checked::HEADER_BYTES_MAX])?;
-                copy.write(checked::BLOCK_BYTES, &piece[checked::BLOCK..])?;
-            } else {
-                copy.write(at, piece)?;
-            }
-            at += take as u64;
-        }
-        copy.sync_data()?;
-        put_in_place(&unfinished, path)
-    };
-    copied().map_err(failed)
-}
-
-/// The name of a catalog that is not whole yet; nothing has it.
-fn unfinished(path: &Path) -> std::io::Result<PathBuf> {
-    let unfinished = path.with_extension("new");
-    match std::fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(unfinished),
-    }
-}
-
-fn put_in_place(unfinished: &Path, path: &Path) -> std::io::Result<()> {
-    std::fs::rename(unfinished, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    file::put_in_place(&unfinished, path).map_err(failed)
 }
 
 /// Writes the format and all tables, so that reads find them.

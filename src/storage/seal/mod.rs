@@ -12,6 +12,7 @@
 //! message and no `Debug`; what does not open is an error and never bytes.
 
 mod chunks;
+mod file;
 mod keyring;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use zeroize::{Zeroize, Zeroizing};
 
 pub use chunks::{ChunkError, Sealed, Sealer, sealed_length};
+pub use file::{FileKey, HEAD_BYTES as FILE_HEAD_BYTES, open_file, seal_file};
 pub use keyring::{DataKey, KeyError, KeyId, Keyring, Master, MasterSource};
 
 /// Of GCM.
@@ -87,14 +89,41 @@ impl Key {
     /// # Errors
     /// The system has no random numbers.
     pub fn seal_in(&self, place: &[u8], buffer: &mut Vec<u8>, from: usize) -> io::Result<()> {
-        let mut drawn = [0; SALT_BYTES + NONCE_LEN];
-        fill_random(&mut drawn)?;
-        let plain = buffer.get_mut(from..).unwrap_or_default();
-        let (cipher, nonce) = self.cipher(&drawn).map_err(|Unsealed| failed())?;
-        let tag = cipher.seal_in_place_separate_tag(nonce, Aad::from(place), plain).map_err(|_| failed())?;
-        buffer.extend_from_slice(tag.as_ref());
-        buffer.extend_from_slice(&drawn);
+        let seal = self.seal_apart(place, buffer.get_mut(from..).unwrap_or_default())?;
+        buffer.extend_from_slice(&seal);
         Ok(())
+    }
+
+    /// Seals bytes where they stand, and gives the seal: it is to be kept apart.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn seal_apart(&self, place: &[u8], bytes: &mut [u8]) -> io::Result<[u8; SEAL_BYTES]> {
+        let mut seal = [0; SEAL_BYTES];
+        let (tag, drawn) = seal.split_at_mut(TAG_BYTES);
+        fill_random(drawn)?;
+        let drawn: &[u8; SALT_BYTES + NONCE_LEN] = (&*drawn).try_into().map_err(|_| failed())?;
+        let (cipher, nonce) = self.cipher(drawn).map_err(|Unsealed| failed())?;
+        let made = cipher.seal_in_place_separate_tag(nonce, Aad::from(place), bytes).map_err(|_| failed())?;
+        tag.copy_from_slice(made.as_ref());
+        Ok(seal)
+    }
+
+    /// Opens bytes where they stand whose seal was kept apart.
+    ///
+    /// # Errors
+    /// As [`Self::open_in`]; what stands there then is nothing.
+    pub fn open_apart(
+        &self,
+        place: &[u8],
+        bytes: &mut [u8],
+        seal: &[u8; SEAL_BYTES],
+    ) -> Result<(), Unsealed> {
+        let (tag, drawn) = seal.split_at(TAG_BYTES);
+        let drawn: &[u8; SALT_BYTES + NONCE_LEN] = drawn.try_into().map_err(|_| Unsealed)?;
+        let (cipher, nonce) = self.cipher(drawn)?;
+        let opened = cipher.open_in_place_separate_tag(nonce, Aad::from(place), tag, bytes);
+        opened.map(drop).map_err(|_| Unsealed)
     }
 
     /// A sealed copy of some bytes.

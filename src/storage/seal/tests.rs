@@ -155,3 +155,33 @@ fn keys_as_they_are_written() {
         assert!(matches!(Master::parse(bad), Err(KeyError::Form)));
     }
 }
+
+#[test]
+fn a_file_has_a_key_of_its_own() {
+    let master = Master::random().unwrap();
+    let ring = Keyring::begin(&master, 1).unwrap();
+    let sealed = seal_file(&ring, "a", b"name", b"what is in it").unwrap();
+    assert!(FileKey::is_head(&sealed));
+    assert_eq!(sealed.len(), FILE_HEAD_BYTES + 13 + SEAL_BYTES);
+    let open = |ring: Option<&Keyring>, purpose, name: &[u8], bytes: &[u8]| {
+        open_file(ring, purpose, name, bytes.to_vec()).map_err(|error| error.kind())
+    };
+    assert_eq!(open(Some(&ring), "a", b"name", &sealed), Ok(b"what is in it".to_vec()));
+    assert_ne!(seal_file(&ring, "a", b"name", b"what is in it").unwrap(), sealed);
+    let damaged = Err(io::ErrorKind::InvalidData);
+    assert_eq!(open(Some(&ring), "a", b"other", &sealed), damaged);
+    for at in 0..sealed.len() {
+        let mut bytes = sealed.clone();
+        bytes[at] ^= 0x10;
+        assert_eq!(open(Some(&ring), "a", b"name", &bytes), damaged, "{at}");
+        assert_eq!(open(Some(&ring), "a", b"name", &sealed[..at]), damaged, "{at}");
+    }
+    // Another master key makes no difference; other data keys do, and are no damage.
+    let rotated = ring.rotate(&Master::random().unwrap(), 5).unwrap();
+    assert_eq!(open(Some(&rotated), "a", b"name", &sealed), Ok(b"what is in it".to_vec()));
+    let newer = seal_file(&rotated, "a", b"name", b"").unwrap();
+    let missing = Err(io::ErrorKind::Other);
+    assert_eq!(open(Some(&ring), "a", b"name", &newer), missing);
+    assert_eq!(open(Some(&Keyring::begin(&master, 1).unwrap()), "a", b"name", &sealed), missing);
+    assert_eq!(open(None, "a", b"name", &sealed), missing);
+}

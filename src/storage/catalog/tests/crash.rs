@@ -20,6 +20,8 @@ struct Disk {
     written: Vec<(u64, Vec<u8>)>,
     /// Calls until it fails; none: never.
     fails_in: Option<u32>,
+    /// Keys, where the catalog on it is encrypted.
+    ring: Option<Keyring>,
     why: Option<io::ErrorKind>,
 }
 
@@ -27,6 +29,27 @@ struct Disk {
 pub(crate) struct SharedDisk(Arc<Mutex<Disk>>);
 
 impl SharedDisk {
+    /// One for a catalog that is encrypted, or one in the clear.
+    pub(crate) fn new(sealed: bool) -> Self {
+        Self(Arc::new(Mutex::new(Disk { ring: sealed.then(ring), ..Disk::default() })))
+    }
+
+    /// Another that is empty, for a catalog with the same keys.
+    pub(super) fn next(&self) -> Self {
+        Self(Arc::new(Mutex::new(Disk { ring: self.disk().ring.clone(), ..Disk::default() })))
+    }
+
+    /// What lies on it as blocks that are checked or sealed.
+    pub(super) fn blocks(&self, damage: &Arc<Damage>) -> io::Result<Arc<dyn StorageBackend>> {
+        let ring = self.disk().ring.clone();
+        let is_empty = self.len()? == 0;
+        Ok(match &ring {
+            None => Arc::new(Checked::open(self.clone(), Arc::clone(damage))?),
+            Some(ring) if is_empty => Arc::new(Sealed::begin(self.clone(), ring, Arc::clone(damage))?),
+            ring => Arc::new(Sealed::open(self.clone(), ring.as_ref(), Arc::clone(damage))?),
+        })
+    }
+
     fn disk(&self) -> std::sync::MutexGuard<'_, Disk> {
         self.0.lock().unwrap()
     }
@@ -59,7 +82,8 @@ impl SharedDisk {
         }
         // The length of the file is in the journal of the file system.
         left.resize(disk.now.len().max(left.len()), 0);
-        Self(Arc::new(Mutex::new(Disk { now: left.clone(), flushed: left, ..Disk::default() })))
+        let ring = disk.ring.clone();
+        Self(Arc::new(Mutex::new(Disk { now: left.clone(), flushed: left, ring, ..Disk::default() })))
     }
 
     pub(super) fn open(&self) -> Catalog {
@@ -76,8 +100,7 @@ impl SharedDisk {
         let of_disk = Arc::clone(&damage);
         let opener = move || {
             let failed = |error| DatabaseError::Storage(redb::StorageError::Io(error));
-            let checked = Checked::open(disk.clone(), Arc::clone(&of_disk)).map_err(failed)?;
-            Database::builder().create_with_backend(checked)
+            Database::builder().create_with_backend(Blocks(disk.blocks(&of_disk).map_err(failed)?))
         };
         Catalog::open_with(Path::new("disk"), Box::new(opener), resplit, damage)
     }
@@ -89,6 +112,32 @@ impl SharedDisk {
     /// From now on every write fails, or none.
     pub(crate) fn fail(&self, fails: bool) {
         self.disk().fails_in = fails.then_some(0);
+    }
+}
+
+/// Blocks of either form, as redb takes them.
+#[derive(Debug)]
+struct Blocks(Arc<dyn StorageBackend>);
+
+impl StorageBackend for Blocks {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
     }
 }
 
@@ -138,93 +187,101 @@ fn some(stamps: std::ops::Range<u64>) -> Vec<Change> {
 
 #[test]
 fn what_was_not_made_durable_is_gone_and_comes_back_from_the_packs() {
-    let disk = SharedDisk::default();
-    let catalog = disk.open();
-    fast(&catalog, &some(1..20));
-    let mut marked = some(20..30);
-    marked.push(Change::PackApplied { pack: PackId(0), until: 777 });
-    fast(&catalog, &marked);
-    catalog.checkpoint().unwrap();
-    let durable = view(&catalog);
-    fast(&catalog, &some(30..60));
-    let all = view(&catalog);
-    assert_ne!(durable, all);
+    for sealed in [false, true] {
+        let disk = SharedDisk::new(sealed);
+        let catalog = disk.open();
+        fast(&catalog, &some(1..20));
+        let mut marked = some(20..30);
+        marked.push(Change::PackApplied { pack: PackId(0), until: 777 });
+        fast(&catalog, &marked);
+        catalog.checkpoint().unwrap();
+        let durable = view(&catalog);
+        fast(&catalog, &some(30..60));
+        let all = view(&catalog);
+        assert_ne!(durable, all);
 
-    for kept in [0, u64::MAX, 0xAAAA_5555_F0F0_1234] {
-        let reopened = disk.after_power_loss(kept).open();
-        assert_eq!(view(&reopened), durable);
-        assert_eq!(reopened.read().unwrap().pack(PackId(0)).unwrap().unwrap().applied, 777);
-        fast(&reopened, &some(30..60));
-        assert_eq!(view(&reopened), all);
+        for kept in [0, u64::MAX, 0xAAAA_5555_F0F0_1234] {
+            let reopened = disk.after_power_loss(kept).open();
+            assert_eq!(view(&reopened), durable);
+            assert_eq!(reopened.read().unwrap().pack(PackId(0)).unwrap().unwrap().applied, 777);
+            fast(&reopened, &some(30..60));
+            assert_eq!(view(&reopened), all);
+        }
     }
 }
 
 #[test]
 fn a_durable_batch_needs_no_checkpoint() {
-    let disk = SharedDisk::default();
-    let catalog = disk.open();
-    fast(&catalog, &some(1..5));
-    catalog.apply(&some(5..9), Durability::Durable).unwrap();
-    let all = view(&catalog);
-    assert_eq!(view(&disk.after_power_loss(0).open()), all);
-    drop(catalog);
-    assert_eq!(view(&disk.open()), all, "and an orderly end keeps everything");
+    for sealed in [false, true] {
+        let disk = SharedDisk::new(sealed);
+        let catalog = disk.open();
+        fast(&catalog, &some(1..5));
+        catalog.apply(&some(5..9), Durability::Durable).unwrap();
+        let all = view(&catalog);
+        assert_eq!(view(&disk.after_power_loss(0).open()), all);
+        drop(catalog);
+        assert_eq!(view(&disk.open()), all, "and an orderly end keeps everything");
+    }
 }
 
 #[test]
 fn an_orderly_end_keeps_what_was_fast() {
-    let disk = SharedDisk::default();
-    let catalog = disk.open();
-    fast(&catalog, &some(1..9));
-    let all = view(&catalog);
-    drop(catalog);
-    assert_eq!(view(&disk.after_power_loss(0).open()), all);
+    for sealed in [false, true] {
+        let disk = SharedDisk::new(sealed);
+        let catalog = disk.open();
+        fast(&catalog, &some(1..9));
+        let all = view(&catalog);
+        drop(catalog);
+        assert_eq!(view(&disk.after_power_loss(0).open()), all);
+    }
 }
 
 #[test]
 fn after_a_failure_it_goes_on_from_the_last_checkpoint() {
-    let disk = SharedDisk::default();
-    let catalog = disk.open();
-    fast(&catalog, &some(1..9));
-    catalog.checkpoint().unwrap();
-    let durable = view(&catalog);
-    fast(&catalog, &some(9..20));
-    let all = view(&catalog);
-    let old_reader = catalog.read().unwrap();
+    for sealed in [false, true] {
+        let disk = SharedDisk::new(sealed);
+        let catalog = disk.open();
+        fast(&catalog, &some(1..9));
+        catalog.checkpoint().unwrap();
+        let durable = view(&catalog);
+        fast(&catalog, &some(9..20));
+        let all = view(&catalog);
+        let old_reader = catalog.read().unwrap();
 
-    disk.disk().fails_in = Some(1);
-    disk.disk().why = Some(io::ErrorKind::StorageFull);
-    let error = catalog.checkpoint().unwrap_err();
-    assert!(error.is_full(), "{error:?}");
-    // While the disk fails it stays closed, and says so.
-    assert!(catalog.apply(&some(20..21), Durability::Durable).is_err());
-    drop(old_reader);
-    disk.disk().fails_in = None;
-    for _ in 0..2 {
-        if catalog.read().is_ok() {
-            break;
+        disk.disk().fails_in = Some(1);
+        disk.disk().why = Some(io::ErrorKind::StorageFull);
+        let error = catalog.checkpoint().unwrap_err();
+        assert!(error.is_full(), "{error:?}");
+        // While the disk fails it stays closed, and says so.
+        assert!(catalog.apply(&some(20..21), Durability::Durable).is_err());
+        drop(old_reader);
+        disk.disk().fails_in = None;
+        for _ in 0..2 {
+            if catalog.read().is_ok() {
+                break;
+            }
+            assert!(matches!(catalog.checkpoint(), Err(CatalogError::Lost { .. })));
         }
-        assert!(matches!(catalog.checkpoint(), Err(CatalogError::Lost { .. })));
+        assert_eq!(view(&catalog), durable);
+        fast(&catalog, &some(9..20));
+        catalog.checkpoint().unwrap();
+        assert_eq!(view(&catalog), all);
+        assert_eq!(view(&disk.after_power_loss(0).open()), all);
     }
-    assert_eq!(view(&catalog), durable);
-    fast(&catalog, &some(9..20));
-    catalog.checkpoint().unwrap();
-    assert_eq!(view(&catalog), all);
-    assert_eq!(view(&disk.after_power_loss(0).open()), all);
 }
 
 #[test]
 fn a_newer_format_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("catalog.redb");
-    let open = || Catalog::open(&file, Options::default(), resplit());
+    let open = || Catalog::open(&file, Options::default(), None, resplit());
     let catalog = open().unwrap();
     assert!(matches!(open(), Err(CatalogError::AlreadyOpen { path }) if path == file));
     fast(&catalog, &some(1..4));
     drop(catalog);
     assert_eq!(view(&open().unwrap()).instances.len(), 3);
 
-    let database = open_file(&file, Options::default(), &Arc::default()).unwrap();
+    let database = open_file(&file).unwrap();
     let write = database.begin_write().unwrap();
     write.open_table(tables::META).unwrap().insert("format", 7u32.to_le_bytes().as_slice()).unwrap();
     write.commit().unwrap();
@@ -245,8 +302,9 @@ proptest! {
         checkpoints in prop::collection::vec(any::<bool>(), 1..8),
         fails_in in 0..120u32,
         kept in any::<u64>(),
+        sealed in any::<bool>(),
     ) {
-        let disk = SharedDisk::default();
+        let disk = SharedDisk::new(sealed);
         let catalog = disk.open();
         disk.disk().fails_in = Some(fails_in);
         // What may be there: the last durable state, and one being made durable.

@@ -45,10 +45,19 @@ fn refused(catalog: &Catalog, expected: &[NewInstance]) -> usize {
 
 #[test]
 fn damage_is_never_read() {
+    damage(None);
+}
+
+#[test]
+fn damage_of_a_sealed_one_is_never_read() {
+    damage(Some(&ring()));
+}
+
+fn damage(ring: Option<&Keyring>) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(FILE_NAME);
     let new = instances();
-    let catalog = Catalog::open(&file, Options::default(), resplit()).unwrap();
+    let catalog = Catalog::open(&file, Options::default(), ring, resplit()).unwrap();
     let changes: Vec<Change> = new.iter().cloned().map(|new| store(new, Rule::Reject)).collect();
     for changes in changes.chunks(7) {
         catalog.apply(changes, Durability::Durable).unwrap();
@@ -76,7 +85,7 @@ fn damage_is_never_read() {
         // or while it is in use, with nothing of it in memory.
         let while_open = block % 3 > 0;
         std::fs::write(&file, if while_open { &whole } else { &bytes }).unwrap();
-        let catalog = match Catalog::open(&file, Options { cache_bytes: 0 }, resplit()) {
+        let catalog = match Catalog::open(&file, Options { cache_bytes: 0 }, ring, resplit()) {
             Ok(catalog) => catalog,
             Err(error) => {
                 assert!(!while_open && error.is_damage(), "{error:?}");
@@ -127,18 +136,91 @@ fn a_catalog_without_checksums_gets_them() {
     drop(catalog);
     let plain = folder.path().join("plain");
     std::fs::copy(&plain, &file).unwrap();
-    let catalog = Catalog::open(&file, Options::default(), resplit()).unwrap();
+    let catalog = Catalog::open(&file, Options::default(), None, resplit()).unwrap();
     assert_eq!(view(&catalog), seen);
     assert_eq!(refused(&catalog, &new), 0);
     drop(catalog);
     assert!(!checked::is_plain(&std::fs::read(&file).unwrap()));
-    assert_eq!(view(&Catalog::open(&file, Options::default(), resplit()).unwrap()), seen);
+    assert_eq!(view(&Catalog::open(&file, Options::default(), None, resplit()).unwrap()), seen);
     // One that is damaged already is not taken for right.
     let handle = OpenOptions::new().write(true).open(&plain).unwrap();
     for page in 1..handle.metadata().unwrap().len() / 4096 {
         handle.write_all_at(&[0x5A; 3], page * 4096 + 200).unwrap();
     }
     std::fs::copy(&plain, &file).unwrap();
-    let opened = Catalog::open(&file, Options::default(), resplit());
+    let opened = Catalog::open(&file, Options::default(), None, resplit());
     assert!(opened.is_err_and(|error| error.is_damage()));
+}
+
+/// With keys a catalog in the clear becomes an encrypted one, from whatever state
+/// a crash left it in, and nothing in the clear remains.
+#[test]
+fn a_catalog_in_the_clear_is_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(FILE_NAME);
+    let new = instances();
+    let open = |ring: Option<&Keyring>| Catalog::open(&file, Options::default(), ring, resplit());
+    let catalog = open(None).unwrap();
+    let changes: Vec<Change> = new.iter().cloned().map(|new| store(new, Rule::Reject)).collect();
+    let (durable, lost) = changes.split_at(60);
+    catalog.apply(durable, Durability::Durable).unwrap();
+    let seen = view(&catalog);
+    // A process that is killed: blocks are in the file, their checksums are not.
+    catalog.apply(lost, Durability::Fast).unwrap();
+    let killed = std::fs::read(&file).unwrap();
+    drop(catalog);
+    let (ring, marker) = (ring(), b"1.2.840.10008.5.1.4.1.1");
+    let in_the_clear = |bytes: &[u8]| memchr::memmem::find(bytes, marker).is_some();
+    assert!(in_the_clear(&killed), "it is found where it is");
+    for name in ["catalog.new", "catalog.damaged-5.redb", "catalog.replaced-6.redb"] {
+        std::fs::write(folder.path().join(name), &killed).unwrap();
+    }
+    std::fs::write(&file, &killed).unwrap();
+    let catalog = open(Some(&ring)).unwrap();
+    assert_eq!(view(&catalog), seen);
+    assert_eq!(catalog.damaged_reads(), 0);
+    catalog.apply(lost, Durability::Durable).unwrap();
+    let all = view(&catalog);
+    drop(catalog);
+    assert_eq!(refused(&open(Some(&ring)).unwrap(), &new), 0);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    let sealed = std::fs::read(&file).unwrap();
+    assert!(!in_the_clear(&sealed));
+    // Without its keys it is not damaged: it is refused, and stays as it is.
+    for ring in [None, Some(&Keyring::begin(&Master::random().unwrap(), 1).unwrap())] {
+        let refused = open(ring).unwrap_err();
+        assert!(!refused.is_damage(), "{refused:?}");
+    }
+    assert!(std::fs::read(&file).unwrap() == sealed);
+    // After another master key it is as it was, under the key that it has.
+    let rotated = ring.rotate(&Master::random().unwrap(), 9).unwrap();
+    assert_eq!(view(&open(Some(&rotated)).unwrap()), all);
+    assert!(
+        Catalog::open(&folder.path().join("other.redb"), Options::default(), Some(&rotated), resplit())
+            .is_ok()
+    );
+    // A ring from before the key of a catalog.
+    let older = Catalog::open(&folder.path().join("other.redb"), Options::default(), Some(&ring), resplit());
+    assert!(older.is_err_and(|error| !error.is_damage()));
+}
+
+/// Blocks and seals of one catalog are nothing to another, nor at another place.
+#[test]
+fn a_block_opens_in_its_place_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ring, new) = (ring(), instances());
+    let changes: Vec<Change> = new.iter().cloned().map(|new| store(new, Rule::Reject)).collect();
+    let files = ["a.redb", "b.redb"].map(|name| folder.path().join(name));
+    for file in &files {
+        let catalog = Catalog::open(file, Options::default(), Some(&ring), resplit()).unwrap();
+        catalog.apply(&changes, Durability::Durable).unwrap();
+    }
+    let [a, b] = files.each_ref().map(|file| std::fs::read(file).unwrap());
+    assert_eq!(a.len(), b.len());
+    // All but what says which key it has.
+    std::fs::write(&files[0], [&a[..4096], &b[4096..]].concat()).unwrap();
+    let opened = Catalog::open(&files[0], Options::default(), Some(&ring), resplit());
+    assert!(opened.is_err_and(|error| error.is_damage()));
+    let alike = a.chunks(4096).zip(b.chunks(4096)).filter(|(a, b)| a == b && a.iter().any(|&byte| byte != 0));
+    assert_eq!(alike.count(), 0);
 }

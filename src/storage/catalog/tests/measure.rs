@@ -65,7 +65,7 @@ fn speed_and_size() {
     for batch in [1, 10, 100, 500] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("catalog.redb");
-        let catalog = Catalog::open(&file, Options::default(), resplit()).unwrap();
+        let catalog = Catalog::open(&file, Options::default(), None, resplit()).unwrap();
         let all: Vec<Change> =
             (0..20_000u64).map(|n| store(slice(n / 500, n % 500, 1 + n), Rule::Reject)).collect();
         let begun = Instant::now();
@@ -144,7 +144,7 @@ fn deletes(catalog: &Catalog) {
 fn opening_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("catalog.redb");
-    let catalog = Catalog::open(&file, Options::default(), resplit()).unwrap();
+    let catalog = Catalog::open(&file, Options::default(), None, resplit()).unwrap();
     for batch in 0..200u64 {
         let changes: Vec<_> =
             (0..500).map(|n| store(slice(batch, n, 1 + batch * 500 + n), Rule::Reject)).collect();
@@ -156,7 +156,7 @@ fn opening_after_a_kill() {
     let killed = folder.path().join("killed.redb");
     std::fs::copy(&file, &killed).unwrap();
     let begun = Instant::now();
-    let reopened = Catalog::open(&killed, Options::default(), resplit()).unwrap();
+    let reopened = Catalog::open(&killed, Options::default(), None, resplit()).unwrap();
     println!(
         "{} MB open in {:?} with {} instances",
         std::fs::metadata(&killed).unwrap().len() / 1_000_000,

@@ -17,8 +17,11 @@ use std::path::Path;
 
 use dicom_core::{Tag, VR};
 
+use super::checked::Checked;
+use super::sealed::Sealed;
 use super::*;
 use crate::dicom::{Bulk, FrameSpan, FrameTable, InstanceUid, SeriesPath, SeriesUid, StudyUid, Value};
+use crate::storage::seal::Master;
 use crate::storage::{CHUNK_BYTES, Chunks, Digest, PackId, Place, Role, Stamp};
 
 pub fn study_uid(study: u8) -> StudyUid {
@@ -80,6 +83,16 @@ pub fn store(instance: NewInstance, rule: Rule) -> Change {
 
 pub fn delete(target: Target, stamp: u64) -> Change {
     Change::Delete { target, stamp: Stamp(stamp), by: "someone".into() }
+}
+
+/// The keys of an archive.
+pub fn ring() -> Keyring {
+    Keyring::begin(&Master::random().unwrap(), 1).unwrap()
+}
+
+/// The database in a file, in the clear.
+fn open_file(path: &Path) -> Result<Database, DatabaseError> {
+    Kept { cache_bytes: 1 << 20, ring: None }.open(path, &Arc::default())
 }
 
 /// A catalog in memory.

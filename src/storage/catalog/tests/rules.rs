@@ -331,13 +331,13 @@ fn a_version_without_an_instance() {
 fn a_catalog_of_format_1_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE_NAME);
-    let open = || Catalog::open(&path, Options::default(), resplit()).unwrap();
+    let open = || Catalog::open(&path, Options::default(), None, resplit()).unwrap();
     let catalog = open();
     fast(&catalog, &[store(version(&super::path(1, 1, 1), 10), Rule::Reject)]);
     catalog.checkpoint().unwrap();
     let (id, seen) = (catalog.id(), view(&catalog));
     drop(catalog);
-    let database = open_file(&path, Options::default(), &Arc::default()).unwrap();
+    let database = open_file(&path).unwrap();
     let write = database.begin_write().unwrap();
     write.open_table(tables::META).unwrap().insert("format", 1_u32.to_le_bytes().as_slice()).unwrap();
     write.delete_table(tables::VERSIONS).unwrap();
@@ -346,7 +346,7 @@ fn a_catalog_of_format_1_is_taken() {
     let catalog = open();
     assert_eq!((catalog.id(), view(&catalog)), (id, seen));
     drop(catalog);
-    let database = open_file(&path, Options::default(), &Arc::default()).unwrap();
+    let database = open_file(&path).unwrap();
     assert_eq!(tables::format_of(&database.begin_read().unwrap()).unwrap(), Some(2));
 }
 
