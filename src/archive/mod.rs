@@ -302,7 +302,7 @@ impl Archive {
         data: &Path,
         options: &Options,
     ) -> Result<(Arc<Self>, Recovered), ArchiveError> {
-        let (index, index_is_new) = open_index(&Layout::index(data), &options.index, &catalog)?;
+        let (index, index_is_new) = open_index(&Layout::index(data), &options.index, &catalog, packs.ring())?;
         let seq = catalog.durable_seq();
         let shared = options.shared.clone().unwrap_or_else(|| Shared::new(options));
         let number = shared.number();
@@ -449,8 +449,9 @@ fn open_index(
     path: &Path,
     options: &index::Options,
     catalog: &Catalog,
+    ring: Option<&Keyring>,
 ) -> Result<(Index, bool), ArchiveError> {
-    let options = index::Options { of: catalog.id(), ..options.clone() };
+    let options = index::Options { of: catalog.id(), ring: ring.cloned(), ..options.clone() };
     let reason = match Index::open(path, options.clone())? {
         // A catalog that was put back from a copy: what it does anew from
         // there on has the numbers of what the index knows already.

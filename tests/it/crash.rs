@@ -20,7 +20,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{Dice, Made, Process, hilum, number, packs, run, text, verify};
+use crate::process::{Dice, Made, Process, encrypt, hilum, is_encrypted, number, packs, run, text, verify};
 
 const WORKERS: u64 = 6;
 const SOP_INSTANCE_UID: &str = "00080018";
@@ -277,6 +277,10 @@ fn kill_often(kills: u64) {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("data");
     let mut dice = Dice::new(seed);
+    if dice.chance(50) {
+        encrypt(&data);
+        println!("encrypted");
+    }
     let mut workers: Vec<Worker> = (0..WORKERS).map(|number| Worker::new(number + 1, seed)).collect();
     let (mut recoveries_killed, mut rebuilds_killed, mut under_way) = (0, 0, 0);
     for kill in 0..kills {
@@ -349,7 +353,12 @@ pub fn whole_to_the_end(data: &Path, workers: &[Worker], dice: &mut Dice) {
     for (made, known) in workers.iter().flat_map(|worker| &worker.ledger) {
         if *known == Known::There {
             let file = format!("{}/{}/{}.dcm", made.study, made.series, made.instance);
-            assert!(std::fs::read(files.path().join(&file)).unwrap() == made.bytes(), "{file} by tar");
+            if is_encrypted(data) {
+                let sealed = std::fs::read(files.path().join(format!("{file}.enc"))).unwrap();
+                assert!(memchr::memmem::find(&sealed, made.patient.as_bytes()).is_none(), "{file}");
+            } else {
+                assert!(std::fs::read(files.path().join(&file)).unwrap() == made.bytes(), "{file} by tar");
+            }
         }
     }
     let output = run("rebuild", data, &[]);

@@ -32,7 +32,23 @@ pub fn hilum(command: &str, data: &Path) -> Command {
     let mut process = Command::new(binary());
     process.arg(command).arg("--data").arg(data);
     process.envs(SMALL).env("HILUM_LOG_FORMAT", "json");
+    if is_encrypted(data) {
+        process.env("HILUM_ENCRYPTION_KEY_FILE", key_beside(data));
+    }
     process
+}
+
+fn key_beside(data: &Path) -> PathBuf {
+    data.with_file_name("master.key")
+}
+
+pub fn is_encrypted(data: &Path) -> bool {
+    key_beside(data).is_file()
+}
+
+/// From now on the archive is encrypted, for every command on it.
+pub fn encrypt(data: &Path) {
+    std::fs::write(key_beside(data), "5".repeat(64)).unwrap();
 }
 
 /// Runs a command on an archive to its end.

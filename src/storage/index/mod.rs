@@ -20,6 +20,7 @@ mod matched;
 mod order;
 mod ranking;
 mod schema;
+mod sealed;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,9 @@ use std::{fs, io};
 use dicom_dictionary_std::tags;
 use tantivy::directory::MmapDirectory;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
-use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError, Term};
+use tantivy::{
+    Directory, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError, Term,
+};
 
 pub use block::{Block, DocumentText};
 pub use order::{COLUMNS, Column, Kind, SortKey, key_of_rows, needs_rows, order_of, sortable};
@@ -45,8 +48,10 @@ pub use view::View;
 use crate::dicom::StudyUid;
 use crate::dicom::dataset::DataSet;
 use crate::dicom::query::{Level, Query};
+use crate::storage::seal::Keyring;
 use directory::Checked;
 use schema::Fields;
+use sealed::Sealed;
 use terms::Terms;
 use text::Texts;
 
@@ -79,11 +84,14 @@ pub struct Options {
     /// The catalog whose feed it follows: an index of another is not opened,
     /// for its ids and sequence numbers mean something else.
     pub of: u64,
+    /// Keys, if its files are to be encrypted: an index in the clear is not opened
+    /// then, and one that is encrypted not without them.
+    pub ring: Option<Keyring>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { writer_bytes: 50_000_000, candidates_max: 500_000, check: true, of: 0 }
+        Self { writer_bytes: 50_000_000, candidates_max: 500_000, check: true, of: 0, ring: None }
     }
 }
 
@@ -170,8 +178,7 @@ impl Index {
     }
 
     fn open_existing(folder: &Path, options: Options) -> Result<Self, Refused> {
-        let directory = MmapDirectory::open(folder).map_err(TantivyError::from)?;
-        let mut inner = tantivy::Index::open(Checked(directory))?;
+        let mut inner = tantivy::Index::open(directory_of(folder, options.ring.as_ref())?)?;
         let payload = inner.load_metas()?.payload.unwrap_or_default();
         let (seq, of) = read_payload(&payload)
             .ok_or_else(|| Refused::Unusable("it is of another format or was never committed".to_owned()))?;
@@ -198,14 +205,14 @@ impl Index {
         fs::create_dir_all(folder).map_err(failed)?;
         empty(folder).map_err(failed)?;
         let (schema, fields) = schema::schema();
-        let directory = MmapDirectory::open(folder).map_err(TantivyError::from)?;
+        let directory = directory_of(folder, options.ring.as_ref())?;
         let settings =
             IndexSettings { docstore_compress_dedicated_thread: false, ..IndexSettings::default() };
         let inner = tantivy::Index::builder()
             .schema(schema)
             .settings(settings)
             .tokenizers(schema::tokenizers())
-            .open_or_create(Checked(directory))?;
+            .open_or_create(directory)?;
         let index = Self::assemble(inner, fields, options, 0).map_err(|refused| match refused {
             Refused::Failed(error) => error,
             Refused::Unusable(reason) => failed(io::Error::other(reason)),
@@ -411,6 +418,15 @@ impl Index {
             }
         }
     }
+}
+
+/// The folder of an index as tantivy sees it.
+fn directory_of(folder: &Path, ring: Option<&Keyring>) -> tantivy::Result<Box<dyn Directory>> {
+    let inner = MmapDirectory::open(folder)?;
+    Ok(match ring {
+        Some(ring) => Box::new(Sealed::new(inner, folder, ring.clone())),
+        None => Box::new(Checked(inner)),
+    })
 }
 
 /// Throws the index in a folder away; the next open says [`Opened::Rebuild`].

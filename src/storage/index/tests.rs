@@ -12,6 +12,7 @@ use proptest::sample::{select, subsequence};
 use super::*;
 use crate::dicom::dataset::{Element, PersonName, Value};
 use crate::dicom::query::{Key, NameTest, Order, Part, Pattern, Range, Resource, Test, matches};
+use crate::storage::seal::Master;
 
 #[derive(Debug, Clone)]
 struct Series {
@@ -431,9 +432,11 @@ proptest! {
         first in prop::collection::vec(study(), 1..25),
         second in prop::collection::vec((0..30u64, proptest::option::of(study())), 0..12),
         queries in prop::collection::vec((query(), subsequence((0..30u64).collect::<Vec<_>>(), 0..4), 0..20usize), 150),
+        sealed in any::<bool>(),
     ) {
         let folder = tempfile::tempdir().expect("a folder");
-        let index = Index::create(folder.path(), Options { writer_bytes: 15_000_000, ..Options::default() }).expect("an index");
+        let options = if sealed { encrypted() } else { small() };
+        let index = Index::create(folder.path(), options).expect("an index");
         let mut model = BTreeMap::new();
         for (id, study) in (0..).zip(first) {
             put(&index, id, &study);
@@ -484,30 +487,42 @@ fn small() -> Options {
     Options { writer_bytes: 15_000_000, ..Options::default() }
 }
 
+fn ring() -> Keyring {
+    Keyring::begin(&Master::random().expect("random numbers"), 1).expect("a ring")
+}
+
+fn encrypted() -> Options {
+    Options { ring: Some(ring()), ..small() }
+}
+
 fn total(index: &Index) -> u64 {
     index.search(&Query::new(Resource::Studies), 0..0, &BTreeSet::new()).expect("a search").total
 }
 
 #[test]
 fn a_new_start_goes_on_from_the_last_commit() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let index = Index::create(folder.path(), small()).expect("an index");
-    put(&index, 1, &a_study("A"));
-    index.commit(41).expect("a commit");
-    put(&index, 2, &a_study("B"));
-    assert_eq!(total(&index), 1, "what is not committed is not seen");
-    drop(index);
-    let Ok(Opened::Ready(index)) = Index::open(folder.path(), small()) else { panic!("it opens") };
-    assert_eq!((index.committed_seq(), index.reader().seq(), total(&index)), (41, 41, 1));
-    // Tokenizers are there again, and the writer works.
-    put(&index, 2, &a_study("Smith"));
-    index.commit(42).expect("a commit");
-    let mut query = Query::new(Resource::Studies);
-    let pattern = Pattern { parts: vec![Part::Any, Part::Literal("mit".into()), Part::Any] };
-    let test = NameTest { any_group: Some(pattern), by_group: [None, None, None], tokens: vec![] };
-    query.keys.push(Key::new(tags::PATIENT_NAME, VR::PN, Level::Study, Test::Name(test)));
-    let hits = index.search(&query, 0..10, &BTreeSet::new()).expect("a search");
-    assert_eq!((hits.total, hits.exact, hits.rows[0].study_id), (1, true, 2));
+    for options in [small(), encrypted()] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = Index::create(folder.path(), options.clone()).expect("an index");
+        put(&index, 1, &a_study("A"));
+        index.commit(41).expect("a commit");
+        put(&index, 2, &a_study("B"));
+        assert_eq!(total(&index), 1, "what is not committed is not seen");
+        drop(index);
+        let Ok(Opened::Ready(index)) = Index::open(folder.path(), options.clone()) else {
+            panic!("it opens")
+        };
+        assert_eq!((index.committed_seq(), index.reader().seq(), total(&index)), (41, 41, 1));
+        // Tokenizers are there again, and the writer works.
+        put(&index, 2, &a_study("Smith"));
+        index.commit(42).expect("a commit");
+        let mut query = Query::new(Resource::Studies);
+        let pattern = Pattern { parts: vec![Part::Any, Part::Literal("mit".into()), Part::Any] };
+        let test = NameTest { any_group: Some(pattern), by_group: [None, None, None], tokens: vec![] };
+        query.keys.push(Key::new(tags::PATIENT_NAME, VR::PN, Level::Study, Test::Name(test)));
+        let hits = index.search(&query, 0..10, &BTreeSet::new()).expect("a search");
+        assert_eq!((hits.total, hits.exact, hits.rows[0].study_id), (1, true, 2));
+    }
 }
 
 #[test]
@@ -541,57 +556,62 @@ fn another_format_is_built_anew() {
 
 #[test]
 fn damage_is_found_and_built_anew() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let index = Index::create(folder.path(), small()).expect("an index");
-    put(&index, 1, &a_study("A"));
-    index.commit(1).expect("a commit");
-    drop(index);
-    let files: Vec<_> = fs::read_dir(folder.path())
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| fs::metadata(path).is_ok_and(|meta| meta.len() > 0))
-        .filter(|path| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.')))
-        .collect();
-    for path in &files {
-        let whole = fs::read(path).expect("a file");
-        let mut flipped = whole.clone();
-        flipped[whole.len() / 2] ^= 0x5A;
-        for damaged in [&whole[..whole.len() / 2], &[], &flipped[..]] {
-            fs::write(path, damaged).expect("a file");
-            match Index::open(folder.path(), small()) {
-                Ok(Opened::Rebuild(_)) => {}
-                Ok(Opened::Ready(index)) => {
-                    // Damage where nothing depends on it.
-                    assert_eq!((index.committed_seq(), total(&index)), (1, 1), "{}", path.display());
+    for options in [small(), encrypted()] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = Index::create(folder.path(), options.clone()).expect("an index");
+        put(&index, 1, &a_study("A"));
+        index.commit(1).expect("a commit");
+        drop(index);
+        let files: Vec<_> = fs::read_dir(folder.path())
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").path())
+            .filter(|path| fs::metadata(path).is_ok_and(|meta| meta.len() > 0))
+            .filter(|path| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.')))
+            .collect();
+        for path in &files {
+            let whole = fs::read(path).expect("a file");
+            let mut flipped = whole.clone();
+            flipped[whole.len() / 2] ^= 0x5A;
+            for damaged in [&whole[..whole.len() / 2], &[], &flipped[..]] {
+                fs::write(path, damaged).expect("a file");
+                match Index::open(folder.path(), options.clone()) {
+                    Ok(Opened::Rebuild(_)) => {}
+                    Ok(Opened::Ready(index)) => {
+                        // Damage where nothing depends on it.
+                        assert_eq!((index.committed_seq(), total(&index)), (1, 1), "{}", path.display());
+                    }
+                    Err(error) => panic!("{}: {error}", path.display()),
                 }
-                Err(error) => panic!("{}: {error}", path.display()),
             }
+            fs::write(path, whole).expect("a file");
         }
-        fs::write(path, whole).expect("a file");
+        let index =
+            Index::create(folder.path(), options.clone()).expect("a new index in place of the damaged one");
+        assert_eq!(total(&index), 0);
     }
-    let index = Index::create(folder.path(), small()).expect("a new index in place of the damaged one");
-    assert_eq!(total(&index), 0);
 }
 
 #[test]
 fn a_failed_commit_loses_only_what_was_not_committed() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let place = folder.path().join("index");
-    let index = Index::create(&place, small()).expect("an index");
-    put(&index, 1, &a_study("A"));
-    index.commit(1).expect("a commit");
-    let away = folder.path().join("away");
-    fs::rename(&place, &away).expect("a move");
-    put(&index, 2, &a_study("B"));
-    assert!(index.commit(2).is_err(), "the folder is gone");
-    assert!(index.commit(2).is_err(), "and stays so");
-    assert_eq!((index.committed_seq(), total(&index)), (1, 1), "what was committed is still searched");
-    fs::rename(&away, &place).expect("a move");
-    // Fed again from the last commit, it goes on.
-    put(&index, 2, &a_study("B"));
-    put(&index, 3, &a_study("C"));
-    index.commit(3).expect("a commit");
-    assert_eq!((index.committed_seq(), total(&index)), (3, 3));
+    for options in [small(), encrypted()] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("index");
+        let index = Index::create(&place, options.clone()).expect("an index");
+        put(&index, 1, &a_study("A"));
+        index.commit(1).expect("a commit");
+        let away = folder.path().join("away");
+        fs::rename(&place, &away).expect("a move");
+        put(&index, 2, &a_study("B"));
+        assert!(index.commit(2).is_err(), "the folder is gone");
+        assert!(index.commit(2).is_err(), "and stays so");
+        assert_eq!((index.committed_seq(), total(&index)), (1, 1), "what was committed is still searched");
+        fs::rename(&away, &place).expect("a move");
+        // Fed again from the last commit, it goes on.
+        put(&index, 2, &a_study("B"));
+        put(&index, 3, &a_study("C"));
+        index.commit(3).expect("a commit");
+        assert_eq!((index.committed_seq(), total(&index)), (3, 3));
+    }
 }
 
 #[test]
@@ -643,4 +663,51 @@ fn series_of_many_studies_are_joined() {
     let hits = index.search(&query, 0..3, &BTreeSet::from([2])).expect("a search");
     assert_eq!((hits.total, hits.instances, hits.exact), (1249, 1249, true));
     assert_eq!(hits.rows.iter().map(|hit| hit.study_id).collect::<Vec<_>>(), [0, 4, 6]);
+}
+
+fn bytes_of(folder: &Path) -> Vec<u8> {
+    let files = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    files.flat_map(|path| fs::read(path).expect("a file")).collect()
+}
+
+#[test]
+fn with_keys_nothing_stands_in_the_clear() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let says = |marker: &str| memchr::memmem::find(&bytes_of(folder.path()), marker.as_bytes()).is_some();
+    let fill = |index: &Index| {
+        for id in 0..3000 {
+            put(index, id, &a_study(&format!("Qwxzname{id}")));
+        }
+        index.commit(1).expect("a commit");
+        assert_eq!(total(index), 3000);
+    };
+    let index = Index::create(folder.path(), small()).expect("an index");
+    fill(&index);
+    drop(index);
+    assert!(says("qwxz") && says("hilum-index"), "they are found where they are");
+    // One in the clear is not gone on with, and goes when another takes its place.
+    let options = encrypted();
+    assert!(matches!(Index::open(folder.path(), options.clone()), Ok(Opened::Rebuild(_))));
+    let index = Index::create(folder.path(), options.clone()).expect("an index");
+    assert!(!says("qwxz"));
+    fill(&index);
+    drop(index);
+    assert!(!says("qwxz") && !says("Qwxz") && !says("hilum-index"));
+    let Ok(Opened::Ready(index)) = Index::open(folder.path(), options.clone()) else { panic!("it opens") };
+    assert_eq!((index.committed_seq(), total(&index)), (1, 3000));
+    assert!(index.damaged_files().expect("a list").is_empty());
+    drop(index);
+    // Under another master key it goes on; without its keys it does not.
+    let rotated =
+        options.ring.as_ref().map(|ring| ring.rotate(&Master::random().expect("a key"), 9).expect("a ring"));
+    let Ok(Opened::Ready(index)) = Index::open(folder.path(), Options { ring: rotated, ..small() }) else {
+        panic!("it opens")
+    };
+    put(&index, 1, &a_study("B"));
+    index.commit(2).expect("a commit");
+    assert_eq!(total(&index), 3000);
+    drop(index);
+    for options in [small(), encrypted()] {
+        assert!(matches!(Index::open(folder.path(), options), Ok(Opened::Rebuild(_))));
+    }
 }

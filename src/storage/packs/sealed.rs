@@ -13,7 +13,7 @@ use super::record::{Proof, RECORD_BYTES, Record, What, decode, padded};
 use super::{PackError, PackFile, Packs, Shared, Why, lock};
 use crate::dicom::uid::InstancePath;
 use crate::storage::seal::{ChunkError, Key, KeyError, Keyring, Master, Sealed, Sealer, sealed_length};
-use crate::storage::{Digest, PackId, Place, Role, Stamp};
+use crate::storage::{CHUNK_BYTES, Digest, PackId, Place, Role, Stamp};
 
 /// So many of the newest packs are looked at for a ring that should be there.
 const PACKS_LOOKED_AT: usize = 16;
@@ -163,7 +163,7 @@ pub(super) struct PackKey {
 impl PackKey {
     /// The content of the file at a place.
     pub fn content(&self, offset: u64, length: u64) -> Sealed {
-        Sealed { key: self.key.derive("content", &[]), thing: offset, length }
+        Sealed { key: self.key.derive("content", &[]), thing: offset, length, chunk_bytes: CHUNK_BYTES }
     }
 
     pub fn sealer(&self, offset: u64) -> Sealer {

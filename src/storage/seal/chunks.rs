@@ -1,6 +1,6 @@
 //! Long things sealed in chunks, so that a part can be read without the rest.
-//! Chunk `n` is the bytes from `n` times [`CHUNK_BYTES`] on, sealed by itself;
-//! the last is shorter or full, and says that it is the last. Sealed chunks
+//! Chunk `n` is the bytes from `n` times the size of a chunk on (for what is in
+//! packs [`CHUNK_BYTES`]), sealed by itself; the last is shorter or full, and says that it is the last. Sealed chunks
 //! follow each other without a gap, so places are computed and not looked up.
 //!
 //! Invariant: each chunk is bound to its number and to the thing it is of, and
@@ -16,14 +16,24 @@ use crate::storage::CHUNK_BYTES;
 /// The same as a length in memory.
 #[allow(clippy::cast_possible_truncation, reason = "it is 64 KiB")]
 const FULL: usize = CHUNK_BYTES as usize;
-/// Bytes of a full chunk with its seal.
-const SEALED_CHUNK_BYTES: u64 = CHUNK_BYTES + SEAL_BYTES as u64;
 
 /// Bytes that a thing of this length takes when it is sealed. `None` for a
 /// length that nothing can have.
 #[must_use]
 pub fn sealed_length(length: u64) -> Option<u64> {
-    length.div_ceil(CHUNK_BYTES).checked_mul(SEAL_BYTES as u64)?.checked_add(length)
+    sealed_length_by(CHUNK_BYTES, length)
+}
+
+fn sealed_length_by(chunk_bytes: u64, length: u64) -> Option<u64> {
+    length.div_ceil(chunk_bytes).checked_mul(SEAL_BYTES as u64)?.checked_add(length)
+}
+
+/// The length of a thing that takes so many bytes in chunks of this size. (Of no
+/// thing, if it ends within a seal: then its last chunk does not open.)
+#[must_use]
+pub fn plain_length(chunk_bytes: u64, sealed: u64) -> u64 {
+    let seals = sealed.div_ceil(chunk_bytes + SEAL_BYTES as u64) * SEAL_BYTES as u64;
+    sealed.saturating_sub(seals)
 }
 
 /// Why chunks could not be read.
@@ -60,6 +70,7 @@ pub struct Sealed {
     /// Tells it from others under the same key.
     pub thing: u64,
     pub length: u64,
+    pub chunk_bytes: u64,
 }
 
 impl Sealed {
@@ -79,18 +90,21 @@ impl Sealed {
         if range.start >= end {
             return Ok((Vec::new(), range.start));
         }
-        let chunks = range.start / CHUNK_BYTES..end.div_ceil(CHUNK_BYTES);
-        let start = chunks.start * SEALED_CHUNK_BYTES;
-        let stop = sealed_length(self.length).unwrap_or(u64::MAX).min(chunks.end * SEALED_CHUNK_BYTES);
+        let chunk_bytes = self.chunk_bytes;
+        let sealed_chunk_bytes = chunk_bytes + SEAL_BYTES as u64;
+        let chunks = range.start / chunk_bytes..end.div_ceil(chunk_bytes);
+        let start = chunks.start * sealed_chunk_bytes;
+        let whole = sealed_length_by(chunk_bytes, self.length).unwrap_or(u64::MAX);
+        let stop = whole.min(chunks.end * sealed_chunk_bytes);
         let size = |bytes: u64| {
             usize::try_from(bytes).map_err(|_| ChunkError::Read(io::ErrorKind::OutOfMemory.into()))
         };
         let mut buffer = vec![0; size(stop - start)?];
         read(&mut buffer, start).map_err(ChunkError::Read)?;
-        let last = self.length.div_ceil(CHUNK_BYTES) - 1;
+        let last = self.length.div_ceil(chunk_bytes) - 1;
         let (mut from, mut to) = (0, 0);
         for index in chunks.clone() {
-            let until = buffer.len().min(from + size(SEALED_CHUNK_BYTES)?);
+            let until = buffer.len().min(from + size(sealed_chunk_bytes)?);
             let place = place(self.thing, index, index == last);
             let unsealed = |_| ChunkError::Unsealed { at: start + from as u64 };
             let opened = self.key.open_in(&place, &mut buffer[from..until]).map_err(unsealed)?.len();
@@ -101,7 +115,7 @@ impl Sealed {
             (from, to) = (until, to + opened);
         }
         buffer.truncate(to);
-        Ok((buffer, chunks.start * CHUNK_BYTES))
+        Ok((buffer, chunks.start * chunk_bytes))
     }
 }
 
@@ -110,6 +124,7 @@ impl Sealed {
 pub struct Sealer {
     key: Key,
     thing: u64,
+    chunk_bytes: usize,
     index: u64,
     /// What is not sealed yet: whether it is the last chunk is not known.
     pending: Vec<u8>,
@@ -118,7 +133,13 @@ pub struct Sealer {
 impl Sealer {
     #[must_use]
     pub fn new(key: Key, thing: u64) -> Self {
-        Self { key, thing, index: 0, pending: Vec::new() }
+        Self::in_chunks(key, thing, FULL)
+    }
+
+    /// In chunks of this size.
+    #[must_use]
+    pub fn in_chunks(key: Key, thing: u64, chunk_bytes: usize) -> Self {
+        Self { key, thing, chunk_bytes: chunk_bytes.max(1), index: 0, pending: Vec::new() }
     }
 
     /// Takes the next bytes, and puts the chunks that they complete behind `out`.
@@ -127,10 +148,10 @@ impl Sealer {
     /// The system has no random numbers.
     pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         while !bytes.is_empty() {
-            if self.pending.len() == FULL {
+            if self.pending.len() == self.chunk_bytes {
                 self.put(false, out)?;
             }
-            let (now, later) = bytes.split_at(bytes.len().min(FULL - self.pending.len()));
+            let (now, later) = bytes.split_at(bytes.len().min(self.chunk_bytes - self.pending.len()));
             self.pending.extend_from_slice(now);
             bytes = later;
         }

@@ -102,6 +102,16 @@ impl FileKey {
         &self.head
     }
 
+    /// Tells the file from every other.
+    ///
+    /// It is a part of what was drawn for it.
+    #[must_use]
+    pub fn drawn(&self) -> [u8; 16] {
+        let mut drawn = [0; 16];
+        drawn.copy_from_slice(&self.head[FORM.len() + 4..FORM.len() + 20]);
+        drawn
+    }
+
     #[must_use]
     pub fn key(&self) -> &Key {
         &self.key

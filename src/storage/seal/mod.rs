@@ -23,7 +23,7 @@ use std::io;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use zeroize::{Zeroize, Zeroizing};
 
-pub use chunks::{ChunkError, Sealed, Sealer, sealed_length};
+pub use chunks::{ChunkError, Sealed, Sealer, plain_length, sealed_length};
 pub use file::{FileKey, HEAD_BYTES as FILE_HEAD_BYTES, open_file, seal_file};
 pub use keyring::{DataKey, KeyError, KeyId, Keyring, Master, MasterSource};
 

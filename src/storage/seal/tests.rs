@@ -60,7 +60,7 @@ proptest! {
         }
         sealer.finish(&mut out).unwrap();
         prop_assert_eq!(Some(out.len() as u64), sealed_length(length as u64));
-        let sealed = Sealed { key: key.clone(), thing: 7, length: length as u64 };
+        let sealed = Sealed { key: key.clone(), thing: 7, length: length as u64, chunk_bytes: CHUNK_BYTES };
         let (a, b) = (a % (length as u64 + 1), b % (length as u64 + 1));
         let range = a.min(b)..a.max(b);
         let expected = &plain[range.start as usize..range.end as usize];
@@ -77,7 +77,7 @@ fn chunks_stay_in_their_order_and_none_is_left_out() {
     let plain = patterned(3 * CHUNK_BYTES as usize + 10);
     let bytes = Sealer::seal(&key, 7, &plain).unwrap();
     let length = plain.len() as u64;
-    let sealed = Sealed { key: key.clone(), thing: 7, length };
+    let sealed = Sealed { key: key.clone(), thing: 7, length, chunk_bytes: CHUNK_BYTES };
     assert_eq!(read(&sealed, &bytes, 0..length).unwrap(), plain);
 
     let mut swapped = bytes.clone();
@@ -184,4 +184,40 @@ fn a_file_has_a_key_of_its_own() {
     assert_eq!(open(Some(&ring), "a", b"name", &newer), missing);
     assert_eq!(open(Some(&Keyring::begin(&master, 1).unwrap()), "a", b"name", &sealed), missing);
     assert_eq!(open(None, "a", b"name", &sealed), missing);
+}
+
+#[test]
+fn chunks_have_any_size() {
+    let key = Key::random().unwrap();
+    for chunk in [1_usize, 7, 16] {
+        for length in 0..50_usize {
+            let (plain, mut bytes) = (patterned(length), Vec::new());
+            let mut sealer = Sealer::in_chunks(key.clone(), 0, chunk);
+            plain.chunks(5).for_each(|piece| sealer.push(piece, &mut bytes).unwrap());
+            sealer.finish(&mut bytes).unwrap();
+            let chunk_bytes = chunk as u64;
+            assert_eq!(plain_length(chunk_bytes, bytes.len() as u64), length as u64);
+            let open = |bytes: &[u8], range| {
+                let length = plain_length(chunk_bytes, bytes.len() as u64);
+                let sealed = Sealed { key: key.clone(), thing: 0, length, chunk_bytes };
+                sealed.read(range, |buffer, at| {
+                    let at = usize::try_from(at).unwrap();
+                    buffer.copy_from_slice(
+                        bytes.get(at..at + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?,
+                    );
+                    Ok(())
+                })
+            };
+            assert_eq!(open(&bytes, 0..length as u64).unwrap().0, plain);
+            for from in 0..length {
+                let (found, at) = open(&bytes, from as u64..from as u64 + 1).unwrap();
+                assert_eq!(found[from - usize::try_from(at).unwrap()], plain[from]);
+            }
+            // Cut anywhere, its end does not open.
+            for cut in 0..bytes.len() {
+                let left = plain_length(chunk_bytes, cut as u64);
+                assert!(left == 0 || open(&bytes[..cut], 0..left).is_err(), "{chunk} {length} {cut}");
+            }
+        }
+    }
 }

@@ -16,7 +16,7 @@ use super::{
     disk::{self, Disk},
     times,
 };
-use crate::process::{Made, Process, verify};
+use crate::process::{Made, Process, encrypt, verify};
 
 const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
@@ -58,9 +58,12 @@ struct Trial {
 }
 
 impl Trial {
-    fn begin() -> Self {
+    fn begin(encrypted: bool) -> Self {
         let folder = TempDir::new().unwrap();
         let data = folder.path().join("data");
+        if encrypted {
+            encrypt(&data);
+        }
         let settings = [
             ("DISK_FAULTS", folder.path().join("faults").display().to_string()),
             ("DISK_LOG", folder.path().join("log").display().to_string()),
@@ -208,8 +211,12 @@ fn disks_that_fail() {
     // The long form begins a new archive for each, and lets each last.
     let times = times("TEST_FAULTS", 1);
     let mut refusals = 0;
-    for chunk in FAULTS.chunks(if times > 1 { 1 } else { 5 }) {
-        let mut trial = Trial::begin();
+    // Every other archive is encrypted; those of the long form both ways.
+    let forms: &[bool] = if times > 1 { &[false, true] } else { &[false] };
+    let chunks = FAULTS.chunks(if times > 1 { 1 } else { 5 });
+    let chunks = forms.iter().flat_map(|form| chunks.clone().zip(0..).map(move |chunk| (form, chunk)));
+    for (form, (chunk, number)) in chunks {
+        let mut trial = Trial::begin(*form != (number % 2 == 1));
         trial.change("none");
         assert_eq!(trial.refusals, 0);
         for round in 0..times {
@@ -249,7 +256,7 @@ fn bytes_that_cannot_be_read() {
     if disk::library().is_none() {
         return;
     }
-    let mut trial = Trial::begin();
+    let mut trial = Trial::begin(false);
     trial.change("none");
     let first = trial.there[0].clone();
     trial.fail(&format!("read {EIO} /packs/0"));

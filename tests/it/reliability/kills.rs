@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::{disk, seed, times};
 use crate::{
     crash::{Known, Worker, check, whole_to_the_end},
-    process::{Dice, Process, hilum},
+    process::{Dice, Process, encrypt, hilum},
 };
 
 const WORKERS: u64 = 4;
@@ -65,6 +65,10 @@ fn kills_at_any_call() {
     for kill in 0..kills {
         if kill % KILLS_PER_ARCHIVE == 0 {
             archive = TempDir::new().unwrap();
+            if dice.chance(50) {
+                encrypt(&archive.path().join("data"));
+                println!("encrypted");
+            }
             workers = (0..WORKERS).map(|number| Worker::new(number + 1, seed + kill)).collect::<Vec<_>>();
         }
         let data = archive.path().join("data");

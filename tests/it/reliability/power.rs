@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     crash::{Worker, check, whole_to_the_end},
-    process::{Dice, Process, hilum},
+    process::{Dice, Process, encrypt, hilum},
 };
 
 const WORKERS: u64 = 4;
@@ -116,6 +116,10 @@ fn losses_of_power() {
     for number in 0..cuts {
         if number % CUTS_PER_ARCHIVE == 0 {
             archive = TempDir::new().unwrap();
+            if dice.chance(50) {
+                encrypt(&archive.path().join("data"));
+                println!("encrypted");
+            }
             at_work = workers(seed + number);
         }
         let mut cut = Cut { folder: archive.path(), dice: &mut dice, lies: false };

@@ -143,31 +143,73 @@ fn layouts() {
             rows.as_secs_f64() * 1e6 / STUDIES as f64,
             instances.as_secs_f64() * 1e6 / all as f64,
         );
-        for (resource, text) in [
-            (Resource::Studies, "PatientID=P0007919"),
-            (Resource::Studies, "PatientName=Name19*"),
-            (Resource::Studies, "PatientName=*me19*"),
-            (Resource::Studies, "PatientName=nam1999&fuzzymatching=true"),
-            (Resource::Studies, "StudyDate=20240301-20240331"),
-            (Resource::Studies, ""),
-            (Resource::Instances, "ImageComments=remark 7063"),
-            (Resource::Instances, "ImageComments=*706*"),
-            (Resource::Instances, "ContentDate=20240301&ContentTime=100512"),
-            (Resource::Studies, "q=thorax name1999"),
-            (Resource::Studies, "q=thorx"),
-            (Resource::Studies, "q=remark 7063"),
-        ] {
-            let query = parse(resource, text, &QueryOptions::default()).expect("a query");
-            let mut hits = None;
-            let begun = Instant::now();
-            for _ in 0..20 {
-                hits = index.search(&query, 0..100, &BTreeSet::new()).ok();
-            }
-            println!(
-                "  {resource:?} {text}: {:.2} ms, {:?} candidates",
-                begun.elapsed().as_secs_f64() * 1e3 / 20.0,
-                hits.map(|hits| hits.total)
-            );
+        searches(&index);
+    }
+}
+
+fn searches(index: &Index) {
+    for (resource, text) in [
+        (Resource::Studies, "PatientID=P0007919"),
+        (Resource::Studies, "PatientName=Name19*"),
+        (Resource::Studies, "PatientName=*me19*"),
+        (Resource::Studies, "PatientName=nam1999&fuzzymatching=true"),
+        (Resource::Studies, "StudyDate=20240301-20240331"),
+        (Resource::Studies, ""),
+        (Resource::Instances, "ImageComments=remark 7063"),
+        (Resource::Instances, "ImageComments=*706*"),
+        (Resource::Instances, "ContentDate=20240301&ContentTime=100512"),
+        (Resource::Studies, "q=thorax name1999"),
+        (Resource::Studies, "q=thorx"),
+        (Resource::Studies, "q=remark 7063"),
+    ] {
+        let query = parse(resource, text, &QueryOptions::default()).expect("a query");
+        let mut hits = None;
+        let begun = Instant::now();
+        for _ in 0..20 {
+            hits = index.search(&query, 0..100, &BTreeSet::new()).ok();
+        }
+        println!(
+            "  {resource:?} {text}: {:.2} ms, {:?} candidates",
+            begun.elapsed().as_secs_f64() * 1e3 / 20.0,
+            hits.map(|hits| hits.total)
+        );
+    }
+}
+
+/// Resident memory of this process, in MiB: all of it, and what is no mapped file.
+fn memory() -> (u64, u64) {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let of = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default() / 1024
+    };
+    (of("VmRSS:"), of("RssAnon:"))
+}
+
+/// What encryption costs.
+#[test]
+#[ignore = "a measurement"]
+fn sealed_and_plain() {
+    for ring in [None, Some(ring())] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = Options { writer_bytes: 50_000_000, ring: ring.clone(), ..Options::default() };
+        let index = Index::create(folder.path(), options.clone()).expect("an index");
+        let (rows, instances) = fill(&index, Layout::Blocks);
+        std::thread::sleep(Duration::from_secs(10));
+        drop(index);
+        let begun = Instant::now();
+        let Ok(Opened::Ready(index)) = Index::open(folder.path(), options) else { panic!("it opens") };
+        println!(
+            "sealed {}: {} bytes, made in {:.1} s, opened in {:.0} ms, memory {:?}",
+            ring.is_some(),
+            bytes(folder.path()),
+            (rows + instances).as_secs_f64(),
+            begun.elapsed().as_secs_f64() * 1e3,
+            memory(),
+        );
+        for _ in 0..2 {
+            searches(&index);
+            println!("  memory {:?}", memory());
         }
     }
 }
