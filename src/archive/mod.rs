@@ -306,11 +306,15 @@ impl Archive {
         let seq = catalog.durable_seq();
         let shared = options.shared.clone().unwrap_or_else(|| Shared::new(options));
         let number = shared.number();
+        let uploads = Uploads::open(&Layout::uploads(data), options.uploads, packs.ring())?;
+        let bytes_max = options.pictures.thumbnail_bytes_max;
+        let thumbnails = Thumbnails::open(&Layout::thumbnails(data), bytes_max, packs.ring());
+        let thumbnails = Some(thumbnails.map_err(ArchiveError::Io)?).filter(|_| bytes_max > 0);
         let core = Arc::new(Core {
             packs,
             catalog,
             index,
-            uploads: Uploads::open(&Layout::uploads(data), options.uploads)?,
+            uploads,
             commitments: Commitments::open(&Layout::commitments(data), options.commitments)?,
             commitment_signal: commitment::Signal::default(),
             scrub: scrub::Board::new(ScrubState::new(Layout::scrub(data))),
@@ -337,8 +341,6 @@ impl Archive {
         core.ledger.count(&core.catalog)?;
         let indexer = Indexer::start(Arc::clone(&core)).map_err(ArchiveError::Io)?;
         let committer = Committer::start(Arc::clone(&core), options.queue_max).map_err(ArchiveError::Io)?;
-        let bytes_max = options.pictures.thumbnail_bytes_max;
-        let thumbnails = (bytes_max > 0).then(|| Thumbnails::new(Layout::thumbnails(data), bytes_max));
         let archive = Arc::new(Self {
             committer,
             _indexer: indexer,

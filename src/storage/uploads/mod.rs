@@ -7,11 +7,14 @@
 //! - [`Uploads::begin`] is an upload with a name, that goes on after its
 //!   connection, or the process, has ended.
 //!
+//! Both are sealed in an archive that has keys.
+//!
 //! Nothing here blocks for longer than the disk does, but it does block: call
 //! it in the pool.
 
 mod error;
 mod resumable;
+mod sealed;
 mod spool;
 
 use std::path::{Path, PathBuf};
@@ -21,22 +24,28 @@ pub use error::UploadError;
 pub use resumable::{Note, Options, UploadResult, Writer};
 pub use spool::Spool;
 
+use super::seal::Keyring;
+
 /// The folder of what is arriving. Clones are the same folder.
 #[derive(Debug, Clone)]
 pub struct Uploads {
     folder: PathBuf,
     options: Options,
+    /// Keys, where the archive is encrypted.
+    ring: Option<Keyring>,
     known: Arc<Mutex<resumable::Known>>,
 }
 
 impl Uploads {
-    /// Opens or begins the folder.
+    /// Opens or begins the folder. With keys, what is in it is encrypted, and what
+    /// was there before it becomes so.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn open(folder: &Path, options: Options) -> Result<Self, UploadError> {
+    pub fn open(folder: &Path, options: Options, ring: Option<&Keyring>) -> Result<Self, UploadError> {
         std::fs::create_dir_all(folder).map_err(UploadError::at(folder, "create"))?;
-        let uploads = Self { folder: folder.to_path_buf(), options, known: Arc::default() };
+        let uploads =
+            Self { folder: folder.to_path_buf(), options, ring: ring.cloned(), known: Arc::default() };
         uploads.take_up()?;
         Ok(uploads)
     }
@@ -46,6 +55,6 @@ impl Uploads {
     /// # Errors
     /// `Full`, and what the disk says.
     pub fn spool(&self) -> Result<Spool, UploadError> {
-        Spool::begin(&self.folder)
+        Spool::begin(&self.folder, self.ring.is_some())
     }
 }

@@ -4,22 +4,32 @@
 //! <id>.bytes   what has arrived; beyond the noted offset it is worth nothing
 //! <id>.json    [`Note`]: how far it is flushed, what it is, what became of it
 //! ```
+//! In an encrypted archive the first is `<id>.sealed` (`sealed.rs`), and the
+//! second is sealed whole.
 //! Invariants: the offset that a client is told is flushed; one writes at a
 //! time; what is noted is never ahead of what is flushed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::sealed::{self, SealedBytes};
 use super::{UploadError, Uploads};
+use crate::storage::seal::{self, FileKey};
 use crate::storage::whole_file;
+
+/// What the keys of notes are for.
+const PURPOSE: &str = "note of an upload";
+/// Bytes that are sealed at once when encryption is switched on.
+const COPY_BYTES: usize = 1 << 20;
 
 /// The limits of uploads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +73,16 @@ pub struct UploadResult {
     pub body: String,
 }
 
+/// A note as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+struct Written {
+    #[serde(flatten)]
+    note: Note,
+    /// Bytes of the sealed file that are flushed; 0 for one in the clear.
+    #[serde(default)]
+    stored: u64,
+}
+
 impl Note {
     /// All bytes are there, and nothing was made of them yet.
     #[must_use]
@@ -83,6 +103,8 @@ pub(super) struct Known {
 #[derive(Debug)]
 struct Upload {
     note: Mutex<Note>,
+    /// As in [`Written`].
+    stored: AtomicU64,
     /// Somebody writes it, stores it or removes it.
     taken: AtomicBool,
 }
@@ -94,9 +116,16 @@ pub struct Writer {
     uploads: Uploads,
     id: String,
     upload: Arc<Upload>,
-    file: Option<File>,
+    content: Option<Content>,
     /// Bytes written, of which those in the note are flushed.
     written: u64,
+}
+
+/// The bytes of an upload.
+#[derive(Debug)]
+enum Content {
+    Plain(File),
+    Sealed(SealedBytes),
 }
 
 impl Drop for Writer {
@@ -109,31 +138,77 @@ impl Uploads {
     /// Takes up the uploads that an earlier process left.
     pub(super) fn take_up(&self) -> Result<(), UploadError> {
         let listed = fs::read_dir(&self.folder).map_err(UploadError::at(&self.folder, "list"))?;
+        let listed: Vec<PathBuf> = listed
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<Result<_, _>>()
+            .map_err(UploadError::at(&self.folder, "list"))?;
         let mut known = self.known();
-        for entry in listed {
-            let path = entry.map_err(UploadError::at(&self.folder, "list"))?.path();
+        for path in listed {
             let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some("json") => {
                     // It was written whole; a disk that lost it lost this upload.
-                    let note = whole_file::read_checked(&path)
-                        .ok()
-                        .and_then(|text| serde_json::from_slice(&text).ok());
-                    let Some(note) = note else {
+                    let Some((written, was_sealed)) = self.read_note(&id, &path) else {
                         tracing::warn!(path = %path.display(), "an upload's note cannot be read; it is left alone");
                         continue;
                     };
-                    let upload = Upload { note: Mutex::new(note), taken: AtomicBool::new(false) };
+                    let Written { note, stored } = self.seal_up(&id, written, was_sealed)?;
+                    let upload = Upload {
+                        note: Mutex::new(note),
+                        stored: AtomicU64::new(stored),
+                        taken: AtomicBool::new(false),
+                    };
                     known.uploads.insert(id, Arc::new(upload));
                 }
                 Some("unfinished") => whole_file::remove(&path).map_err(UploadError::at(&path, "remove"))?,
-                Some("bytes") if !path.with_extension("json").exists() => {
+                Some("bytes" | "sealed") if !path.with_extension("json").exists() => {
                     whole_file::remove(&path).map_err(UploadError::at(&path, "remove"))?;
                 }
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// A note, and whether it is sealed.
+    fn read_note(&self, id: &str, path: &Path) -> Option<(Written, bool)> {
+        let text = whole_file::read_checked(path).ok()?;
+        let is_sealed = FileKey::is_head(&text);
+        let text = if is_sealed {
+            seal::open_file(self.ring.as_ref(), PURPOSE, id.as_bytes(), text).ok()?
+        } else {
+            text
+        };
+        Some((serde_json::from_slice(&text).ok()?, is_sealed))
+    }
+
+    /// Seals an upload of before encryption was switched on. The note says which of
+    /// the two files counts, so it may be cut off anywhere.
+    fn seal_up(&self, id: &str, written: Written, was_sealed: bool) -> Result<Written, UploadError> {
+        let Some(ring) = &self.ring else { return Ok(written) };
+        let Written { note, mut stored } = written;
+        let (plain, path) = (self.path(id, "bytes"), self.path(id, "sealed"));
+        if stored == 0 && note.result.is_none() {
+            let seal_all = || -> io::Result<u64> {
+                let from = open(&plain)?;
+                let mut sealed = SealedBytes::begin(File::create(&path)?, ring)?;
+                let (mut at, mut buffer) = (0, vec![0; COPY_BYTES]);
+                while at < note.offset {
+                    let left = usize::try_from(note.offset - at).unwrap_or(COPY_BYTES);
+                    let piece = &mut buffer[..left.min(COPY_BYTES)];
+                    from.read_exact_at(piece, at)?;
+                    sealed.write(piece)?;
+                    at += piece.len() as u64;
+                }
+                sealed.flush()
+            };
+            stored = seal_all().map_err(UploadError::at(&path, "encrypt"))?;
+        }
+        if !was_sealed {
+            self.put_note(id, &note, stored)?;
+        }
+        whole_file::remove(&plain).map_err(UploadError::at(&plain, "remove"))?;
+        Ok(Written { note, stored })
     }
 
     /// Begins an upload under a name that nobody can guess.
@@ -147,10 +222,18 @@ impl Uploads {
         }
         self.has_room(&known, note.bytes())?;
         let note = Note { touched: now(), ..note };
-        let bytes = self.path(id, "bytes");
-        File::create_new(&bytes).map_err(UploadError::at(&bytes, "create"))?;
-        self.put_note(id, &note)?;
-        let upload = Upload { note: Mutex::new(note.clone()), taken: AtomicBool::new(false) };
+        let path = self.path(id, if self.ring.is_some() { "sealed" } else { "bytes" });
+        let begun = File::create_new(&path).and_then(|file| match &self.ring {
+            Some(ring) => SealedBytes::begin(file, ring).map(|_| sealed::FIRST),
+            None => Ok(0),
+        });
+        let stored = begun.map_err(UploadError::at(&path, "create"))?;
+        self.put_note(id, &note, stored)?;
+        let upload = Upload {
+            note: Mutex::new(note.clone()),
+            stored: AtomicU64::new(stored),
+            taken: AtomicBool::new(false),
+        };
         known.uploads.insert(id.to_owned(), Arc::new(upload));
         Ok(note)
     }
@@ -179,7 +262,7 @@ impl Uploads {
             return Err(UploadError::Taken);
         }
         let written = upload.note().offset;
-        let writer = Writer { uploads: self.clone(), id: id.to_owned(), upload, file: None, written };
+        let writer = Writer { uploads: self.clone(), id: id.to_owned(), upload, content: None, written };
         // It may have gone between the two.
         if self.note(id).is_none() { Err(UploadError::Unknown) } else { Ok(writer) }
     }
@@ -215,7 +298,7 @@ impl Uploads {
 
     fn forget(&self, id: &str) -> Result<(), UploadError> {
         // The note first: without it the bytes are removed at the next start.
-        for extension in ["json", "bytes"] {
+        for extension in ["json", "bytes", "sealed"] {
             let path = self.path(id, extension);
             whole_file::remove(&path).map_err(UploadError::at(&path, "remove"))?;
         }
@@ -232,11 +315,15 @@ impl Uploads {
         SystemTime::now() > self.expires(note)
     }
 
-    fn put_note(&self, id: &str, note: &Note) -> Result<(), UploadError> {
+    fn put_note(&self, id: &str, note: &Note, stored: u64) -> Result<(), UploadError> {
         let path = self.path(id, "json");
         // A note has strings and numbers only.
-        let text = serde_json::to_vec(note).unwrap_or_default();
-        whole_file::put_checked(&path, &text).map_err(UploadError::at(&path, "write"))
+        let text = serde_json::to_vec(&Written { note: note.clone(), stored }).unwrap_or_default();
+        let text = match &self.ring {
+            Some(ring) => seal::seal_file(ring, PURPOSE, id.as_bytes(), &text),
+            None => Ok(text),
+        };
+        text.and_then(|text| whole_file::put_checked(&path, &text)).map_err(UploadError::at(&path, "write"))
     }
 
     fn upload(&self, id: &str) -> Option<Arc<Upload>> {
@@ -255,6 +342,10 @@ impl Uploads {
 impl Upload {
     fn note(&self) -> MutexGuard<'_, Note> {
         self.note.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stored(&self) -> u64 {
+        self.stored.load(Ordering::Acquire)
     }
 }
 
@@ -279,7 +370,7 @@ impl Writer {
         let before = note.bytes();
         note.length = Some(length);
         self.uploads.has_room(&self.uploads.known(), note.bytes().saturating_sub(before))?;
-        self.note_down(note)
+        self.note_down(note, self.upload.stored())
     }
 
     /// Writes the next bytes. They are not flushed.
@@ -292,9 +383,12 @@ impl Writer {
             let more = unflushed.saturating_add(bytes.len() as u64);
             self.uploads.has_room(&self.uploads.known(), more)?;
         }
-        let path = self.uploads.path(&self.id, "bytes");
-        let at = self.written;
-        self.file()?.write_all_at(bytes, at).map_err(UploadError::at(&path, "write"))?;
+        let (path, at) = (self.path(), self.written);
+        let written = match self.content()? {
+            Content::Plain(file) => file.write_all_at(bytes, at),
+            Content::Sealed(sealed) => sealed.write(bytes),
+        };
+        written.map_err(UploadError::at(&path, "write"))?;
         self.written += bytes.len() as u64;
         Ok(())
     }
@@ -304,18 +398,24 @@ impl Writer {
     /// # Errors
     /// `Full`, and what the disk says.
     pub fn flush(&mut self) -> Result<Note, UploadError> {
-        let path = self.uploads.path(&self.id, "bytes");
-        if let Some(file) = &self.file {
-            file.sync_data().map_err(UploadError::at(&path, "flush"))?;
-        }
+        let path = self.path();
+        let stored = match &mut self.content {
+            None => Ok(self.upload.stored()),
+            Some(Content::Plain(file)) => file.sync_data().map(|()| 0),
+            Some(Content::Sealed(sealed)) => sealed.flush(),
+        };
+        let stored = stored.map_err(UploadError::at(&path, "flush"))?;
         let note = Note { offset: self.written, touched: now(), ..self.note() };
-        self.note_down(note.clone())?;
+        self.note_down(note.clone(), stored)?;
         Ok(note)
     }
 
     /// Gives up what was written and not flushed.
     pub fn discard(&mut self) {
         self.written = self.note().offset;
+        if let Some(Content::Sealed(sealed)) = &mut self.content {
+            sealed.discard(self.written, self.upload.stored());
+        }
     }
 
     /// Bytes from `at` on, at most `length` of them.
@@ -323,10 +423,14 @@ impl Writer {
     /// # Errors
     /// What the disk says.
     pub fn read(&mut self, at: u64, length: usize) -> Result<Bytes, UploadError> {
-        let path = self.uploads.path(&self.id, "bytes");
+        let path = self.path();
         let left = usize::try_from(self.note().offset.saturating_sub(at)).unwrap_or(usize::MAX);
         let mut buffer = vec![0; length.min(left)];
-        self.file()?.read_exact_at(&mut buffer, at).map_err(UploadError::at(&path, "read"))?;
+        let read = match self.content()? {
+            Content::Plain(file) => file.read_exact_at(&mut buffer, at),
+            Content::Sealed(sealed) => sealed.read(&mut buffer, at),
+        };
+        read.map_err(UploadError::at(&path, "read"))?;
         Ok(buffer.into())
     }
 
@@ -335,9 +439,10 @@ impl Writer {
     /// # Errors
     /// What the disk says.
     pub fn finish(mut self, result: UploadResult) -> Result<(), UploadError> {
-        self.note_down(Note { result: Some(result), touched: now(), ..self.note() })?;
-        self.file = None;
-        let path = self.uploads.path(&self.id, "bytes");
+        let stored = self.upload.stored();
+        self.note_down(Note { result: Some(result), touched: now(), ..self.note() }, stored)?;
+        self.content = None;
+        let path = self.path();
         whole_file::remove(&path).map_err(UploadError::at(&path, "remove"))
     }
 
@@ -349,25 +454,38 @@ impl Writer {
         self.uploads.forget(&self.id)
     }
 
-    fn note_down(&mut self, note: Note) -> Result<(), UploadError> {
-        self.uploads.put_note(&self.id, &note)?;
+    fn note_down(&mut self, note: Note, stored: u64) -> Result<(), UploadError> {
+        self.uploads.put_note(&self.id, &note, stored)?;
         *self.upload.note() = note;
+        self.upload.stored.store(stored, Ordering::Release);
         Ok(())
     }
 
-    fn file(&mut self) -> Result<&File, UploadError> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => open(&self.uploads.path(&self.id, "bytes"))?,
+    /// The file of its bytes.
+    fn path(&self) -> PathBuf {
+        self.uploads.path(&self.id, if self.upload.stored() > 0 { "sealed" } else { "bytes" })
+    }
+
+    fn content(&mut self) -> Result<&mut Content, UploadError> {
+        let content = match self.content.take() {
+            Some(content) => content,
+            None => self.open().map_err(UploadError::at(&self.path(), "open"))?,
         };
-        Ok(self.file.insert(file))
+        Ok(self.content.insert(content))
+    }
+
+    fn open(&self) -> io::Result<Content> {
+        let file = open(&self.path())?;
+        let (length, stored) = (self.note().offset, self.upload.stored());
+        Ok(match stored {
+            0 => Content::Plain(file),
+            stored => Content::Sealed(SealedBytes::open(file, self.uploads.ring.as_ref(), length, stored)?),
+        })
     }
 }
 
-fn open(path: &Path) -> Result<File, UploadError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    options.open(path).map_err(UploadError::at(path, "open"))
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
 fn now() -> u64 {
@@ -377,11 +495,20 @@ fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::seal::{Keyring, Master};
 
     fn open_in(folder: &Path, change: impl FnOnce(&mut Options)) -> Uploads {
+        open_with(folder, None, change)
+    }
+
+    fn ring() -> Keyring {
+        Keyring::begin(&Master::random().unwrap(), 1).unwrap()
+    }
+
+    fn open_with(folder: &Path, ring: Option<&Keyring>, change: impl FnOnce(&mut Options)) -> Uploads {
         let mut options = Options { uploads_max: 3, bytes_max: 100, idle: Duration::from_secs(60) };
         change(&mut options);
-        Uploads::open(folder, options).unwrap()
+        Uploads::open(folder, options, ring).unwrap()
     }
 
     fn note(length: Option<u64>) -> Note {
@@ -399,35 +526,37 @@ mod tests {
 
     #[test]
     fn what_is_flushed_is_there_at_the_next_start() {
-        let folder = tempfile::tempdir().unwrap();
-        let uploads = open_in(folder.path(), |_| {});
-        uploads.begin("a", note(Some(10))).unwrap();
-        let mut writer = uploads.take("a").unwrap();
-        assert!(matches!(uploads.take("a"), Err(UploadError::Taken)));
-        writer.write(b"01234").unwrap();
-        assert_eq!(writer.flush().unwrap().offset, 5);
-        writer.write(b"lost").unwrap();
-        drop(writer);
+        for ring in [None, Some(&ring())] {
+            let folder = tempfile::tempdir().unwrap();
+            let uploads = open_with(folder.path(), ring, |_| {});
+            uploads.begin("a", note(Some(10))).unwrap();
+            let mut writer = uploads.take("a").unwrap();
+            assert!(matches!(uploads.take("a"), Err(UploadError::Taken)));
+            writer.write(b"01234").unwrap();
+            assert_eq!(writer.flush().unwrap().offset, 5);
+            writer.write(b"lost").unwrap();
+            drop(writer);
 
-        let uploads = open_in(folder.path(), |_| {});
-        assert_eq!(uploads.note("a").unwrap().offset, 5);
-        let mut writer = uploads.take("a").unwrap();
-        writer.write(b"56").unwrap();
-        writer.discard();
-        writer.write(b"56789").unwrap();
-        assert!(writer.flush().unwrap().is_to_be_stored());
-        assert_eq!(writer.read(3, 100).unwrap(), "3456789");
-        drop(writer);
-        let uploads = open_in(folder.path(), |_| {});
-        assert_eq!(uploads.to_be_stored(), ["a"]);
-        let result = UploadResult { status: 200, content_type: "x".into(), body: "done".into() };
-        uploads.take("a").unwrap().finish(result.clone()).unwrap();
-        let uploads = open_in(folder.path(), |_| {});
-        assert_eq!(uploads.note("a").unwrap().result, Some(result));
-        assert_eq!(uploads.to_be_stored(), [""; 0]);
-        uploads.take("a").unwrap().remove().unwrap();
-        assert!(uploads.note("a").is_none() && matches!(uploads.take("a"), Err(UploadError::Unknown)));
-        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+            let uploads = open_with(folder.path(), ring, |_| {});
+            assert_eq!(uploads.note("a").unwrap().offset, 5);
+            let mut writer = uploads.take("a").unwrap();
+            writer.write(b"56").unwrap();
+            writer.discard();
+            writer.write(b"56789").unwrap();
+            assert!(writer.flush().unwrap().is_to_be_stored());
+            assert_eq!(writer.read(3, 100).unwrap(), "3456789");
+            drop(writer);
+            let uploads = open_with(folder.path(), ring, |_| {});
+            assert_eq!(uploads.to_be_stored(), ["a"]);
+            let result = UploadResult { status: 200, content_type: "x".into(), body: "done".into() };
+            uploads.take("a").unwrap().finish(result.clone()).unwrap();
+            let uploads = open_with(folder.path(), ring, |_| {});
+            assert_eq!(uploads.note("a").unwrap().result, Some(result));
+            assert_eq!(uploads.to_be_stored(), [""; 0]);
+            uploads.take("a").unwrap().remove().unwrap();
+            assert!(uploads.note("a").is_none() && matches!(uploads.take("a"), Err(UploadError::Unknown)));
+            assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+        }
     }
 
     #[test]
@@ -464,5 +593,85 @@ mod tests {
         let left: Vec<_> =
             folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["b.json"], "what is not understood is left alone");
+    }
+
+    fn bytes_of(folder: &Path) -> Vec<u8> {
+        folder.read_dir().unwrap().flat_map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect()
+    }
+
+    #[test]
+    fn with_keys_nothing_stands_in_the_clear() {
+        let folder = tempfile::tempdir().unwrap();
+        let says = || memchr::memmem::find(&bytes_of(folder.path()), b"Secret").is_some();
+        let text: Vec<u8> = b"Secret^Patient ".iter().copied().cycle().take(200_000).collect();
+        let begun = |length: u64| Note { metadata: "Secret.dcm".into(), ..note(Some(length)) };
+        let large = |options: &mut Options| options.bytes_max = 1 << 20;
+        // Two of before: one cut off, one of which there is a result.
+        let uploads = open_with(folder.path(), None, large);
+        for id in ["a", "b"] {
+            uploads.begin(id, begun(text.len() as u64)).unwrap();
+            let mut writer = uploads.take(id).unwrap();
+            writer.write(&text[..70_000]).unwrap();
+            writer.flush().unwrap();
+        }
+        let body = "Secret".to_owned();
+        let result = UploadResult { status: 200, content_type: "x".into(), body };
+        uploads.take("b").unwrap().finish(result.clone()).unwrap();
+        assert!(says(), "it is found where it is");
+        drop(uploads);
+
+        let ring = ring();
+        let uploads = open_with(folder.path(), Some(&ring), large);
+        assert!(!says());
+        assert_eq!(uploads.note("b").unwrap().result, Some(result));
+        let mut writer = uploads.take("a").unwrap();
+        assert_eq!(writer.written(), 70_000);
+        // Small pieces, cut off at odd places.
+        for piece in text[70_000..150_000].chunks(777) {
+            writer.write(piece).unwrap();
+            if piece[0] % 3 == 0 {
+                writer.flush().unwrap();
+            }
+        }
+        let flushed = usize::try_from(writer.flush().unwrap().offset).unwrap();
+        writer.write(&[b'x'; 70_000]).unwrap();
+        writer.discard();
+        writer.write(&text[flushed..flushed + 5]).unwrap();
+        drop(writer);
+        drop(uploads);
+        let uploads = open_with(folder.path(), Some(&ring), large);
+        let mut writer = uploads.take("a").unwrap();
+        writer.write(&text[flushed..]).unwrap();
+        assert!(writer.flush().unwrap().is_to_be_stored());
+        for (from, length) in [(0, text.len()), (69_999, 2), (65_535, 3), (150_000, 7), (10, 4), (199_999, 9)]
+        {
+            let wanted = &text[from..text.len().min(from + length)];
+            assert!(writer.read(from as u64, length).unwrap() == wanted, "{from} {length}");
+        }
+        assert!(!says());
+        drop(writer);
+        // Changed bytes are an error, and never bytes.
+        let path = folder.path().join("a.sealed");
+        let whole = fs::read(&path).unwrap();
+        for at in [200, 70_030, 150_000] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            fs::write(&path, &bytes).unwrap();
+            assert!(uploads.take("a").unwrap().read(0, text.len()).is_err(), "{at}");
+        }
+        fs::write(&path, &whole).unwrap();
+        drop(uploads);
+        // Without the keys nothing is known of it, and nothing is removed.
+        let without = open_with(folder.path(), None, large);
+        assert!(without.note("a").is_none());
+        assert_eq!(fs::read(&path).unwrap(), whole);
+        uploads_end(&open_with(folder.path(), Some(&ring), large), folder.path());
+    }
+
+    fn uploads_end(uploads: &Uploads, folder: &Path) {
+        for id in ["a", "b"] {
+            uploads.take(id).unwrap().remove().unwrap();
+        }
+        assert_eq!(folder.read_dir().unwrap().count(), 0);
     }
 }
