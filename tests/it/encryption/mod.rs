@@ -1,6 +1,8 @@
 //! Encryption of the packs, with the real binary: nothing of a patient stands in
 //! them, and without the key nothing is given, cut or called damaged.
 
+mod at_rest;
+
 use std::{
     fs,
     path::{Path, PathBuf},
