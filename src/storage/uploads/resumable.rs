@@ -634,7 +634,7 @@ mod tests {
             }
         }
         let flushed = usize::try_from(writer.flush().unwrap().offset).unwrap();
-        writer.write(&[b'x'; 70_000]).unwrap();
+        writer.write(&vec![b'x'; 70_000]).unwrap();
         writer.discard();
         writer.write(&text[flushed..flushed + 5]).unwrap();
         drop(writer);

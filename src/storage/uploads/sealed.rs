@@ -20,7 +20,7 @@ const PURPOSE: &str = "upload";
 /// A record has no more.
 const RECORD_BYTES_MAX: usize = 64 * 1024;
 /// Of a length.
-const LENGTH_BYTES: u64 = 4;
+const LENGTH_BYTES: usize = 4;
 /// Where the first record is.
 pub(super) const FIRST: u64 = FILE_HEAD_BYTES as u64;
 
@@ -96,11 +96,11 @@ impl SealedBytes {
             let (begin, place) = self.at;
             let length = self.length_at(place)?;
             if offset >= begin + length as u64 {
-                self.at = (begin + length as u64, place + LENGTH_BYTES + (length + SEAL_BYTES) as u64);
+                self.at = (begin + length as u64, place + (LENGTH_BYTES + length + SEAL_BYTES) as u64);
                 continue;
             }
             let mut record = vec![0; length + SEAL_BYTES];
-            self.file.read_exact_at(&mut record, place + LENGTH_BYTES)?;
+            self.file.read_exact_at(&mut record, place + LENGTH_BYTES as u64)?;
             let opened = self.key.key().open_in(&bound(begin, length), &mut record)?;
             let from = usize::try_from(offset - begin).map_err(io::Error::other)?;
             let found = opened.get(from..).unwrap_or_default();
@@ -117,7 +117,7 @@ impl SealedBytes {
         if place >= self.end {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let mut length = [0; LENGTH_BYTES as usize];
+        let mut length = [0; LENGTH_BYTES];
         self.file.read_exact_at(&mut length, place)?;
         let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
         if length == 0 || length > RECORD_BYTES_MAX {
@@ -129,10 +129,10 @@ impl SealedBytes {
 
     fn put_record(&mut self) -> io::Result<()> {
         let length = self.pending.len();
-        let mut record = Vec::with_capacity(length + SEAL_BYTES + 4);
+        let mut record = Vec::with_capacity(LENGTH_BYTES + length + SEAL_BYTES);
         record.extend_from_slice(&length_bytes(length));
         record.extend_from_slice(&self.pending);
-        self.key.key().seal_in(&bound(self.sealed, length), &mut record, LENGTH_BYTES as usize)?;
+        self.key.key().seal_in(&bound(self.sealed, length), &mut record, LENGTH_BYTES)?;
         self.file.write_all_at(&record, self.end)?;
         self.end += record.len() as u64;
         self.sealed += length as u64;
@@ -141,7 +141,7 @@ impl SealedBytes {
     }
 }
 
-fn length_bytes(length: usize) -> [u8; LENGTH_BYTES as usize] {
+fn length_bytes(length: usize) -> [u8; LENGTH_BYTES] {
     u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()
 }
 
