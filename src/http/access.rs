@@ -14,7 +14,7 @@ use actix_web::{
     web::Data,
 };
 
-use super::{Problem, State, auth, state::identity};
+use super::{Problem, State, auth, routes::resource_of, state::identity};
 use crate::auth::{Action, Method as Proof, Tenant};
 
 /// What a method of a resource asks of its caller.
@@ -149,8 +149,7 @@ pub fn action(request: &HttpRequest) -> Action {
     if let Some(About(action)) = request.extensions().get::<About>().copied() {
         return action;
     }
-    let pattern = request.match_pattern();
-    match pattern.and_then(|pattern| needs(&pattern, request.method().as_str())) {
+    match resource_of(request).and_then(|pattern| needs(&pattern, request.method().as_str())) {
         Some(Right(action)) => action,
         // What everybody may see is read without a right.
         Some(Nothing | Identity) => Action::View,
@@ -191,7 +190,7 @@ fn enter(request: &ServiceRequest) -> Result<(), Problem> {
 fn check(request: &ServiceRequest) -> Result<(), Problem> {
     enter(request)?;
     // A path that is no resource is answered as such.
-    let Some(pattern) = request.match_pattern() else { return Ok(()) };
+    let Some(pattern) = resource_of(request.request()) else { return Ok(()) };
     let found = needs(&pattern, request.method().as_str());
     if found == Some(Nothing) {
         return Ok(());
@@ -200,7 +199,7 @@ fn check(request: &ServiceRequest) -> Result<(), Problem> {
     if state.is_some_and(|state| auth::is_open(request, state)) {
         return Ok(());
     }
-    let is_resource = TABLE.iter().any(|(path, _)| *path == pattern);
+    let is_resource = TABLE.iter().any(|(path, _)| *path == &*pattern);
     if found.is_none() && is_resource && *request.method() != Method::OPTIONS {
         // A method that no resource has is answered as such (405).
         return Ok(());

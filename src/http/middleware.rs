@@ -16,7 +16,7 @@ use actix_web::{
     middleware::Next,
 };
 
-use super::{Problem, audit::RequestId, tenants};
+use super::{Problem, audit::RequestId, routes::resource_of, tenants};
 use crate::config::Config;
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -56,11 +56,12 @@ pub async fn observe(
     let status = response.status().as_u16();
     let request = response.request();
     let method = method_name(request.method());
-    let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let resource = resource_of(request);
+    let route = resource.as_deref().unwrap_or("unmatched").to_owned();
     let seconds = started.elapsed().as_secs_f64();
     metrics::histogram!("hilum_http_request_seconds", "method" => method, "route" => route).record(seconds);
     metrics::counter!("hilum_http_requests_total", "status" => status.to_string()).increment(1);
-    let path = plain_path(request.path(), request.match_pattern().as_deref());
+    let path = plain_path(request.path(), resource.as_deref());
     let tenant = tenants::asked(request);
     let line = Line { id: &id, method, tenant: tenant.as_deref(), path: &path, status, seconds };
     line.write(problem.as_ref());

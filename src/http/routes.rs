@@ -2,8 +2,10 @@
 //! the section of PS3.18 above each group. Whatever else is asked of a resource
 //! is 405 with `Allow`, and a path that is none is 404.
 
+use std::rc::Rc;
+
 use actix_web::{
-    HttpRequest, HttpResponse, Route, guard,
+    HttpMessage, HttpRequest, HttpResponse, Route, guard,
     web::{self, ServiceConfig},
 };
 use utoipa::OpenApi;
@@ -14,6 +16,23 @@ use super::{
     openapi::{self, Document},
     qido, rendered, shares, stow, uploads, uri, versions, wado, zip,
 };
+
+/// The path of the table that a request is for, found once: whoever asks before
+/// the request is routed has all paths tried, one after the other.
+#[derive(Clone)]
+struct Resource(Option<Rc<str>>);
+
+/// The resource a request is for, as the table writes its path; none if it is
+/// for no resource.
+pub fn resource_of(request: &HttpRequest) -> Option<Rc<str>> {
+    let found = request.extensions().get::<Resource>().cloned();
+    let Resource(found) = found.unwrap_or_else(|| {
+        let found = Resource(request.match_pattern().map(Rc::from));
+        request.extensions_mut().insert(found.clone());
+        found
+    });
+    found
+}
 
 /// GET, and HEAD as its mirror.
 fn read() -> Route {
@@ -43,7 +62,12 @@ pub fn routes(app: &mut ServiceConfig) {
     app
     // 8.9, 10.2 Capabilities
     .service(resource("/dicomweb").route(web::method(actix_web::http::Method::OPTIONS).to(capabilities::describe)).route(read().to(capabilities::describe)).default_service(others("GET, HEAD, OPTIONS")))
-    // 10.4 Retrieve, 10.5 Store, 10.6 Search
+    // 10.4 Retrieve, 10.5 Store, 10.6 Search. They are tried in this order: first what viewers ask for without end
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/frames/{frames}").route(read().to(wado::frames)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/count").route(read().to(qido::count_instances_of_series)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}").route(read().to(wado::instance)).route(web::delete().to(delete::instance)).default_service(others(READ_DELETE)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/metadata").route(read().to(wado::instance_metadata)).default_service(others(READ)))
+    .service(resource("/dicomweb/studies/{study}/series/{series}/metadata").route(read().to(wado::series_metadata)).default_service(others(READ)))
     .service(resource("/dicomweb/studies").route(read().to(qido::studies)).route(web::post().to(stow::studies)).default_service(others(READ_STORE)))
     .service(resource("/dicomweb/patients").route(read().to(qido::patients)).default_service(others(READ)))
     .service(resource("/dicomweb/patients/count").route(read().to(qido::count_patients)).default_service(others(READ)))
@@ -61,17 +85,12 @@ pub fn routes(app: &mut ServiceConfig) {
     .service(resource("/dicomweb/studies/{study}/instances").route(read().to(qido::instances_of_study)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/instances/count").route(read().to(qido::count_instances_of_study)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}").route(read().to(wado::series)).route(web::delete().to(delete::series)).default_service(others(READ_DELETE)))
-    .service(resource("/dicomweb/studies/{study}/series/{series}/metadata").route(read().to(wado::series_metadata)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/bulkdata").route(read().to(wado::series_bulkdata)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/pixeldata").route(read().to(wado::series_pixel_data)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances").route(read().to(qido::instances_of_series)).default_service(others(READ)))
-    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/count").route(read().to(qido::count_instances_of_series)).default_service(others(READ)))
-    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}").route(read().to(wado::instance)).route(web::delete().to(delete::instance)).default_service(others(READ_DELETE)))
-    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/metadata").route(read().to(wado::instance_metadata)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/bulkdata").route(read().to(wado::instance_bulkdata)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/pixeldata").route(read().to(wado::instance_pixel_data)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/bulkdata/{bulkdata}").route(read().to(wado::bulkdata)).default_service(others(READ)))
-    .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/frames/{frames}").route(read().to(wado::frames)).default_service(others(READ)))
     // 10.4.1.1.3 Rendered, 10.4.1.1.4 Thumbnail
     .service(resource("/dicomweb/studies/{study}/rendered").route(read().to(rendered::study)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/thumbnail").route(read().to(rendered::study_thumbnail)).default_service(others(READ)))

@@ -11,6 +11,7 @@ use crate::{
     http::{
         State,
         access::{self, Needs},
+        routes::resource_of,
     },
 };
 
@@ -24,12 +25,12 @@ pub fn is_open(request: &ServiceRequest, state: &State) -> bool {
     let is_preflight = request.method() == Method::OPTIONS
         && headers.contains_key(header::ORIGIN)
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let resource = request.match_pattern();
+    let resource = resource_of(request.request());
     is_preflight
         || resource.is_some_and(|resource| {
             let needs = access::needs(&resource, request.method().as_str());
             // That a tenant is there is told to nobody who may not enter it.
-            (needs == Some(Needs::Nothing) && (state.tenant == Tenant::Root || resource == LINK))
-                || (resource == "/metrics" && state.config.auth.metrics_open)
+            (needs == Some(Needs::Nothing) && (state.tenant == Tenant::Root || &*resource == LINK))
+                || (&*resource == "/metrics" && state.config.auth.metrics_open)
         })
 }
