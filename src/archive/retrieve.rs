@@ -26,6 +26,7 @@ use crate::{
     storage::{
         CHUNK_BYTES,
         catalog::{Form, Frames, InstanceRow, Snapshot, Target},
+        waiting,
     },
 };
 
@@ -124,6 +125,23 @@ impl Archive {
                 work(&View { core: &core, sight, trail: permit.trail().cloned() })
             })
             .await
+    }
+
+    /// The same in this thread, which must not wait: only if memory has all that
+    /// the work reads. What a viewer asks for one after the other comes this way,
+    /// and a hop between threads would cost more than the reading.
+    pub fn retrieve_at_once<T, E>(
+        &self,
+        permit: &Permit,
+        work: impl FnOnce(&View<'_>) -> Result<T, E>,
+    ) -> Option<Result<T, E>>
+    where
+        E: From<ArchiveError>,
+    {
+        waiting::at_once(|| {
+            let sight = self.core.sight_of_memory(permit)?;
+            work(&View { core: &self.core, sight, trail: permit.trail().cloned() })
+        })
     }
 
     /// Reads the next bytes of a body into memory, for [`Pieces::take_ready`].

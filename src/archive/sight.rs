@@ -70,6 +70,12 @@ impl Core {
         let filter = permit.required()?.filter().cloned();
         Ok(Sight { core: self, raw: self.catalog.read()?, filter, until: None })
     }
+
+    /// The same of as much as is in memory.
+    pub(super) fn sight_of_memory(&self, permit: &Permit) -> Result<Sight<'_>, ArchiveError> {
+        let filter = permit.required()?.filter().cloned();
+        Ok(Sight { core: self, raw: self.catalog.remembered(), filter, until: None })
+    }
 }
 
 impl<'a> Sight<'a> {

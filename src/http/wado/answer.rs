@@ -82,7 +82,16 @@ impl Asked {
                 Ok::<_, Problem>(represent(view, &asked)?.loaded(view, asked.first_bytes)?)
             })
         };
-        let mut represented = look().await;
+        let at_once = || {
+            let first_bytes = asked.first_bytes;
+            state.archive.retrieve_at_once(&permit, |view| {
+                Ok::<_, Problem>(represent(view, &asked)?.loaded(view, first_bytes)?)
+            })
+        };
+        let mut represented = match at_once() {
+            Some(represented) => represented,
+            None => look().await,
+        };
         if asked.made.is_wanting() {
             state.archive.make_frames(&permit, &asked.made).await?;
             represented = look().await;

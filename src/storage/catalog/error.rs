@@ -39,6 +39,9 @@ pub enum CatalogError {
     /// A page of the file is not what was written there, or cannot be read.
     #[error("a page of the catalog is damaged; `hilum rebuild` makes the catalog anew from the packs")]
     Page,
+    /// It is not in memory, and the caller must not wait for a disk.
+    #[error("that part of the catalog is not in memory")]
+    NotRemembered,
     #[error("the row {key} of {table} in the catalog does not decode")]
     Row {
         table: &'static str,
@@ -65,6 +68,7 @@ impl CatalogError {
             | Self::Closed
             | Self::NotDurable { .. }
             | Self::Page
+            | Self::NotRemembered
             | Self::Row { .. }
             | Self::Missing { .. }
             | Self::Metadata { .. } => false,
@@ -94,6 +98,7 @@ impl CatalogError {
             | Self::Lost { .. }
             | Self::NotDurable { .. }
             | Self::Page
+            | Self::NotRemembered
             | Self::Row { .. }
             | Self::Missing { .. }
             | Self::Metadata { .. } => false,
@@ -122,7 +127,11 @@ impl CatalogError {
                 ),
             },
             Self::Page | Self::Row { .. } | Self::Missing { .. } | Self::Metadata { .. } => true,
-            Self::AlreadyOpen { .. } | Self::TooNew { .. } | Self::Closed | Self::NotDurable { .. } => false,
+            Self::AlreadyOpen { .. }
+            | Self::TooNew { .. }
+            | Self::Closed
+            | Self::NotDurable { .. }
+            | Self::NotRemembered => false,
         }
     }
 

@@ -15,6 +15,7 @@ mod file;
 mod guarded;
 mod instance;
 mod keys;
+mod memory;
 mod metadata;
 mod rows;
 mod sealed;
@@ -44,6 +45,7 @@ use crate::dicom::{DataSet, InstancePath};
 use crate::storage::seal::Keyring;
 use checked::Damage;
 use file::Kept;
+use memory::Memory;
 use metadata::Encoder;
 
 /// Splits the metadata of an instance, as it was stored, into its attributes
@@ -106,6 +108,7 @@ pub struct Catalog {
     /// Sequence number of the last change that is durable.
     durable: AtomicU64,
     damage: Arc<Damage>,
+    memory: Arc<Memory>,
 }
 
 struct Writer {
@@ -172,6 +175,7 @@ impl Catalog {
             id,
             durable: AtomicU64::new(seq),
             damage,
+            memory: Arc::default(),
         })
     }
 
@@ -213,7 +217,9 @@ impl Catalog {
             let mut write = database.begin_write()?;
             set_durability(&mut write, durability)?;
             let applied = apply::apply(&write, changes, &mut writer.encoder, &self.resplit)?;
+            let forgetting = (!changes.iter().all(memory::only_adds)).then(|| self.memory.forget());
             write.commit()?;
+            drop(forgetting);
             writer.seq = applied.seq;
             writer.pending = durability == Durability::Fast || self.damage.strain.why().is_some();
             if !writer.pending {
@@ -266,7 +272,16 @@ impl Catalog {
     pub fn read(&self) -> Result<Snapshot, CatalogError> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_ref().ok_or(CatalogError::Closed)?;
-        guarded::guard(|| database.begin_read()).map(Snapshot::new)
+        let epoch = self.memory.epoch();
+        let read = guarded::guard(|| database.begin_read())?;
+        Ok(Snapshot::new(Some(read), Arc::clone(&self.memory), epoch))
+    }
+
+    /// As much of the catalog as is in memory, for a thread that must not wait
+    /// ([`crate::storage::waiting::at_once`]): the rows of instances that were read lately.
+    #[must_use]
+    pub fn remembered(&self) -> Snapshot {
+        Snapshot::new(None, Arc::clone(&self.memory), self.memory.epoch())
     }
 
     fn write<T>(
@@ -293,6 +308,8 @@ impl Catalog {
     /// redb takes no more writes after a failed one until it is opened again.
     fn reopen(&self, writer: &mut Writer, error: CatalogError) -> CatalogError {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        // What was committed and is not durable may be gone.
+        let _forgetting = self.memory.forget();
         // The lock on the file goes with the old one.
         *database = None;
         writer.pending = false;
@@ -332,7 +349,9 @@ fn open_database(path: &Path, opener: &Opener) -> Result<(Database, u64, u64), C
     }
     let read = database.begin_read().map_err(|error| CatalogError::from(error).at_open(path))?;
     let id = tables::id_of(&read).map_err(|error| error.at_open(path))?;
-    let seq = Snapshot::new(read).seq().map_err(|error| error.at_open(path))?;
+    let memory = Arc::<Memory>::default();
+    let epoch = memory.epoch();
+    let seq = Snapshot::new(Some(read), memory, epoch).seq().map_err(|error| error.at_open(path))?;
     Ok((database, id, seq))
 }
 

@@ -3,6 +3,7 @@
 //! JSON; a frame costs one row and at most one block of the frame table.
 
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 
 use redb::{AccessGuard, ReadTransaction, TableDefinition};
 
@@ -11,25 +12,29 @@ use super::guarded::{Guarded, guard};
 use super::instance::{
     CHUNKS_PER_BLOCK, FRAMES_PER_BLOCK, Frames, Head, InstanceRow, Listed, part, read_chunks,
 };
+use super::memory::{Epoch, Memory};
 use super::metadata::Decoder;
 use super::rows::{FeedEntry, FeedRow, PackRow, SeriesRow, SopRow, State, StudyRow, Totals};
-use super::tables::{self, decode};
+use super::tables::{self, PartKey, decode};
 use super::versions::{self, Version};
 use super::{CatalogError, keys};
 use crate::dicom::{Bulk, FrameSpan, InstancePath, InstanceUid, SeriesPath, StudyUid};
-use crate::storage::{CHUNK_BYTES, Chunks, PackId, Stamp};
+use crate::storage::{CHUNK_BYTES, Chunks, PackId, Stamp, waiting};
 
 /// The catalog at one moment. Owned; drop it before the network is waited for.
 #[derive(Debug)]
 pub struct Snapshot {
-    read: ReadTransaction,
+    /// None: what is in memory is all there is.
+    read: Option<ReadTransaction>,
+    memory: Arc<Memory>,
+    epoch: Epoch,
 }
 
 type Value = AccessGuard<'static, &'static [u8]>;
 
 impl Snapshot {
-    pub(super) fn new(read: ReadTransaction) -> Self {
-        Self { read }
+    pub(super) fn new(read: Option<ReadTransaction>, memory: Arc<Memory>, epoch: Epoch) -> Self {
+        Self { read, memory, epoch }
     }
 
     // -- studies and series
@@ -83,10 +88,15 @@ impl Snapshot {
     // -- instances
 
     pub fn instance(&self, path: &InstancePath) -> Result<Option<InstanceRow>, CatalogError> {
+        if let Some(row) = self.memory.row(self.epoch, path) {
+            return Ok(Some(row));
+        }
         let Some(series_id) = self.series_id(&path.series_path())? else { return Ok(None) };
         let key = keys::instance_key(series_id, &path.instance);
-        let row = self.get(tables::INSTANCES, &key)?;
-        row.map(|row| InstanceRow::read(path.clone(), &key, row.value())).transpose()
+        let Some(row) = self.get(tables::INSTANCES, &key)? else { return Ok(None) };
+        let row = InstanceRow::read(path.clone(), &key, row.value())?;
+        self.memory.add_row(self.epoch, &row);
+        Ok(Some(row))
     }
 
     /// Instances of a series in ascending order of their UIDs, those after `after`.
@@ -136,11 +146,33 @@ impl Snapshot {
             }
             Frames::Table { .. } => {
                 let index = index as usize;
-                let block = self.part(row, part::FRAMES, index / FRAMES_PER_BLOCK)?;
-                let spans: Vec<FrameSpan> = decode_part(row, &block)?;
+                let spans = self.frames(row, index / FRAMES_PER_BLOCK)?;
                 Ok(spans.get(index % FRAMES_PER_BLOCK).copied())
             }
         }
+    }
+
+    /// A block of the places of frames.
+    fn frames(&self, row: &InstanceRow, block: usize) -> Result<Arc<[FrameSpan]>, CatalogError> {
+        let key = part_key(row, part::FRAMES, block);
+        if let Some(frames) = self.memory.frames(self.epoch, key) {
+            return Ok(frames);
+        }
+        let frames: Vec<FrameSpan> = decode_part(row, &self.part(row, part::FRAMES, block)?)?;
+        let frames = Arc::from(frames);
+        self.memory.add_frames(self.epoch, key, &frames);
+        Ok(frames)
+    }
+
+    /// A block of checksums.
+    fn checksums(&self, row: &InstanceRow, block: usize) -> Result<Arc<[u8]>, CatalogError> {
+        let key = part_key(row, part::CHUNKS, block);
+        if let Some(chunks) = self.memory.chunks(self.epoch, key) {
+            return Ok(chunks);
+        }
+        let chunks = Arc::from(self.part(row, part::CHUNKS, block)?.value());
+        self.memory.add_chunks(self.epoch, key, &chunks);
+        Ok(chunks)
     }
 
     /// A value left in the file, by the end of its BulkDataURI.
@@ -205,8 +237,8 @@ impl Snapshot {
             if crcs.len() >= wanted {
                 break;
             }
-            let block = self.part(row, part::CHUNKS, block)?;
-            crcs.extend(read_chunks(block.value()).skip(skip_in_block).take(wanted - crcs.len()));
+            let block = self.checksums(row, block)?;
+            crcs.extend(read_chunks(&block).skip(skip_in_block).take(wanted - crcs.len()));
             skip_in_block = 0;
         }
         Ok((first, crcs))
@@ -404,7 +436,17 @@ impl Snapshot {
         &self,
         table: TableDefinition<'static, K, V>,
     ) -> Result<Guarded<K, V>, CatalogError> {
-        guard(|| self.read.open_table(table)).map(Guarded)
+        let read = self.transaction()?;
+        guard(|| read.open_table(table)).map(Guarded)
+    }
+
+    fn transaction(&self) -> Result<&ReadTransaction, CatalogError> {
+        let read = self.read.as_ref();
+        read.ok_or_else(|| {
+            // Who asks for more than memory has is told so, and so is the work.
+            drop(waiting::may_wait());
+            CatalogError::NotRemembered
+        })
     }
 
     fn get(&self, table: tables::Bytes, key: &[u8]) -> Result<Option<Value>, CatalogError> {
@@ -431,8 +473,7 @@ impl Snapshot {
     }
 
     fn part(&self, row: &InstanceRow, kind: u8, block: usize) -> Result<Value, CatalogError> {
-        let block = u32::try_from(block).unwrap_or(u32::MAX);
-        let part = self.table(tables::PARTS)?.get((row.seq, kind, block))?;
+        let part = self.table(tables::PARTS)?.get(part_key(row, kind, block))?;
         part.ok_or_else(|| missing("parts", &row.path))
     }
 
@@ -475,9 +516,10 @@ impl Snapshot {
     /// Name, rows, bytes of keys and values, bytes around them.
     pub(super) fn sizes(&self) -> Result<Vec<(String, u64, u64, u64)>, CatalogError> {
         let mut sizes = Vec::new();
-        for handle in self.read.list_tables()? {
+        let read = self.transaction()?;
+        for handle in read.list_tables()? {
             let name = redb::TableHandle::name(&handle).to_owned();
-            let table = self.read.open_untyped_table(handle)?;
+            let table = read.open_untyped_table(handle)?;
             use redb::ReadableTableMetadata;
             let stats = table.stats()?;
             let around = stats.metadata_bytes() + stats.fragmented_bytes();
@@ -496,6 +538,10 @@ fn after_in_series(series_id: u64, after: Option<&InstanceUid>) -> Range<Vec<u8>
         range.start.push(0);
     }
     range
+}
+
+fn part_key(row: &InstanceRow, kind: u8, block: usize) -> PartKey {
+    (row.seq, kind, u32::try_from(block).unwrap_or(u32::MAX))
 }
 
 fn decode_part<T: serde::de::DeserializeOwned>(row: &InstanceRow, part: &Value) -> Result<T, CatalogError> {

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::PackError;
 use super::volume::{Access, Listed, PackFile, Volume};
-use crate::storage::{PackId, whole_file};
+use crate::storage::{PackId, waiting, whole_file};
 
 /// The number of the format this version writes. 2 has a record more than 1
 /// (files that were kept), 3 has files that are encrypted; all that was written
@@ -293,6 +293,9 @@ impl PackFile for LocalFile {
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if waiting::is_at_once() {
+            return read_from_memory(&self.file, buffer, offset);
+        }
         self.file.read_exact_at(buffer, offset)
     }
 
@@ -332,6 +335,27 @@ impl PackFile for LocalFile {
         self.file.set_permissions(permissions)?;
         self.file.sync_all()
     }
+}
+
+/// Fills `buffer` if the system has all of it in memory.
+#[cfg(target_os = "linux")]
+fn read_from_memory(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    use rustix::io::{ReadWriteFlags, preadv2};
+    while !buffer.is_empty() {
+        let mut parts = [io::IoSliceMut::new(buffer)];
+        // Some file systems do not know the flag: they would wait.
+        let Ok(read @ 1..) = preadv2(file, &mut parts, offset, ReadWriteFlags::NOWAIT) else {
+            return waiting::may_wait();
+        };
+        buffer = &mut buffer[read..];
+        offset += read as u64;
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_from_memory(_file: &File, _buffer: &mut [u8], _offset: u64) -> io::Result<()> {
+    waiting::may_wait()
 }
 
 #[cfg(test)]

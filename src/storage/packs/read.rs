@@ -17,7 +17,7 @@ use super::sealed::PackKey;
 use super::{Access, PackError, PackFile, Packs, Shared, Why, lock};
 use crate::dicom::source::Source;
 use crate::storage::seal::Sealed;
-use crate::storage::{CHUNK_BYTES, Digest, PackId, Place};
+use crate::storage::{CHUNK_BYTES, Digest, PackId, Place, waiting};
 
 /// Bytes read at a time where a whole file is read.
 const PIECE_BYTES: u64 = 256 << 10;
@@ -141,7 +141,8 @@ impl Shared {
 
     /// The pack opened for reading.
     pub(super) fn file(&self, pack: PackId) -> Result<Arc<dyn PackFile>, PackError> {
-        let file = self.files.get(pack, || self.volume.open(pack, Access::Read));
+        let open = || waiting::may_wait().and_then(|()| self.volume.open(pack, Access::Read));
+        let file = self.files.get(pack, open);
         let file = file.map_err(|error| PackError::named(pack, "open", error))?;
         // It may have been removed while it was being opened.
         self.standing(pack).inspect_err(|_| self.files.forget(pack))?;

@@ -211,3 +211,47 @@ fn sto_20_versions_are_files_as_others() {
     problem(png, 406, "not-acceptable");
     problem(hilum.get("/studies/1.2/series/1.2.1/instances/9/versions").send().unwrap(), 404, "not-found");
 }
+
+/// What was read lately is given from memory. Whoever asks after a change was
+/// acknowledged gets what it made, and whoever asks meanwhile one or the other.
+#[test]
+fn what_is_remembered_is_never_older_than_what_was_acknowledged() {
+    let hilum = with(Duplicates::Replace);
+    let files = [file("First", 400), file("Second", 800)];
+    let whole = |response: Response| (response.status().as_u16(), response.bytes().unwrap().to_vec());
+    let read = || whole(hilum.get_as(PATH, "application/dicom; transfer-syntax=*"));
+    assert_eq!(outcome(hilum.store(&[&files[0]])).0, 200);
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers = [(); 3].map(|()| {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let (status, bytes) = read();
+                    assert!(matches!(status, 200 | 410), "{status}");
+                    assert!(status == 410 || files.contains(&bytes));
+                }
+            })
+        });
+        for round in 1..=40 {
+            let file = &files[round % 2];
+            assert_eq!(outcome(hilum.store(&[file])).0, 200);
+            for _ in 0..2 {
+                assert!(read() == (200, file.clone()), "round {round}");
+            }
+            if round % 8 == 0 {
+                assert!(
+                    hilum
+                        .client
+                        .delete(format!("{}{PATH}", hilum.base))
+                        .send()
+                        .unwrap()
+                        .status()
+                        .is_success()
+                );
+                assert_eq!(read().0, 410, "round {round}");
+            }
+        }
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        readers.into_iter().for_each(|reader| reader.join().expect("no reader fails"));
+    });
+}

@@ -341,6 +341,7 @@ impl PackFile for RemoteFile {
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        waiting::may_wait()?;
         self.blocks.read(&self.manifest, buffer, offset, self.keep)
     }
 
