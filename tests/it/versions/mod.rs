@@ -252,6 +252,8 @@ fn what_is_remembered_is_never_older_than_what_was_acknowledged() {
             }
         }
         is_over.store(true, std::sync::atomic::Ordering::Relaxed);
-        readers.into_iter().for_each(|reader| reader.join().expect("no reader fails"));
+        for reader in readers {
+            reader.join().expect("no reader fails");
+        }
     });
 }
