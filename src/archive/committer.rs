@@ -231,8 +231,10 @@ impl Loop {
         match self.apply(changes, &places) {
             Ok(outcomes) => {
                 for (room, outcome) in rooms.into_iter().zip(&outcomes) {
-                    if matches!(outcome, Outcome::Stored { .. } | Outcome::Kept { beside: true }) {
-                        room.taken();
+                    if let Outcome::Stored { replaced, .. } = outcome {
+                        room.taken(replaced.is_none());
+                    } else if matches!(outcome, Outcome::Kept { beside: true }) {
+                        room.taken(false);
                     }
                 }
                 for (index, path) in kept {

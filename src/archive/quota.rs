@@ -94,12 +94,13 @@ impl Ledger {
 }
 
 impl Room {
-    /// The file is in the catalog: its room is taken for good.
-    pub(super) fn taken(self) {
+    /// The file is in the catalog: its room is taken for good. Whether it is a
+    /// new instance is known only now: one that it was to replace may be gone.
+    pub(super) fn taken(self, is_new: bool) {
         if let Some(ledger) = &self.ledger {
             let mut books = ledger.books();
             books.bytes += self.bytes;
-            books.instances += self.instances;
+            books.instances += u64::from(is_new);
         }
     }
 }
@@ -160,7 +161,8 @@ mod tests {
                     _ => if let Some(room) = held.pop() {
                         bytes += room.bytes;
                         instances += room.instances;
-                        room.taken();
+                        let is_new = room.instances > 0;
+                        room.taken(is_new);
                     },
                 }
                 let books = *ledger.books();
@@ -177,7 +179,7 @@ mod tests {
         let ledger = Ledger::new(Quota::default());
         let room = ledger.reserve(u64::MAX, true).unwrap();
         assert!(ledger.reserve(u64::MAX, true).is_ok() && ledger.has_room_for(u64::MAX).is_ok());
-        room.taken();
+        room.taken(true);
         assert_eq!(ledger.books().bytes, 0);
     }
 }
