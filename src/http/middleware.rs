@@ -14,10 +14,11 @@ use actix_web::{
         header::{self, HeaderName, HeaderValue},
     },
     middleware::Next,
+    web::Data,
 };
 
-use super::{Problem, audit::RequestId, routes::resource_of, tenants};
-use crate::config::Config;
+use super::{Problem, State, audit::RequestId, routes::resource_of};
+use crate::{auth::Tenant, config::Config};
 
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -62,8 +63,11 @@ pub async fn observe(
     metrics::histogram!("hilum_http_request_seconds", "method" => method, "route" => route).record(seconds);
     metrics::counter!("hilum_http_requests_total", "status" => status.to_string()).increment(1);
     let path = plain_path(request.path(), resource.as_deref());
-    let tenant = tenants::asked(request);
-    let line = Line { id: &id, method, tenant: tenant.as_deref(), path: &path, status, seconds };
+    // One that is none may be a name of somebody.
+    let state = request.app_data::<Data<State>>();
+    let is_unknown = state.is_some_and(|state| state.tenant == Tenant::Unknown);
+    let tenant = if is_unknown { Some("…") } else { state.and_then(|state| state.tenant.name()) };
+    let line = Line { id: &id, method, tenant, path: &path, status, seconds };
     line.write(problem.as_ref());
     Ok(response)
 }

@@ -15,6 +15,7 @@ use super::{BOTH, ONLY, file};
 use crate::{
     harness::{json_of, multipart},
     process::{Process, hilum},
+    s3::S3,
 };
 
 struct Place {
@@ -123,7 +124,9 @@ fn what_was_acknowledged_outlives_a_kill_in_every_archive() {
     server.kill();
     let server = place.serve();
     is_as_filled(&server);
-    assert_eq!(get(&server, "nowhere", "/studies").status(), 404);
+    assert_eq!(get(&server, "doe-john", "/studies").status(), 404);
+    let log = server.log().concat();
+    assert!(log.contains("\"tenant\":\"south\"") && !log.contains("doe-john"), "{log}");
     assert!(server.stop().success());
 
     let report = place.json("verify", &[]);
@@ -233,6 +236,43 @@ fn a_tenant_out_of_the_configuration_stays_on_the_disk() {
     let server = place.serve();
     assert_eq!(held(&server, "north"), file(BOTH, "NORTHERN"));
     assert_eq!(json_of(get(&server, "north", "/studies/count")), json!({ "count": 2 }));
+    assert!(server.stop().success());
+}
+
+#[test]
+fn in_a_bucket_too_each_archive_has_its_own() {
+    let place = Place::new();
+    let s3 = S3::start();
+    let serve = || {
+        let config = place.path("hilum.toml");
+        Process::with(&place.path("data"), |command| {
+            command.arg("--config").arg(config).envs(S3::environment()).envs([
+                ("HILUM_TIER_BUCKET", "s3://bucket/hilum"),
+                ("HILUM_TIER_ENDPOINT", &s3.endpoint()),
+                ("HILUM_TIER_ACKNOWLEDGE", "bucket"),
+            ])
+        })
+    };
+    let mut server = serve();
+    fill(&server);
+    let under = |prefix: &str| s3.names().iter().filter(|name| name.contains(prefix)).count();
+    assert!(under("hilum/tenants/north/") > 0 && under("hilum/tenants/south/") > 0, "{:?}", s3.names());
+    server.kill();
+    // The disk is lost with all archives on it.
+    std::fs::remove_dir_all(place.path("data")).expect("it can be removed");
+    let server = serve();
+    is_as_filled(&server);
+    let mut backup = place.command("backup", "data");
+    backup.arg("s3://bucket/copies").envs(S3::environment()).env("AWS_ENDPOINT_URL", s3.endpoint());
+    backup.envs([("HILUM_TIER_BUCKET", "s3://bucket/hilum"), ("HILUM_TIER_ENDPOINT", &s3.endpoint())]);
+    done(&backup.output().expect("it runs"));
+    assert!(server.stop().success());
+    let mut restore = place.command("restore", "again");
+    restore.arg("s3://bucket/copies").envs(S3::environment()).env("AWS_ENDPOINT_URL", s3.endpoint());
+    done(&restore.output().expect("it runs"));
+    let config = place.path("hilum.toml");
+    let server = Process::with(&place.path("again"), |command| command.arg("--config").arg(config));
+    is_as_filled(&server);
     assert!(server.stop().success());
 }
 
