@@ -59,7 +59,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let report = match &arguments.url {
         Some(url) => {
             let url = match &arguments.tenant {
-                Some(name) => format!("{}/{name}/dicomweb", url.trim_end_matches('/')),
+                Some(name) => {
+                    let root = url.trim_end_matches('/');
+                    format!("{}/{name}/dicomweb", root.strip_suffix("/dicomweb").unwrap_or(root))
+                }
                 None => url.clone(),
             };
             let server = Server::connect(&url)?;
