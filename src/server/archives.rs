@@ -290,3 +290,31 @@ fn coercion_rule(coercion: &config::Coercion) -> archive::CoercionRule {
     };
     archive::CoercionRule { peers: coercion.peers.clone(), rule }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Tenant;
+
+    #[test]
+    fn many_archives_cost_little_more_than_one() {
+        let alone = Config::default();
+        let mut many = Config::default();
+        for number in 0..20 {
+            many.tenants.insert(format!("t{number}"), Tenant { quota_bytes_max: 7, ..Tenant::default() });
+        }
+        many.tier = toml::from_str(&toml::to_string(&alone.tier).expect("TOML")).expect("a tier");
+        many.tier.bucket = "s3://bucket/hilum".to_owned();
+        let (one, each) = (options_of(&alone, None), options_of(&many, Some("t7")));
+        assert!(each.catalog.cache_bytes * 21 <= one.catalog.cache_bytes);
+        assert!(each.index.writer_bytes * INDEXING_MAX <= one.index.writer_bytes.max(2 * INDEX_BYTES_MIN));
+        assert!(each.scrub.bytes_per_second * 21 <= one.scrub.bytes_per_second);
+        assert!(each.pictures.thumbnail_bytes_max * 21 <= one.pictures.thumbnail_bytes_max);
+        assert_eq!((each.quota.bytes_max, options_of(&many, None).quota), (7, Quota::default()));
+        let prefix = |tenant| options_of(&many, tenant).tier.expect("a bucket").bucket.prefix;
+        assert_eq!((prefix(None).as_str(), prefix(Some("t7")).as_str()), ("hilum", "hilum/tenants/t7"));
+        // Without tenants nothing is divided.
+        assert_eq!(one.catalog.cache_bytes as u64, alone.catalog.cache_bytes);
+        assert_eq!(one.index.writer_bytes as u64, alone.index.writer_bytes);
+    }
+}

@@ -235,6 +235,41 @@ fn nothing_crosses() {
     assert_eq!(get(&hilum, "nowhere", "/dicomweb/studies").status(), 404);
 }
 
+/// Requests are kept for use again by the workers: what one was about must not
+/// be what the next is about.
+#[test]
+fn nothing_crosses_where_all_ask_at_once() {
+    let hilum = Hilum::with(|config| {
+        add_tenants(config);
+        config.workers = 1;
+    });
+    for (tenant, word) in [("north", "NORTHERN"), ("south", "MERIDIAN"), ("", "ROOTED")] {
+        stored(&hilum, tenant, &[&file(BOTH, word)]);
+    }
+    std::thread::scope(|scope| {
+        for thread in 0..6 {
+            let hilum = &hilum;
+            scope.spawn(move || {
+                for turn in 0..60 {
+                    let (tenant, word) =
+                        [("north", "NORTHERN"), ("south", "MERIDIAN"), ("", "ROOTED"), ("nowhere", "")]
+                            [(thread + turn * turn) % 4];
+                    let answer = get(hilum, tenant, "/dicomweb/studies?includefield=PatientID");
+                    if word.is_empty() {
+                        assert_eq!(answer.status(), 404);
+                        continue;
+                    }
+                    let found = json_of(answer);
+                    assert_eq!(found.as_array().map(Vec::len), Some(1), "{found}");
+                    assert_eq!(found[0]["00100020"]["Value"][0], word, "{tenant}");
+                    let url = format!("{}/dicomweb/studies/{BOTH}", home(hilum, tenant));
+                    assert_eq!(found[0]["00081190"]["Value"][0], json!(url));
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn no_page_and_no_word_crosses() {
     let hilum = server();
