@@ -78,6 +78,7 @@ impl Server {
         let mut tending = vec![
             actix_web::rt::spawn(http::tend_uploads(state.clone())),
             actix_web::rt::spawn(http::tend_accounts(state.clone())),
+            actix_web::rt::spawn(http::tend_findings(state.clone())),
             actix_web::rt::spawn(http::forget_the_quiet(state.clone())),
         ];
         let of_tenants = tenants.states().cloned();

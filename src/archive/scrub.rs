@@ -66,6 +66,9 @@ pub struct Scrubbed {
     pub found_before: BTreeSet<Finding>,
     /// What the pass under way has found so far.
     pub found: BTreeSet<Finding>,
+    /// Of all that was found, what is not recorded yet.
+    #[serde(default)]
+    pub untold: BTreeSet<Finding>,
 }
 
 impl Scrubbed {
@@ -125,6 +128,9 @@ impl Board {
         }
         let is_new = !scrubbed.found_before.contains(finding);
         scrubbed.found.insert(finding.clone());
+        if is_new && scrubbed.untold.len() < FINDINGS_MAX {
+            scrubbed.untold.insert(finding.clone());
+        }
         drop(scrubbed);
         if is_new {
             let said = serde_json::to_string(finding).unwrap_or_default();
@@ -164,6 +170,15 @@ impl Archive {
     #[must_use]
     pub fn scrubbed(&self, _permit: &Permit) -> Scrubbed {
         self.core.scrub.scrubbed().clone()
+    }
+
+    /// Notes that findings are recorded. Until then they are [`Scrubbed::untold`],
+    /// over a stop too.
+    pub fn scrub_told(&self, _permit: &Permit, findings: &[Finding]) {
+        let mut scrubbed = self.core.scrub.scrubbed();
+        scrubbed.untold.retain(|finding| !findings.contains(finding));
+        drop(scrubbed);
+        self.core.scrub.note();
     }
 }
 

@@ -2,8 +2,13 @@
 
 use std::process::ExitCode;
 
-use super::logging;
-use crate::{auth::Authentication, config::Config, server};
+use super::{deeds, logging};
+use crate::{
+    audit::{Action, Event, Outcome, Record},
+    auth::Authentication,
+    config::Config,
+    server,
+};
 
 pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
     logging::start(config)?;
@@ -12,6 +17,9 @@ pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
     }
     let first = Authentication::open(&config.data, &config.auth)?.first_run()?;
     if let Some((name, password)) = first {
+        let made = Record::new(Event::UserChanged, Action::Create, Outcome::Success, deeds::operator());
+        let made = made.about("account", name).because("the first account, of an administrator");
+        deeds::leave(config, &[made])?;
         // To the terminal and not into the log, which is kept.
         println!(
             "\nThere is no account yet. An administrator was made; this is shown once:\n\n    name      {name}\n    \

@@ -39,7 +39,7 @@ mod wado;
 mod zip;
 
 pub use access::authorise;
-pub use audit::record as audit;
+pub use audit::{record as audit, tend_findings};
 pub use auth::{authenticate, client_certificate, tell, tend as tend_accounts};
 pub use flood::{forget_the_quiet, limit_addresses, limit_callers};
 pub use middleware::{cors, observe, strict_transport};

@@ -24,6 +24,7 @@ use crate::{
 
 /// The least that an archive's part of a budget is.
 const CATALOG_BYTES_MIN: usize = 1 << 20;
+const INDEX_OPENED_BYTES_MIN: usize = 1 << 20;
 const INDEX_BYTES_MIN: usize = 15 << 20;
 const PAGING_SESSIONS_MIN: usize = 8;
 const SCRUB_BYTES_MIN: u64 = 64 << 10;
@@ -141,6 +142,7 @@ fn divided(options: archive::Options, archives: usize) -> archive::Options {
     let mut options = options;
     options.catalog.cache_bytes = (options.catalog.cache_bytes / archives).max(CATALOG_BYTES_MIN);
     options.index.writer_bytes = (options.index.writer_bytes / INDEXING_MAX).max(INDEX_BYTES_MIN);
+    options.index.opened_bytes_max = (options.index.opened_bytes_max / archives).max(INDEX_OPENED_BYTES_MIN);
     options.paging.sessions_max = (options.paging.sessions_max / archives).max(PAGING_SESSIONS_MIN);
     options.pictures.thumbnail_bytes_max /= parts;
     if options.scrub.bytes_per_second > 0 {

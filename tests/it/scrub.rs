@@ -89,6 +89,26 @@ fn the_scrub_names_damage_and_nothing_else() {
     assert!((metric(&server, "hilum_scrub_findings") - 1.0).abs() < f64::EPSILON);
     let named = server.log().into_iter().filter(|line| line.contains("the scrub found")).collect::<Vec<_>>();
     assert!(named.len() == 1 && named[0].contains(&hurt.instance), "{named:#?}");
+    let told = || -> Vec<Value> {
+        let root = server.base.strip_suffix("/dicomweb").unwrap();
+        let log = server.client.get(format!("{root}/audit?event=security-alert")).send().unwrap();
+        let log: Value = serde_json::from_str(&log.text().unwrap()).unwrap();
+        log["records"].as_array().expect("records").clone()
+    };
+    let until = Instant::now() + Duration::from_secs(20);
+    while told().is_empty() {
+        assert!(Instant::now() < until, "it is not in the audit log");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // Not again with each pass.
+    wait_for_passes(&server, 2.0);
+    let told = told();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(
+        (&told[0]["outcome"], &told[0]["object"]["kind"]),
+        (&"serious-failure".into(), &"finding".into())
+    );
+    assert!(told[0]["object"]["id"].as_str().unwrap().contains(&hurt.instance), "{told:#?}");
     // It is known across a stop, and forgotten once it is mended.
     assert!(server.stop().success());
     let server = Process::with(&data, |command| command.env("HILUM_SCRUB_BYTES_PER_SECOND", "0"));

@@ -7,6 +7,7 @@
 //! its answer is awaited.
 
 mod classify;
+mod findings;
 mod log;
 
 use std::{
@@ -36,6 +37,7 @@ use crate::{
     dicom::StudyUid,
 };
 use classify::{Asked, classify};
+pub use findings::tend_findings;
 pub use log::*;
 
 /// The id of a request, for its records.

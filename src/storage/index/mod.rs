@@ -87,11 +87,20 @@ pub struct Options {
     /// Keys, if its files are to be encrypted: an index in the clear is not opened
     /// then, and one that is encrypted not without them.
     pub ring: Option<Keyring>,
+    /// Of what is encrypted, memory for what was opened last.
+    pub opened_bytes_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { writer_bytes: 50_000_000, candidates_max: 500_000, check: true, of: 0, ring: None }
+        Self {
+            writer_bytes: 50_000_000,
+            candidates_max: 500_000,
+            check: true,
+            of: 0,
+            ring: None,
+            opened_bytes_max: 64 << 20,
+        }
     }
 }
 
@@ -178,7 +187,7 @@ impl Index {
     }
 
     fn open_existing(folder: &Path, options: Options) -> Result<Self, Refused> {
-        let mut inner = tantivy::Index::open(directory_of(folder, options.ring.as_ref())?)?;
+        let mut inner = tantivy::Index::open(directory_of(folder, &options)?)?;
         let payload = inner.load_metas()?.payload.unwrap_or_default();
         let (seq, of) = read_payload(&payload)
             .ok_or_else(|| Refused::Unusable("it is of another format or was never committed".to_owned()))?;
@@ -205,7 +214,7 @@ impl Index {
         fs::create_dir_all(folder).map_err(failed)?;
         empty(folder).map_err(failed)?;
         let (schema, fields) = schema::schema();
-        let directory = directory_of(folder, options.ring.as_ref())?;
+        let directory = directory_of(folder, &options)?;
         let settings =
             IndexSettings { docstore_compress_dedicated_thread: false, ..IndexSettings::default() };
         let inner = tantivy::Index::builder()
@@ -421,10 +430,10 @@ impl Index {
 }
 
 /// The folder of an index as tantivy sees it.
-fn directory_of(folder: &Path, ring: Option<&Keyring>) -> tantivy::Result<Box<dyn Directory>> {
+fn directory_of(folder: &Path, options: &Options) -> tantivy::Result<Box<dyn Directory>> {
     let inner = MmapDirectory::open(folder)?;
-    Ok(match ring {
-        Some(ring) => Box::new(Sealed::new(inner, folder, ring.clone())),
+    Ok(match &options.ring {
+        Some(ring) => Box::new(Sealed::new(inner, folder, ring.clone(), options.opened_bytes_max)),
         None => Box::new(Checked(inner)),
     })
 }

@@ -36,10 +36,9 @@ const CHUNK_BYTES: usize = 16 << 10;
 /// A read of more chunks is kept as it was asked for, as it is asked for again:
 /// the columns of a segment are read whole by every search.
 const CHUNKS_MAX: usize = 4;
-/// Opened bytes that are kept.
-const KEPT_BYTES_MAX: usize = 64 << 20;
-/// Reads of more are not kept: who reads so much keeps it himself.
-const READ_BYTES_MAX: usize = KEPT_BYTES_MAX / 8;
+/// Reads of more than this part of what may be kept are not: who reads so much
+/// keeps it himself.
+const PARTS_MIN: usize = 8;
 
 /// A folder whose files are sealed.
 #[derive(Debug, Clone)]
@@ -51,9 +50,14 @@ pub(super) struct Sealed {
 }
 
 impl Sealed {
-    pub fn new(inner: MmapDirectory, folder: &Path, ring: Keyring) -> Self {
+    pub fn new(inner: MmapDirectory, folder: &Path, ring: Keyring, kept_bytes_max: usize) -> Self {
         let cache = Cache { reads: LruCache::unbounded(), bytes: 0 };
-        Self { inner, folder: folder.to_owned(), ring, kept: Arc::new(Kept(Mutex::new(cache))) }
+        Self {
+            inner,
+            folder: folder.to_owned(),
+            ring,
+            kept: Arc::new(Kept { cache: Mutex::new(cache), bytes_max: kept_bytes_max }),
+        }
     }
 
     fn open(&self, path: &Path) -> io::Result<SealedFile> {
@@ -71,7 +75,10 @@ impl Sealed {
 }
 
 /// What of the files is kept opened, by file and range.
-struct Kept(Mutex<Cache>);
+struct Kept {
+    cache: Mutex<Cache>,
+    bytes_max: usize,
+}
 
 type Place = ([u8; 16], Range<usize>);
 
@@ -82,16 +89,16 @@ struct Cache {
 
 impl Kept {
     fn get(&self, place: &Place) -> Option<OwnedBytes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).reads.get(place).cloned()
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).reads.get(place).cloned()
     }
 
     fn put(&self, place: Place, bytes: &OwnedBytes) {
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.bytes += bytes.len();
         // Another may have read the same meanwhile.
         let before = cache.reads.put(place, bytes.clone());
         cache.bytes -= before.map_or(0, |before| before.len());
-        while cache.bytes > KEPT_BYTES_MAX {
+        while cache.bytes > self.bytes_max {
             let Some((_, oldest)) = cache.reads.pop_lru() else { break };
             cache.bytes -= oldest.len();
         }
@@ -128,7 +135,7 @@ impl SealedFile {
         let from = range.start - usize::try_from(start).map_err(io::Error::other)?;
         bytes.truncate(from + range.len());
         let bytes = OwnedBytes::new(bytes).slice(from..from + range.len());
-        if range.len() <= READ_BYTES_MAX {
+        if range.len() <= self.kept.bytes_max / PARTS_MIN {
             self.kept.put(place, &bytes);
         }
         Ok(bytes)

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::{STUDY, audit, file, with};
 use crate::{
     harness::Hilum,
-    process::{binary, hilum},
+    process::{Process, binary, hilum},
 };
 
 /// Runs a command; what it says.
@@ -187,4 +187,19 @@ fn whatever_is_changed_is_found() {
     assert!(!is_intact && said.contains(&format!("line {} is not the one", later.number)), "{said}");
     let alerts = records(&data).iter().filter(|record| record["event"] == "security-alert").count();
     assert_eq!(alerts, 2, "the missing anchor, and what verify found");
+}
+
+/// The account that the first start makes, for whom nobody asked.
+#[test]
+fn the_first_administrator_is_recorded() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    for starts in 1..=2 {
+        let server = Process::with(&data, |command| command.env("HILUM_AUTH_ENABLED", "true"));
+        assert_eq!(server.get("/studies").status(), 401);
+        assert!(server.stop().success());
+        let told = told(&records(&data));
+        let made: Vec<_> = told.iter().filter(|line| line.starts_with("user-changed C")).collect();
+        assert_eq!(made, ["user-changed C success admin"], "{starts}: {told:?}");
+    }
 }
