@@ -1,4 +1,4 @@
-//! Hilum beside Orthanc: the same work over loopback, in turns (A B, B A, …),
+//! Hilum beside Orthanc, or beside one that encrypts: the same work over loopback, in turns (A B, B A, …),
 //! every answer checked, medians of the rounds in a table. See ../README.md.
 //!
 //! The load is closed-loop, and client and servers share the machine: a slow
@@ -61,6 +61,9 @@ struct Options {
     /// Decoding and rendering, with caches switched off, in place of the rest.
     #[arg(long)]
     pixels: bool,
+    /// A second Hilum whose archive is encrypted, in place of Orthanc.
+    #[arg(long)]
+    encrypted: bool,
     /// Without Orthanc even where it is installed.
     #[arg(long)]
     alone: bool,
@@ -72,8 +75,14 @@ struct Options {
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let environment: &[(&str, &str)] = if options.pixels { &pixels::SETTINGS } else { &[] };
-    let mut servers = vec![Server::hilum(&options.hilum, &options.folder, environment)?];
-    if !options.alone {
+    let hilum = |name, environment: &[(&str, &str)]| {
+        Server::hilum(name, &options.hilum, &options.folder, environment)
+    };
+    let mut servers = vec![hilum("Hilum", environment)?];
+    if options.encrypted {
+        let key = "0123456789abcdef".repeat(4);
+        servers.push(hilum("Encrypted", &[environment, &[("HILUM_ENCRYPTION_KEY", key.as_str())]].concat())?);
+    } else if !options.alone {
         servers.extend(Server::orthanc(&options.folder)?);
     }
     let bench = Bench { options, servers, stored: AtomicUsize::new(STORED_FROM) };

@@ -31,13 +31,18 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub fn hilum(binary: &Path, folder: &Path, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let folder = fresh(folder, "hilum")?;
+    pub fn hilum(
+        name: &'static str,
+        binary: &Path,
+        folder: &Path,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let folder = fresh(folder, &name.to_lowercase())?;
         let address = free_address()?;
         let mut command = Command::new(binary);
         command.args(["serve", "--listen", &address, "--data"]).arg(folder.join("data"));
         command.envs(environment.iter().copied());
-        Self::start("Hilum", command, folder, address, "/dicomweb")
+        Self::start(name, command, folder, address, "/dicomweb")
     }
 
     /// Orthanc as its package configures it, with its DICOMweb plugin; none
