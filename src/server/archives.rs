@@ -111,8 +111,8 @@ pub fn tenants_on_disk(config: &Config) -> std::io::Result<Vec<String>> {
 /// The sizes of a tenant's archive; without a name those of the root's.
 #[must_use]
 pub fn options_of(config: &Config, tenant: Option<&str>) -> archive::Options {
-    let options = archive_options(config);
-    let Some(name) = tenant else { return options };
+    let Some(name) = tenant else { return archive_options(config) };
+    let options = divided(whole_options(config), 1 + config.tenants.len());
     let own = config.tenants.get(name).cloned().unwrap_or_default();
     let tier = options.tier.map(|tier| archive::TierOptions {
         bucket: Bucket {
@@ -126,11 +126,17 @@ pub fn options_of(config: &Config, tenant: Option<&str>) -> archive::Options {
         },
         ..tier
     });
-    archive::Options {
-        tier,
-        quota: Quota { bytes_max: own.quota_bytes_max, instances_max: own.quota_instances_max },
-        ..options
+    let quota = Quota { bytes_max: own.quota_bytes_max, instances_max: own.quota_instances_max };
+    bounded(archive::Options { tier, quota, ..options })
+}
+
+/// What is under way may not take more of the disk than what is stored.
+fn bounded(options: archive::Options) -> archive::Options {
+    let mut options = options;
+    if options.quota.bytes_max > 0 {
+        options.uploads.bytes_max = options.uploads.bytes_max.min(options.quota.bytes_max);
     }
+    options
 }
 
 /// What one of so many archives has, of what costs each of them memory or disk.
@@ -158,7 +164,7 @@ fn divided(options: archive::Options, archives: usize) -> archive::Options {
 /// The sizes of the root archive as the configuration has them.
 #[must_use]
 pub fn archive_options(config: &Config) -> archive::Options {
-    divided(whole_options(config), 1 + config.tenants.len())
+    bounded(divided(whole_options(config), 1 + config.tenants.len()))
 }
 
 /// The sizes of an archive that has all for itself.
@@ -313,6 +319,7 @@ mod tests {
         assert!(each.scrub.bytes_per_second * 21 <= one.scrub.bytes_per_second);
         assert!(each.pictures.thumbnail_bytes_max * 21 <= one.pictures.thumbnail_bytes_max);
         assert_eq!((each.quota.bytes_max, options_of(&many, None).quota), (7, Quota::default()));
+        assert_eq!((each.uploads.bytes_max, one.uploads.bytes_max), (7, alone.uploads.bytes_max));
         let prefix = |tenant| options_of(&many, tenant).tier.expect("a bucket").bucket.prefix;
         assert_eq!((prefix(None).as_str(), prefix(Some("t7")).as_str()), ("hilum", "hilum/tenants/t7"));
         // Without tenants nothing is divided.
