@@ -26,6 +26,10 @@ const FILES: &str = "multipart/related; type=\"application/dicom\"; transfer-syn
 const FRAMES: &str = "multipart/related; type=\"application/octet-stream\"; transfer-syntax=*";
 const TILES: &str = "multipart/related; type=\"image/jpeg\"; transfer-syntax=1.2.840.10008.1.2.4.50";
 
+/// Answers that are also served as files, and their bytes.
+const PUBLISHED_MAX: usize = 500;
+const PUBLISHED_BYTES_MAX: usize = 100 << 20;
+
 /// Numbers of studies: the first ones are read, those from here on only stored.
 const STORED_FROM: usize = 1_000_000;
 const CT_STUDY: usize = 900_001;
@@ -67,6 +71,9 @@ struct Options {
     /// Without Orthanc even where it is installed.
     #[arg(long)]
     alone: bool,
+    /// Reads only, beside nginx, which serves the same answers as files.
+    #[arg(long)]
+    nginx: bool,
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -82,6 +89,8 @@ fn main() -> anyhow::Result<()> {
     if options.encrypted {
         let key = "0123456789abcdef".repeat(4);
         servers.push(hilum("Encrypted", &[environment, &[("HILUM_ENCRYPTION_KEY", key.as_str())]].concat())?);
+    } else if options.nginx {
+        servers.push(Server::nginx(&options.folder)?);
     } else if !options.alone {
         servers.extend(Server::orthanc(&options.folder)?);
     }
@@ -115,6 +124,14 @@ struct Work<'a> {
     load: Load<'a>,
 }
 
+impl Work<'_> {
+    /// The name of an answer that is served as a file.
+    fn file(&self, number: usize) -> String {
+        let name = self.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        format!("{name}-{}-{number}", self.connections)
+    }
+}
+
 enum Load<'a> {
     /// Requests of so many files each, so often.
     Store { make: fn(usize) -> Made, files: usize, requests: usize },
@@ -141,7 +158,7 @@ impl Bench {
     fn fill(&self) -> anyhow::Result<Filled> {
         let slide = data::slide(SLIDE_STUDY, self.options.tiles);
         let slices: Vec<Made> = (0..self.options.slices).map(|slice| data::ct(CT_STUDY, slice)).collect();
-        for server in &self.servers {
+        for server in self.servers.iter().filter(|server| !server.is_static()) {
             let begun = Instant::now();
             let mut client = server.client()?;
             let mut store = |made: &[Made]| -> anyhow::Result<()> {
@@ -285,7 +302,8 @@ impl Bench {
     }
 
     fn measure_all(&self, works: &[Work<'_>]) -> anyhow::Result<()> {
-        let wanted = works.iter().filter(|work| work.name.contains(&self.options.only));
+        let is_possible = |work: &&Work<'_>| !self.options.nginx || matches!(work.load, Load::Read { .. });
+        let wanted = works.iter().filter(|work| work.name.contains(&self.options.only)).filter(is_possible);
         let rows: anyhow::Result<Vec<Row>> = wanted.map(|work| self.measure(work)).collect();
         self.report(&rows?);
         Ok(())
@@ -294,6 +312,7 @@ impl Bench {
     /// All rounds of a measurement, the servers in turns.
     fn measure(&self, work: &Work<'_>) -> anyhow::Result<Row> {
         let mut rounds: Vec<Vec<Measured>> = self.servers.iter().map(|_| Vec::new()).collect();
+        let published = self.publish(work)?;
         for round in 0..self.options.rounds {
             let mut order: Vec<usize> = (0..self.servers.len()).collect();
             if round % 2 == 1 {
@@ -301,7 +320,7 @@ impl Bench {
             }
             for index in order {
                 let server = &self.servers[index];
-                let measured = self.run(server, work);
+                let measured = self.run(server, work, published);
                 match measured.with_context(|| format!("{}: {}", server.name, work.name)) {
                     Ok(measured) => rounds[index].push(measured),
                     // There is work that only we can do.
@@ -331,7 +350,27 @@ impl Bench {
         Ok(row)
     }
 
-    fn run(&self, server: &Server, work: &Work<'_>) -> anyhow::Result<Measured> {
+    /// Gives the first answers to the server that only serves files; how many.
+    fn publish(&self, work: &Work<'_>) -> anyhow::Result<usize> {
+        let (Some(server), Load::Read { path, accept, .. }) =
+            (self.servers.iter().find(|server| server.is_static()), &work.load)
+        else {
+            return Ok(0);
+        };
+        let mut client = self.servers[0].client()?;
+        let mut count = 0;
+        let mut bytes = 0;
+        while count < PUBLISHED_MAX && bytes < PUBLISHED_BYTES_MAX {
+            let answer = client.get(&format!("{}{}", self.servers[0].root, path(count)), accept)?;
+            ensure!(answer.status == 200, "status {} for {}", answer.status, path(count));
+            server.publish(&work.file(count), &answer.body)?;
+            bytes += answer.body.len();
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn run(&self, server: &Server, work: &Work<'_>, published: usize) -> anyhow::Result<Measured> {
         let latencies = Mutex::new(Vec::new());
         let next = AtomicUsize::new(0);
         // Made before the clock starts.
@@ -361,7 +400,12 @@ impl Bench {
                         stored(&client.store(&format!("{}/studies", server.root), &files)?, made)?;
                     }
                     Load::Read { path, accept, check } => {
-                        let path = format!("{}{}", server.root, path(n));
+                        let n = if server.is_static() { n % published } else { n };
+                        let path = if server.is_static() {
+                            format!("/{}", work.file(n))
+                        } else {
+                            format!("{}{}", server.root, path(n))
+                        };
                         started = Instant::now();
                         if started > until {
                             break;

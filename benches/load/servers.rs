@@ -24,7 +24,12 @@ pub struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        // The master of nginx ends its workers, if it is asked and not killed.
+        let id = self.child.id().to_string();
+        let asked = Command::new("kill").arg(&id).status();
+        if !self.is_static() || !asked.is_ok_and(|status| status.success()) {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
@@ -69,6 +74,39 @@ impl Server {
         let mut command = Command::new(binary);
         command.arg(file);
         Self::start("Orthanc", command, folder, address, "/dicom-web").map(Some)
+    }
+
+    /// nginx, which serves as files what [`Server::publish`] gives it: what the
+    /// same bytes cost where nothing is looked up and nothing is checked.
+    pub fn nginx(folder: &Path) -> anyhow::Result<Self> {
+        let folder = fresh(folder, "nginx")?;
+        let address = free_address()?;
+        let own = folder.display();
+        fs::create_dir(folder.join("files"))?;
+        fs::write(folder.join("files/studies"), "[]")?;
+        let settings = format!(
+            "user root; daemon off; worker_processes auto; pid {own}/pid; error_log {own}/errors;\n\
+             events {{ worker_connections 1024; }}\n\
+             http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; etag on;\n\
+             client_body_temp_path {own}/body; proxy_temp_path {own}/proxy; fastcgi_temp_path {own}/fastcgi;\n\
+             uwsgi_temp_path {own}/uwsgi; scgi_temp_path {own}/scgi; open_file_cache max=1000;\n\
+             server {{ listen {address}; root {own}/files; }} }}\n"
+        );
+        let file = folder.join("nginx.conf");
+        fs::write(&file, settings)?;
+        let mut command = Command::new("nginx");
+        command.arg("-c").arg(file);
+        Self::start("nginx", command, folder, address, "")
+    }
+
+    /// Whether it knows nothing but files.
+    pub fn is_static(&self) -> bool {
+        self.name == "nginx"
+    }
+
+    /// Makes a file of an answer, under `/name`.
+    pub fn publish(&self, name: &str, answer: &[u8]) -> anyhow::Result<()> {
+        Ok(fs::write(self.folder.join("files").join(name), answer)?)
     }
 
     fn start(
@@ -116,10 +154,14 @@ impl Server {
 
     /// Seconds of processor time used so far.
     pub fn cpu_seconds(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        // utime and stime, counted after the name.
-        fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS
+        self.processes().iter().map(|id| ticks(id)).sum::<f64>() / TICKS
+    }
+
+    /// Itself and those that it started.
+    fn processes(&self) -> Vec<String> {
+        let own = self.child.id().to_string();
+        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
+        children.split_whitespace().map(str::to_owned).chain([own]).collect()
     }
 
     /// The most memory it ever had, in MiB.
@@ -128,6 +170,14 @@ impl Server {
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
         line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
     }
+}
+
+/// Ticks of a process so far, in the system or not.
+fn ticks(process: &str) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    // utime and stime, counted after the name.
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum()
 }
 
 fn fresh(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
