@@ -14,6 +14,7 @@ mod damage;
 mod delete;
 mod encryption;
 mod errors;
+mod formats;
 mod harness;
 mod library;
 mod limits;
