@@ -159,6 +159,7 @@ pub struct Hit {
 /// The index. One writer at a time; views may be had from any thread.
 pub struct Index {
     inner: tantivy::Index,
+    folder: PathBuf,
     fields: Fields,
     options: Options,
     reader: IndexReader,
@@ -198,11 +199,11 @@ impl Index {
         if inner.schema() != schema {
             return Err(Refused::Unusable("its schema is another".to_owned()));
         }
-        if options.check && !inner.validate_checksum()?.is_empty() {
+        if options.check && !damaged_files(&inner, folder, &options)?.is_empty() {
             return Err(Refused::Unusable("checksums of its files do not hold".to_owned()));
         }
         inner.set_tokenizers(schema::tokenizers());
-        Self::assemble(inner, fields, options, seq)
+        Self::assemble(inner, folder, fields, options, seq)
     }
 
     /// Begins an empty index in a folder, whatever is in it.
@@ -222,7 +223,7 @@ impl Index {
             .settings(settings)
             .tokenizers(schema::tokenizers())
             .open_or_create(directory)?;
-        let index = Self::assemble(inner, fields, options, 0).map_err(|refused| match refused {
+        let index = Self::assemble(inner, folder, fields, options, 0).map_err(|refused| match refused {
             Refused::Failed(error) => error,
             Refused::Unusable(reason) => failed(io::Error::other(reason)),
         })?;
@@ -230,7 +231,13 @@ impl Index {
         Ok(index)
     }
 
-    fn assemble(inner: tantivy::Index, fields: Fields, options: Options, seq: u64) -> Result<Self, Refused> {
+    fn assemble(
+        inner: tantivy::Index,
+        folder: &Path,
+        fields: Fields,
+        options: Options,
+        seq: u64,
+    ) -> Result<Self, Refused> {
         let reader = inner.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let writer = open_writer(&inner, &options)?;
         let view = View {
@@ -241,7 +248,8 @@ impl Index {
             kept: Arc::default(),
         };
         view.warm()?;
-        Ok(Self { inner, fields, options, reader, writer: Mutex::new(Some(writer)), view: RwLock::new(view) })
+        let (writer, view) = (Mutex::new(Some(writer)), RwLock::new(view));
+        Ok(Self { inner, folder: folder.to_owned(), fields, options, reader, writer, view })
     }
 
     /// The state of the last commit.
@@ -255,7 +263,7 @@ impl Index {
     /// # Errors
     /// If they cannot be listed.
     pub fn damaged_files(&self) -> Result<Vec<String>, IndexError> {
-        let damaged = self.inner.validate_checksum()?;
+        let damaged = damaged_files(&self.inner, &self.folder, &self.options)?;
         Ok(damaged.into_iter().map(|path| path.display().to_string()).collect())
     }
 
@@ -436,6 +444,28 @@ fn directory_of(folder: &Path, options: &Options) -> tantivy::Result<Box<dyn Dir
         Some(ring) => Box::new(Sealed::new(inner, folder, ring.clone(), options.opened_bytes_max)),
         None => Box::new(Checked(inner)),
     })
+}
+
+/// The files in use that are not what was written.
+fn damaged_files(
+    index: &tantivy::Index,
+    folder: &Path,
+    options: &Options,
+) -> tantivy::Result<BTreeSet<PathBuf>> {
+    let Some(ring) = &options.ring else { return Ok(index.validate_checksum()?.into_iter().collect()) };
+    // Not by way of tantivy, which wants each file as a whole.
+    let segments = index.searchable_segment_ids()?.into_iter().map(|id| id.uuid_string());
+    let segments: BTreeSet<String> = segments.collect();
+    let directory = Sealed::new(MmapDirectory::open(folder)?, folder, ring.clone(), 0);
+    let mut damaged = BTreeSet::new();
+    for entry in fs::read_dir(folder)? {
+        let name = PathBuf::from(entry?.file_name());
+        let is_of = |name: &str| name.split_once('.').is_some_and(|(id, _)| segments.contains(id));
+        if name.to_str().is_some_and(is_of) && !directory.is_whole(&name) {
+            damaged.insert(name);
+        }
+    }
+    Ok(damaged)
 }
 
 /// Throws the index in a folder away; the next open says [`Opened::Rebuild`].

@@ -33,6 +33,8 @@ use crate::storage::seal::{self, FILE_HEAD_BYTES, FileKey, Keyring, Sealer, plai
 const PURPOSE: &str = "index";
 /// Small, since of most chunks a few bytes are wanted.
 const CHUNK_BYTES: usize = 16 << 10;
+/// Chunks that are checked at once.
+const CHECK_BYTES: usize = 64 * CHUNK_BYTES;
 /// A read of more chunks is kept as it was asked for, as it is asked for again:
 /// the columns of a segment are read whole by every search.
 const CHUNKS_MAX: usize = 4;
@@ -57,6 +59,15 @@ impl Sealed {
             folder: folder.to_owned(),
             ring,
             kept: Arc::new(Kept { cache: Mutex::new(cache), bytes_max: kept_bytes_max }),
+        }
+    }
+
+    /// Whether a file is what was written, every byte of it; one that is not there
+    /// is taken for one that is not needed.
+    pub fn is_whole(&self, path: &Path) -> bool {
+        match self.open(path).and_then(|file| file.check()) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
     }
 
@@ -122,6 +133,16 @@ struct SealedFile {
 }
 
 impl SealedFile {
+    /// Opens all chunks, as they are on the disk now.
+    fn check(&self) -> io::Result<()> {
+        for from in (0..self.content.length).step_by(CHECK_BYTES) {
+            let to = self.content.length.min(from + CHECK_BYTES as u64);
+            self.content
+                .read(from..to, |buffer, at| self.file.read_exact_at(buffer, FILE_HEAD_BYTES as u64 + at))?;
+        }
+        Ok(())
+    }
+
     /// Opens the chunks of a range, and keeps what of them is that range.
     fn read(&self, range: Range<usize>) -> io::Result<OwnedBytes> {
         let place = (self.drawn, range.clone());

@@ -670,6 +670,35 @@ fn bytes_of(folder: &Path) -> Vec<u8> {
     files.flat_map(|path| fs::read(path).expect("a file")).collect()
 }
 
+/// What was read once is in memory; damage that comes to the disk later is found
+/// all the same.
+#[test]
+fn damage_is_found_while_it_is_in_use() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let index = Index::create(folder.path(), encrypted()).expect("an index");
+    for id in 0..300 {
+        put(&index, id, &a_study(&format!("Name{id}")));
+    }
+    index.commit(1).expect("a commit");
+    assert!(index.damaged_files().expect("a list").is_empty());
+    assert_eq!(total(&index), 300);
+    let files = fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let (mut found, mut tried) = (0, 0);
+    for path in files
+        .filter(|path| path.extension().is_some_and(|extension| extension != "json" && extension != "lock"))
+    {
+        let whole = fs::read(&path).expect("a file");
+        let mut bytes = whole.clone();
+        *bytes.last_mut().expect("not empty") ^= 1;
+        fs::write(&path, bytes).expect("written");
+        tried += 1;
+        found += index.damaged_files().expect("a list").len();
+        fs::write(&path, whole).expect("written");
+    }
+    assert!(tried > 3 && found == tried, "{found} of {tried}");
+    assert!(index.damaged_files().expect("a list").is_empty());
+}
+
 #[test]
 fn with_keys_nothing_stands_in_the_clear() {
     let folder = tempfile::tempdir().expect("a folder");
