@@ -45,9 +45,11 @@ enum Answer {
     Refused,
 }
 
-fn start(data: &Path) -> Hilum {
+/// With the key of its archive, if that is encrypted.
+fn start(data: &Path, key: Option<&Path>) -> Hilum {
     Hilum::with(|config| {
         config.data = data.to_path_buf();
+        config.encryption.key_file = key.map(Path::to_path_buf).unwrap_or_default();
         config.public_url = Some("http://archive.test".to_owned());
     })
 }
@@ -91,15 +93,23 @@ fn is_right(was: &Answer, now: &Answer) -> bool {
 /// An archive and what it answers.
 struct Sample {
     folder: TempDir,
+    key: Option<PathBuf>,
     answers: BTreeMap<Question, Answer>,
 }
 
 impl Sample {
-    fn new() -> Self {
+    fn new(encrypted: bool) -> Self {
         let folder = TempDir::new().unwrap();
         let data = folder.path().join("data");
+        let key = encrypted.then(|| folder.path().join("master.key"));
+        if let Some(key) = &key {
+            fs::write(key, "6".repeat(64)).unwrap();
+        }
         // Without a public URL, by which the files just stored are found.
-        let mut hilum = Hilum::with(|config| config.data.clone_from(&data));
+        let mut hilum = Hilum::with(|config| {
+            config.data.clone_from(&data);
+            config.encryption.key_file = key.clone().unwrap_or_default();
+        });
         let stored: Vec<_> = FIXTURES.iter().map(|name| hilum.store_fixture(&fixture_name(name))).collect();
         let mut questions: Vec<Question> = Vec::new();
         let any = "application/dicom; transfer-syntax=*";
@@ -155,7 +165,7 @@ impl Sample {
         questions.push((commitment, json));
         // Searched with all in the index and none beside it.
         hilum.stop();
-        hilum = start(&data);
+        hilum = start(&data, key.as_deref());
         let mut answers = BTreeMap::new();
         for question in questions {
             let answer = ask(&hilum, &question);
@@ -165,7 +175,7 @@ impl Sample {
             answers.values().filter(|answer| matches!(answer, Answer::Whole(200, _) | Answer::Parts(200, _)));
         assert!(whole.count() * 3 > answers.len() * 2, "most questions have an answer");
         hilum.stop();
-        Self { folder, answers }
+        Self { folder, key, answers }
     }
 
     /// A copy of the archive's folder.
@@ -255,10 +265,19 @@ fn damage(path: &Path, kind: &str, dice: &mut Dice) -> String {
 
 #[test]
 fn no_wrong_byte_is_served() {
+    no_wrong_byte(false);
+}
+
+#[test]
+fn no_wrong_byte_of_an_encrypted_archive_is_served() {
+    no_wrong_byte(true);
+}
+
+fn no_wrong_byte(encrypted: bool) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let damages: u64 = number("TEST_DAMAGES").unwrap_or(14);
+    let damages: u64 = number("TEST_DAMAGES").unwrap_or(if encrypted { 7 } else { 14 });
     let seed: u64 = number("TEST_SEED").unwrap_or(4711);
-    let sample = Sample::new();
+    let sample = Sample::new(encrypted);
     let mut dice = Dice::new(seed);
     let mut tally: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     let mut wrong = Vec::new();
@@ -284,7 +303,7 @@ fn no_wrong_byte_is_served() {
         let name = path.strip_prefix(&data).unwrap().display().to_string();
         let said = format!("TEST_SEED={seed}, damage {round}: {name}, {place}");
         // A server that does not start serves nothing wrong.
-        let Ok(hilum) = catch_unwind(AssertUnwindSafe(|| start(&data))) else {
+        let Ok(hilum) = catch_unwind(AssertUnwindSafe(|| start(&data, sample.key.as_deref()))) else {
             *tally.entry((kind, "not started")).or_default() += 1;
             println!("{said}: not started");
             continue;
