@@ -14,7 +14,8 @@ const [folder, hilum, issuer, providerPid, password] = process.argv.slice(2);
 const { chromium } = createRequire(path.resolve(folder, 'x.js'))('playwright-core');
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox'] });
 const step = (text) => console.log(`ok  ${text}`);
-const whoami = (page) => page.evaluate(async () => (await fetch('/auth/session')).json());
+// With the cookies of the page's browser; the answers of the API themselves may run nothing.
+const whoami = async (page) => (await page.request.get(`${hilum}/auth/session`)).json();
 
 async function atIssuer(page, login) {
   await page.fill('input[name=login]', login);
@@ -56,6 +57,9 @@ try {
 
   const cookie = (await context.cookies(hilum)).find(({ name }) => name === 'hilum');
   assert.ok(cookie.httpOnly && cookie.sameSite === 'Lax', JSON.stringify(cookie));
+  const elsewhere = page.evaluate(() => fetch('/auth/session'));
+  await assert.rejects(elsewhere, /Failed to fetch/, 'what the API answers runs nothing');
+  await page.goto(`${hilum}/docs/index.html`);
   assert.ok(!(await page.evaluate(() => document.cookie)).includes('hilum'), 'no script sees it');
   step('scripts do not see the cookie');
 
@@ -136,6 +140,7 @@ try {
   await docs.keyboard.press('Enter');
   await docs.waitForURL(`${hilum}/auth/session`);
   assert.equal((await whoami(docs)).subject, 'ada');
+  await docs.goto(`${hilum}/docs/index.html`);
   const ended = await docs.evaluate(async () => (await fetch('/auth/logout', { method: 'POST' })).status);
   assert.equal(ended, 204);
   assert.equal((await fresh.request.get(`${hilum}/auth/session`)).status(), 401);
