@@ -45,8 +45,10 @@ pub use tier::{Acknowledge, Tier};
 pub const DEFAULTS: &str = include_str!("config.toml");
 
 /// The variable that names the configuration file; every other `HILUM_*`
-/// variable is a key.
+/// variable is a key or a secret.
 const FILE_VARIABLE: &str = "HILUM_CONFIG";
+/// The variable with the token by which `hilum import` stores.
+pub const TOKEN_VARIABLE: &str = "HILUM_TOKEN";
 
 /// Everything that can be set. The meaning of each key stands in `config.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -381,7 +383,8 @@ impl Config {
         let known = variables_of(&defaults());
         std::env::vars_os()
             .filter_map(|(name, _)| name.into_string().ok())
-            .filter(|name| name.starts_with("HILUM_") && name != FILE_VARIABLE && name != KEY_VARIABLE)
+            .filter(|name| name.starts_with("HILUM_"))
+            .filter(|name| ![FILE_VARIABLE, KEY_VARIABLE, TOKEN_VARIABLE].contains(&name.as_str()))
             .filter(|name| !known.iter().any(|(variable, _)| variable == name))
             .collect()
     }

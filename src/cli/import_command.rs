@@ -1,10 +1,17 @@
 //! The arguments of `hilum import`, and its way into the archive of a stopped
 //! server: [`super::import`] finds and reads, here files are stored.
 
-use std::{io::Read, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
+use zeroize::Zeroizing;
 
 use super::{
     Common, deeds,
@@ -16,7 +23,7 @@ use crate::{
     archive::{Archive, ArchiveError, Pending, StoreOutcome, Stored},
     audit::{Access, Event, Journal, JournalError, Trail},
     auth::Permit,
-    config::Config,
+    config::{Config, TOKEN_VARIABLE},
     server::options_of,
 };
 
@@ -31,6 +38,9 @@ pub(super) struct Arguments {
     /// Store through a running server, for example http://127.0.0.1:8080.
     #[arg(long, value_name = "URL", conflicts_with = "data")]
     url: Option<String>,
+    /// A file with a token for that server, which asks who stores; else HILUM_TOKEN of the environment counts.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    token_file: Option<PathBuf>,
     /// Files read at the same time; one for each core if not given.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -65,7 +75,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 }
                 None => url.clone(),
             };
-            let server = Server::connect(&url)?;
+            let token = token(arguments.token_file.as_deref())?;
+            let server = Server::connect(&url, token.as_ref().map(|token| token.as_str()))?;
             let journal = journal_for(&url);
             let settings = Settings { journal: (!arguments.no_journal).then_some(journal), ..settings };
             import::run(&settings, &|batch| server.store(batch))?
@@ -74,6 +85,25 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     println!("{report}");
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The token that says who stores. It is no argument: those are for everybody to read.
+fn token(file: Option<&Path>) -> anyhow::Result<Option<Zeroizing<String>>> {
+    let (text, place) = match file {
+        Some(file) => {
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+            (Some(text), file.display().to_string())
+        }
+        None => (std::env::var(TOKEN_VARIABLE).ok(), TOKEN_VARIABLE.to_owned()),
+    };
+    let Some(text) = text.map(Zeroizing::new) else { return Ok(None) };
+    match text.trim() {
+        "" if file.is_none() => Ok(None),
+        "" => bail!("{place} is empty; it must hold a token, as `hilum token add` prints it"),
+        token if token.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Some(token.to_owned().into())),
+        _ => bail!("{place} must hold one token and nothing else, as `hilum token add` prints it"),
+    }
 }
 
 /// What one server has acknowledged says nothing of another.

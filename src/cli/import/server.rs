@@ -5,11 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Cursor, Read};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use reqwest::blocking::{Body, Client, Response};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::blocking::{Body, Client, RequestBuilder, Response};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
 use super::{Candidate, Content, Outcome};
@@ -38,6 +39,14 @@ pub enum ServerError {
     Client(reqwest::Error),
     #[error("{url} does not answer as a DICOMweb server: {why}")]
     Unreachable { url: String, why: String },
+    #[error(
+        "{0} asks who stores: give a token by --token-file or in HILUM_TOKEN (`hilum token add` makes one)"
+    )]
+    Unknown(String),
+    #[error("{0} does not know the token, or it is no longer valid")]
+    Token(String),
+    #[error("a token is sent over https only, or to this machine: {0} is neither")]
+    Plain(String),
 }
 
 /// A DICOMweb server that takes files.
@@ -45,15 +54,19 @@ pub enum ServerError {
 pub struct Server {
     client: Client,
     base_url: String,
+    /// `Bearer …`, of who stores.
+    authorization: Option<HeaderValue>,
 }
 
 impl Server {
-    /// A server by its address; without a path, `/dicomweb` is meant.
+    /// A server by its address; without a path, `/dicomweb` is meant. The token
+    /// says who stores, where the server asks.
     ///
     /// # Errors
-    /// When the address is none, or nobody answers a search there.
-    pub fn connect(address: &str) -> Result<Self, ServerError> {
-        let url = reqwest::Url::parse(address).map_err(|_| ServerError::Address(address.to_owned()))?;
+    /// When the address is none, or nobody answers a search there, or not to
+    /// who has this token; and when others on the way could read the token.
+    pub fn connect(address: &str, token: Option<&str>) -> Result<Self, ServerError> {
+        let url = Url::parse(address).map_err(|_| ServerError::Address(address.to_owned()))?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(ServerError::Address(address.to_owned()));
         }
@@ -66,20 +79,45 @@ impl Server {
             .timeout(None)
             .build()
             .map_err(ServerError::Client)?;
-        let server = Self { client, base_url };
+        let authorization = match token {
+            Some(_) if !keeps_secrets(&url) => return Err(ServerError::Plain(base_url)),
+            Some(token) => {
+                let value = HeaderValue::try_from(format!("Bearer {token}"));
+                let mut value = value.map_err(|_| ServerError::Token(base_url.clone()))?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+            None => None,
+        };
+        let server = Self { client, base_url, authorization };
         server.probe()?;
         Ok(server)
+    }
+
+    /// A request in the name of who stores.
+    fn request(&self, method: Method, url: &str) -> RequestBuilder {
+        let request = self.client.request(method, url).header(ACCEPT, "application/dicom+json");
+        match &self.authorization {
+            Some(value) => request.header(AUTHORIZATION, value.clone()),
+            None => request,
+        }
     }
 
     fn probe(&self) -> Result<(), ServerError> {
         let url = format!("{}/studies?limit=1", self.base_url);
         let unreachable = |why: String| ServerError::Unreachable { url: url.clone(), why };
-        let request = self.client.get(&url).timeout(Duration::from_secs(30));
-        let response = request
-            .header(ACCEPT, "application/dicom+json")
-            .send()
-            .map_err(|error| unreachable(reason(&error)))?;
-        if response.status().is_success() { Ok(()) } else { Err(unreachable(response.status().to_string())) }
+        let request = self.request(Method::GET, &url).timeout(Duration::from_secs(30));
+        let response = request.send().map_err(|error| unreachable(reason(&error)))?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            StatusCode::UNAUTHORIZED if self.authorization.is_none() => {
+                Err(ServerError::Unknown(self.base_url.clone()))
+            }
+            StatusCode::UNAUTHORIZED => Err(ServerError::Token(self.base_url.clone())),
+            // Who may store need not be allowed to search.
+            StatusCode::FORBIDDEN if self.authorization.is_some() => Ok(()),
+            status => Err(unreachable(status.to_string())),
+        }
     }
 
     /// Stores a batch: one request, and more only for what that leaves open.
@@ -144,8 +182,7 @@ impl Server {
         for uids in uids.chunks(SEARCH_UIDS_MAX) {
             // Plain UIDs: nothing to escape.
             let url = format!("{}/instances?SOPInstanceUID={}&limit=1000", self.base_url, uids.join(","));
-            let request = self.client.get(url).header(ACCEPT, "application/dicom+json");
-            let Ok(response) = request.send() else { continue };
+            let Ok(response) = self.request(Method::GET, &url).send() else { continue };
             if response.status() != StatusCode::OK {
                 continue;
             }
@@ -166,8 +203,8 @@ impl Server {
             let boundary = boundary();
             let body = body(&boundary).map_err(|error| Refusal::Request(error.to_string()))?;
             let content_type = format!("multipart/related; type=\"application/dicom\"; boundary={boundary}");
-            let request = self.client.post(&url).header(CONTENT_TYPE, content_type);
-            let sent = request.header(ACCEPT, "application/dicom+json").body(body).send();
+            let request = self.request(Method::POST, &url).header(CONTENT_TYPE, content_type);
+            let sent = request.body(body).send();
             let (why, wait_seconds) = match sent {
                 Ok(response) => match answer(response)? {
                     Reply::Answer(answer) => return Ok(answer),
@@ -181,6 +218,13 @@ impl Server {
             std::thread::sleep(Duration::from_secs(wait_seconds.min(RETRY_SECONDS_MAX)));
         }
     }
+}
+
+/// Whether nobody on the way can read what is sent there.
+fn keeps_secrets(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_loopback = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    url.scheme() == "https" || host == "localhost" || is_loopback
 }
 
 /// The file's SOP Instance UID. Only a file without its meta group is parsed for it.

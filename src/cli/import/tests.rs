@@ -238,7 +238,7 @@ fn a_batch_is_one_request_and_each_file_gets_its_own_outcome() {
                        "00081198":{"vr":"SQ","Value":[{"00081155":{"Value":["1.3"]},"00081197":{"Value":[273]}}]}}"#;
         (202, body.to_owned())
     });
-    let server = Server::connect(&address).unwrap();
+    let server = Server::connect(&address, None).unwrap();
     let outcomes = server.store(vec![candidate("1.1"), candidate("1.2"), candidate("1.3")]);
     assert_eq!(outcomes[..2], [Outcome::Stored, Outcome::AlreadyThere]);
     assert!(matches!(&outcomes[2], Outcome::Failed(why) if why.contains("0111")), "{outcomes:?}");
@@ -260,7 +260,7 @@ fn what_cannot_be_matched_is_sent_again_alone() {
             _ => (413, r#"{"title":"too large"}"#.to_owned()),
         }
     });
-    let server = Server::connect(&address).unwrap();
+    let server = Server::connect(&address, None).unwrap();
     let outcomes = server.store(vec![candidate("1.1"), candidate("1.2"), candidate("1.3")]);
     assert_eq!((&outcomes[0], &outcomes[2]), (&Outcome::Stored, &Outcome::Stored));
     assert!(matches!(&outcomes[1], Outcome::Failed(why) if why.contains("C000")), "{outcomes:?}");
@@ -275,7 +275,7 @@ fn an_open_file_is_sent_whole() {
         let answer = if whole { r#"{"00081199":{"Value":[{"00081155":{"Value":["1.1"]}}]}}"# } else { "{}" };
         (200, answer.to_owned())
     });
-    let server = Server::connect(&address).unwrap();
+    let server = Server::connect(&address, None).unwrap();
     let length = fs::metadata(CT).unwrap().len();
     let content = Content::File { file: fs::File::open(CT).unwrap(), length };
     assert_eq!(server.store(vec![Candidate { content, sop_instance: None }]), [Outcome::Stored]);
@@ -284,7 +284,18 @@ fn an_open_file_is_sent_whole() {
 #[test]
 fn an_address_that_is_none_is_refused() {
     for address in ["", "here", "ftp://x/", "dicomweb"] {
-        assert!(matches!(Server::connect(address), Err(ServerError::Address(_))), "{address}");
+        assert!(matches!(Server::connect(address, None), Err(ServerError::Address(_))), "{address}");
     }
-    assert!(matches!(Server::connect("http://127.0.0.1:1"), Err(ServerError::Unreachable { .. })));
+    assert!(matches!(Server::connect("http://127.0.0.1:1", None), Err(ServerError::Unreachable { .. })));
+}
+
+#[test]
+fn a_token_goes_over_https_only_or_stays_on_this_machine() {
+    for address in ["http://pacs.example.org", "http://192.0.2.1:8080/dicomweb", "http://[2001:db8::1]/"] {
+        assert!(matches!(Server::connect(address, Some("secret")), Err(ServerError::Plain(_))), "{address}");
+    }
+    let (address, _) = server(&[], |_| (200, String::new()));
+    for address in [address.clone(), address.replace("127.0.0.1", "localhost")] {
+        assert!(Server::connect(&address, Some("secret")).is_ok(), "{address}");
+    }
 }

@@ -2,6 +2,7 @@
 //! those who try to be somebody else.
 
 mod accounts;
+mod import;
 mod issuer;
 mod rights;
 mod sessions;
