@@ -158,12 +158,16 @@ async function report(page) {
 
 /** What a report measures is drawn on the image it measures. */
 async function measurement(page) {
-  await until('the series', async () => {
+  // The viewer loses what a report measures when it is opened before its image was painted.
+  await until('the series and its image', async () => {
     await dismiss(page);
-    return (await text(page)).includes('Measurements') && page.locator('.cornerstone-canvas').first().isVisible();
+    const [shown = []] = await painted(page, 256, 256);
+    return (await text(page)).includes('Measurements') && new Set(shown).size > 40;
   });
   await until('the measured length', async () => {
     await dismiss(page);
+    await page.getByText('CT 1', { exact: true }).first().dblclick().catch(() => {});
+    await page.waitForTimeout(2000);
     await page.getByText('Measurements', { exact: true }).first().dblclick().catch(() => {});
     await page.waitForTimeout(2000);
     return (await text(page)).includes('50.00 mm') || (await page.locator('svg text', { hasText: '50.00 mm' }).count()) > 0;
