@@ -12,8 +12,9 @@ use crate::{
 /// Roles, scopes and tenants that are read of one token.
 const LIST_MAX: usize = 256;
 const TEXT_CHARACTERS_MAX: usize = 256;
-/// No tenant can have this name.
-const NO_TENANT: &str = "-";
+/// Where somebody belongs whose issuer may not speak for any tenant that they
+/// claim. No tenant can have this name.
+pub const NO_TENANT: &str = "-";
 
 /// The claims of a token whose signature fitted.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use jsonwebtoken::{Algorithm, Validation, dangerous::insecure_decode_claims, dec
 use serde::Deserialize;
 use serde_json::Value;
 
-pub use claims::{Claims, patient_id};
+pub use claims::{Claims, NO_TENANT, patient_id};
 pub use issuer::{Discovery, FetchError, Issuer};
 
 use crate::config;

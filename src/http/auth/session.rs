@@ -13,6 +13,7 @@ use crate::{
     auth::{
         Action, Identity, LoginError, Method,
         event::{Event, What},
+        jwt,
         sessions::Owner,
     },
     http::{
@@ -77,7 +78,7 @@ pub async fn whoami(state: Data<State>, request: HttpRequest) -> Result<HttpResp
         method: word(&caller.method),
         roles: caller.roles.clone(),
         scopes: caller.scopes.clone(),
-        tenants: caller.tenants.clone(),
+        tenants: caller.tenants.iter().filter(|name| *name != jwt::NO_TENANT).cloned().collect(),
         archives,
         seconds_left: session.as_ref().map(|session| session.left().as_secs()),
         csrf_token: session.map(|session| session.csrf),

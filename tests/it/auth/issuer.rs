@@ -145,6 +145,32 @@ fn detail(hilum: &Hilum, token: &str) -> String {
     refused(with_token(hilum, "/dicomweb/studies", token))["detail"].as_str().unwrap().to_owned()
 }
 
+/// Who claims only tenants that the issuer may not speak for belongs nowhere,
+/// and is told no tenant by a name that none has.
+#[test]
+fn a_claim_of_foreign_tenants_leads_nowhere() {
+    let issuer = Issuer::start();
+    let key = Key::new("es", Algorithm::ES256);
+    issuer.publish(&key);
+    let bound = config::Issuer { tenants: vec!["south".to_owned()], ..issuer.config() };
+    let hilum = Hilum::with(|config| {
+        config.auth.enabled = true;
+        config.auth.issuers = vec![bound];
+        for name in ["north", "south"] {
+            config.tenants.insert(name.to_owned(), config::Tenant::default());
+        }
+    });
+    for (claimed, tenants, archives) in
+        [(json!(["north"]), json!([]), 0), (json!(["north", "south"]), json!(["south"]), 1)]
+    {
+        let mut claims = issuer.claims();
+        claims["tenants"] = claimed;
+        let whoami = json_of(with_token(&hilum, "/auth/session", &key.sign(&claims)));
+        assert_eq!(whoami["tenants"], tenants);
+        assert_eq!(whoami["archives"].as_array().map(Vec::len), Some(archives), "{whoami}");
+    }
+}
+
 #[test]
 fn tokens_of_each_algorithm_say_who_it_is() {
     let issuer = Issuer::start();
