@@ -170,7 +170,8 @@ impl Loop {
                         _ if overstrained.is_some() => {
                             refuse(batch.answers(), &ArchiveError::Refused(overstrained.unwrap_or_default()));
                         }
-                        Batch::Stores(jobs) => self.store(jobs),
+                        Batch::Stores(jobs) if self.index_follows() => self.store(jobs),
+                        Batch::Stores(_) => refuse(batch.answers(), &ArchiveError::Busy),
                         Batch::Delete(job) => self.delete(job),
                     }
                     self.uncommitted_since.get_or_insert_with(Instant::now);
@@ -184,6 +185,15 @@ impl Loop {
         }
         self.catch_up();
         self.checkpoint();
+    }
+
+    /// Waits for an index that is far behind; false if it does not follow at all.
+    fn index_follows(&mut self) -> bool {
+        if self.core.overlay.is_crowded() && self.uncommitted_since.is_some() {
+            // It takes up nothing but what is durable.
+            self.checkpoint();
+        }
+        self.core.overlay.wait_for_room()
     }
 
     fn checkpoint(&mut self) {

@@ -4,10 +4,14 @@
 //! indexer takes a mark away once a commit holds that change. A search leaves
 //! marked studies out of the index's answer and matches their rows directly,
 //! by the same predicate.
+//!
+//! Every mark costs memory, and each search looks at all of them: so whoever
+//! makes them waits while there are many ([`Overlay::wait_for_room`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Duration,
 };
 
 use crate::{
@@ -19,6 +23,13 @@ use crate::{
 };
 
 use super::ArchiveError;
+
+/// Studies from which on stores wait for the index.
+const STUDIES_MAX: usize = 10_000;
+/// Of an index that cannot be written at all: from here on nothing is stored.
+const STUDIES_REFUSED: usize = 100_000;
+/// How long a batch of stores waits at most.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// How often a search tries to find marks, rows and index of one moment.
 const ATTEMPTS_MAX: u32 = 8;
@@ -42,6 +53,8 @@ pub struct SeriesView {
 #[derive(Debug)]
 pub struct Overlay {
     inner: Mutex<Inner>,
+    /// Marks were taken away.
+    cleared: Condvar,
 }
 
 #[derive(Debug)]
@@ -74,7 +87,7 @@ pub struct Moment {
 impl Overlay {
     /// An empty overlay over an index that will follow the feed from `seq` on.
     pub fn new(seq: u64) -> Self {
-        Self { inner: Mutex::new(Inner { marks: BTreeMap::new(), seq }) }
+        Self { inner: Mutex::new(Inner { marks: BTreeMap::new(), seq }), cleared: Condvar::new() }
     }
 
     /// Marks studies as changed by changes up to `seq`, each with the ids it
@@ -98,6 +111,27 @@ impl Overlay {
     /// Takes away the marks of changes up to `seq`, which the index holds.
     pub fn clear(&self, seq: u64) {
         self.lock().marks.retain(|_, mark| mark.seq > seq);
+        self.cleared.notify_all();
+    }
+
+    /// Whether stores wait for the index.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.len() >= STUDIES_MAX
+    }
+
+    /// Waits, but not long, while the index is far behind: stores then go at its
+    /// pace. False if it is so far behind that nothing more is to be stored.
+    #[must_use]
+    pub fn wait_for_room(&self) -> bool {
+        let inner = self.lock();
+        if inner.marks.len() < STUDIES_MAX {
+            return true;
+        }
+        let is_many = |inner: &mut Inner| inner.marks.len() >= STUDIES_MAX;
+        let waited = self.cleared.wait_timeout_while(inner, ROOM_WAIT_MAX, is_many);
+        let (inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        inner.marks.len() < STUDIES_REFUSED
     }
 
     #[must_use]
@@ -191,5 +225,32 @@ impl StudyView {
             })
             .collect();
         Self { id: row.id, set: row.computed(), series }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(overlay: &Overlay, studies: std::ops::Range<usize>) {
+        let uids = studies.map(|number| StudyUid::parse(&format!("1.2.{number}")).unwrap());
+        overlay.mark(uids.map(|uid| (uid, [0])), 1);
+    }
+
+    /// Storing a million studies faster than they are indexed took a gigabyte.
+    #[test]
+    fn stores_wait_for_an_index_that_is_far_behind() {
+        let overlay = Overlay::new(0);
+        mark(&overlay, 0..STUDIES_MAX - 1);
+        assert!(overlay.wait_for_room(), "there is room, and nothing clears it");
+        mark(&overlay, 0..STUDIES_MAX);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| overlay.wait_for_room());
+            overlay.clear(1);
+            assert!(waiting.join().unwrap());
+        });
+        assert_eq!(overlay.len(), 0);
+        mark(&overlay, 0..STUDIES_REFUSED);
+        assert!(!overlay.wait_for_room(), "an index that does not follow at all");
     }
 }
