@@ -34,8 +34,9 @@ use crate::{
 
 /// Time until a failed commit is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Feed entries taken at once.
-const FEED_PAGE: usize = 4096;
+/// Feed entries taken at once: as many as stores that wait for the index leave in
+/// it. Each commit makes a segment, and segments are merged.
+const FEED_PAGE: usize = 16_384;
 /// Studies read at once while the index is made anew.
 const STUDY_PAGE: usize = 512;
 /// Studies put between two commits while the index is made anew.
