@@ -62,7 +62,14 @@ struct Inner {
     marks: BTreeMap<StudyUid, Mark>,
     /// The last change that was marked.
     seq: u64,
+    /// Counts what happens to the marks.
+    turn: u64,
+    /// All of them as the last search put them together, and in which turn.
+    whole: Option<(u64, Arc<Studies>)>,
 }
+
+/// Marked studies by id; one that is gone has no view.
+pub type Studies = BTreeMap<u64, Arc<Option<StudyView>>>;
 
 #[derive(Debug, Clone)]
 struct Mark {
@@ -78,8 +85,7 @@ struct Mark {
 /// The marked studies at one moment, and the rows and the index that go with
 /// them.
 pub struct Moment {
-    /// By id; a study that is gone has no view.
-    pub studies: BTreeMap<u64, Arc<Option<StudyView>>>,
+    pub studies: Arc<Studies>,
     pub snapshot: Snapshot,
     pub index: index::View,
 }
@@ -87,7 +93,10 @@ pub struct Moment {
 impl Overlay {
     /// An empty overlay over an index that will follow the feed from `seq` on.
     pub fn new(seq: u64) -> Self {
-        Self { inner: Mutex::new(Inner { marks: BTreeMap::new(), seq }), cleared: Condvar::new() }
+        Self {
+            inner: Mutex::new(Inner { marks: BTreeMap::new(), seq, turn: 0, whole: None }),
+            cleared: Condvar::new(),
+        }
     }
 
     /// Marks studies as changed by changes up to `seq`, each with the ids it
@@ -106,11 +115,17 @@ impl Overlay {
             mark.view = None;
         }
         inner.seq = seq;
+        inner.turn += 1;
+        inner.whole = None;
     }
 
     /// Takes away the marks of changes up to `seq`, which the index holds.
     pub fn clear(&self, seq: u64) {
-        self.lock().marks.retain(|_, mark| mark.seq > seq);
+        let mut inner = self.lock();
+        inner.marks.retain(|_, mark| mark.seq > seq);
+        inner.turn += 1;
+        inner.whole = None;
+        drop(inner);
         self.cleared.notify_all();
     }
 
@@ -154,20 +169,27 @@ impl Overlay {
     /// When the catalog cannot be read.
     pub fn moment(&self, catalog: &Catalog, index: &Index) -> Result<Moment, ArchiveError> {
         let mut attempts = 0;
-        let (marks, snapshot, index) = loop {
+        let (turn, marks, snapshot, index) = loop {
             attempts += 1;
             let indexed = index.committed_seq();
-            let (marks, marked) = {
+            let (turn, marks, marked) = {
                 let inner = self.lock();
-                (inner.marks.clone(), inner.seq)
+                let whole = inner.whole.as_ref().filter(|(turn, _)| *turn == inner.turn);
+                let marks =
+                    whole.map_or_else(|| Err(inner.marks.clone()), |(_, whole)| Ok(Arc::clone(whole)));
+                (inner.turn, marks, inner.seq)
             };
             let snapshot = catalog.read()?;
             let index = index.reader();
             let is_one = index.seq() == indexed && snapshot.seq()? == marked;
             if is_one || attempts >= ATTEMPTS_MAX {
-                break (marks, snapshot, index);
+                break (turn, marks, snapshot, index);
             }
             std::thread::yield_now();
+        };
+        let marks = match marks {
+            Ok(studies) => return Ok(Moment { studies, snapshot, index }),
+            Err(marks) => marks,
         };
         let gone = Arc::new(None);
         let mut studies = BTreeMap::new();
@@ -187,6 +209,12 @@ impl Overlay {
                 studies.insert(id, view);
             }
         }
+        let studies = Arc::new(studies);
+        let mut inner = self.lock();
+        if inner.turn == turn {
+            inner.whole = Some((turn, Arc::clone(&studies)));
+        }
+        drop(inner);
         Ok(Moment { studies, snapshot, index })
     }
 

@@ -462,7 +462,7 @@ impl Search<'_> {
         let need = need.min(usize::try_from(page.matches_max).unwrap_or(usize::MAX));
         let skipped: BTreeSet<u64> = marked.keys().copied().collect();
         let mut overlaid = Vec::new();
-        for (id, view) in &marked {
+        for (id, view) in &*marked {
             snapshot.check_time()?;
             self.overlay(&snapshot, *id, &snapshot.view(view)?, &mut overlaid)?;
         }
