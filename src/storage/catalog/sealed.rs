@@ -16,14 +16,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redb::{BackendError, StorageBackend};
+use redb::StorageBackend;
 
 use super::checked::{
-    BLOCK, BLOCK_BYTES, Damage, HEADER_BYTES_MAX, SECTOR_BYTES, damaged, size, whole_blocks,
+    BLOCK, BLOCK_BYTES, Damage, HEADER_BYTES_MAX, SECTOR_BYTES, damaged, locks_of_inner, size, whole_blocks,
 };
 use crate::storage::seal::{FILE_HEAD_BYTES, FileKey, Keyring, SEAL_BYTES};
 
@@ -294,33 +293,7 @@ impl<S: StorageBackend> StorageBackend for Sealed<S> {
             .try_for_each(|(block, bytes)| self.write_sealed(block, data.get(bytes).unwrap_or_default()))
     }
 
-    fn close(&self) -> io::Result<()> {
-        self.inner.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.query_lock_range(start, end)
-    }
+    locks_of_inner!();
 }
 
 /// Where a block lies in the file.
