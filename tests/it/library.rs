@@ -192,3 +192,22 @@ pub fn bulk_uris(value: &Value, found: &mut Vec<String>) {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
+
+/// The path of a route for a study that has one series of one instance, by the
+/// names of which one begins with the other.
+pub fn path_of(pattern: &str, study: &str) -> String {
+    let path = pattern
+        .replace("{study}", study)
+        .replace("{series}", &format!("{study}.1"))
+        .replace("{instance}", &format!("{study}.1.1"))
+        .replace("{frames}", "1")
+        .replace("{bulkdata}", "7FE00010")
+        .replace("{_:.*}", "index.html");
+    match pattern {
+        "/wado" | "/dicomweb/wado" => {
+            format!("{path}?requestType=WADO&studyUID={study}&seriesUID={study}.1&objectUID={study}.1.1")
+        }
+        "/dicomweb/zip" => format!("{path}?StudyInstanceUID={study}"),
+        _ => path,
+    }
+}

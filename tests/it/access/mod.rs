@@ -22,7 +22,7 @@ use reqwest::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{harness::multipart, sample::Sample};
+use crate::{harness::multipart, library::path_of, sample::Sample};
 
 const OWN: &str = "1.2.3.1";
 const FOREIGN: &str = "1.2.3.2";
@@ -143,24 +143,6 @@ impl Server {
             .send()
             .expect("an answer");
         serde_json::from_str(&response.text().expect("a body")).expect("JSON")
-    }
-}
-
-/// The path of a route for one of the two studies.
-fn path_of(pattern: &str, study: &str) -> String {
-    let path = pattern
-        .replace("{study}", study)
-        .replace("{series}", &format!("{study}.1"))
-        .replace("{instance}", &format!("{study}.1.1"))
-        .replace("{frames}", "1")
-        .replace("{bulkdata}", "7FE00010")
-        .replace("{_:.*}", "index.html");
-    match pattern {
-        "/wado" | "/dicomweb/wado" => {
-            format!("{path}?requestType=WADO&studyUID={study}&seriesUID={study}.1&objectUID={study}.1.1")
-        }
-        "/dicomweb/zip" => format!("{path}?StudyInstanceUID={study}"),
-        _ => path,
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{BOTH, ONLY, add_tenants, file, get, home, json, store, stored};
 use crate::{
     harness::{Hilum, json_of},
-    library::header,
+    library::{header, path_of},
     sample::{CT_CLASS, Sample},
 };
 
@@ -109,23 +109,6 @@ fn server() -> Hilum {
     stored(&hilum, "north", &[&file(BOTH, "NORTHERN"), &file(ONLY, "NORTHONLY")]);
     stored(&hilum, "south", &[&file(BOTH, "MERIDIAN")]);
     hilum
-}
-
-fn path_of(pattern: &str, study: &str) -> String {
-    let path = pattern
-        .replace("{study}", study)
-        .replace("{series}", &format!("{study}.1"))
-        .replace("{instance}", &format!("{study}.1.1"))
-        .replace("{frames}", "1")
-        .replace("{bulkdata}", "7FE00010")
-        .replace("{_:.*}", "index.html");
-    match pattern {
-        "/wado" | "/dicomweb/wado" => {
-            format!("{path}?requestType=WADO&studyUID={study}&seriesUID={study}.1&objectUID={study}.1.1")
-        }
-        "/dicomweb/zip" => format!("{path}?StudyInstanceUID={study}"),
-        _ => path,
-    }
 }
 
 /// Whether bytes have the word of a file, in whatever case.
