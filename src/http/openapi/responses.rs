@@ -101,7 +101,7 @@ const TUS_VERSION: Row = ("412", "Tus-Resumable is missing or another version", 
 const UPLOAD_TOO_LARGE: Row = ("413", "More bytes than announced, or than the configured limit", PROBLEM);
 const LOCKED: Row = ("423", "Another request writes it, or it is being stored", PROBLEM);
 const CHECKSUM: Row = ("460", "The bytes have another checksum", PROBLEM);
-const DISK_FULL: Row = ("507", "The disk is full", PROBLEM);
+const NO_ROOM: Row = ("507", "The disk or the quota of the archive is full", PROBLEM);
 const COMMITMENT: &[Body] = &[
     Body::DataSet,
     Body::Bytes("application/dicom+xml"),
@@ -172,8 +172,7 @@ responses! {
         ("408", "The body came too slowly", PROBLEM),
         ("413", "Larger than the configured limit", PROBLEM),
         ("415", "The body is of a type that cannot be stored", PROBLEM),
-        INTERNAL, BUSY,
-        ("507", "The disk is full", PROBLEM),
+        INTERNAL, BUSY, NO_ROOM,
     ];
     /// What the retrieval of whole files answers.
     FileResponses: [
@@ -229,7 +228,7 @@ responses! {
         ("201", "It is begun; Location says where it is", &[]),
         BAD_REQUEST, TUS_VERSION, UPLOAD_TOO_LARGE,
         ("415", "The filetype cannot be stored", PROBLEM),
-        CHECKSUM, INTERNAL, BUSY, DISK_FULL,
+        CHECKSUM, INTERNAL, BUSY, NO_ROOM,
     ];
     /// How much of an upload is there.
     UploadOffsetResponses: [
@@ -243,7 +242,7 @@ responses! {
         ("409", "The offset is another one", PROBLEM),
         TUS_VERSION, UPLOAD_TOO_LARGE,
         ("415", "The body is not application/offset+octet-stream", PROBLEM),
-        LOCKED, CHECKSUM, INTERNAL, BUSY, DISK_FULL,
+        LOCKED, CHECKSUM, INTERNAL, BUSY, NO_ROOM,
     ];
     /// What an upload that is given up is answered with.
     UploadEndResponses: [
