@@ -1,3 +1,7 @@
+//! The store of uploads as its floor sees it: what a start finds after a stop of
+//! any kind, the limits, how uploads end, and that nothing of an encrypted one
+//! stands in the clear.
+
 use super::*;
 use crate::storage::seal::{Keyring, Master};
 
