@@ -12,7 +12,7 @@ use dicom_dictionary_std::tags;
 
 use super::dataset::{Bulk, DataSet, Element, PersonName, Value};
 use super::plan::{Plan, Segment, Writer};
-use super::{transfer_syntax, vr};
+use super::{transcode, transfer_syntax, vr};
 
 /// The most that a length of 32 bits can say, and is even.
 const VALUE_BYTES_MAX: u64 = 0xFFFF_FFFE;
@@ -41,9 +41,14 @@ pub struct Stretch {
 pub enum Content {
     /// The value, little endian; stretches follow each other.
     Value(Vec<Stretch>),
+    /// The same in big endian, and Bits Allocated of its data set.
+    BigEndian(Stretch, Option<i64>),
     /// Encapsulated pixels: one code stream a frame, or one of all frames
     /// (a video).
     Frames(Vec<Stretch>),
+    /// Encapsulated pixels as they are stored: all items, from that of the offset
+    /// table to before the sequence delimiter.
+    Fragments(Stretch),
 }
 
 /// Why a data set cannot be written.
@@ -121,8 +126,13 @@ impl<'a> Encoder<'a> {
     }
 
     fn root(&mut self, set: &DataSet) -> Result<(), EncodeError> {
-        let has_bulk_pixels =
-            set.get(tags::PIXEL_DATA).is_some_and(|pixels| matches!(pixels.value, Value::Bulk(_)));
+        let moves_pixels = match set.get(tags::PIXEL_DATA).map(|pixels| &pixels.value) {
+            // Those stay where they were, seen from the table.
+            Some(Value::Bulk(bulk)) => {
+                !matches!((self.find)(tags::PIXEL_DATA, bulk), Some(Content::Fragments(_)))
+            }
+            Some(_) | None => false,
+        };
         let is_declared = set.get(tags::SPECIFIC_CHARACTER_SET).is_some();
         let mut is_due = !is_declared && has_non_ascii(set);
         for (tag, element) in set.iter() {
@@ -132,7 +142,7 @@ impl<'a> Encoder<'a> {
             }
             // Tables of where the frames were; they are about to be elsewhere.
             let is_table = matches!(tag, tags::EXTENDED_OFFSET_TABLE | tags::EXTENDED_OFFSET_TABLE_LENGTHS);
-            if is_table && has_bulk_pixels {
+            if is_table && moves_pixels {
                 self.is_extended = true;
                 continue;
             }
@@ -228,7 +238,27 @@ impl<'a> Encoder<'a> {
                 self.writer.pad(length, vr);
                 Ok(())
             }
+            Content::BigEndian(Stretch { offset, length }, bits_allocated) => {
+                if length > VALUE_BYTES_MAX {
+                    return Err(EncodeError::TooLong { tag });
+                }
+                self.header(tag, vr, length)?;
+                match transcode::word_bytes(tag, vr, bits_allocated) {
+                    width @ 2.. if length > 0 => {
+                        self.writer.segment(Segment::Swap { offset, length, width });
+                    }
+                    _ => self.copy(Stretch { offset, length }),
+                }
+                self.writer.pad(length, vr);
+                Ok(())
+            }
             Content::Frames(frames) => self.frames(tag, &frames),
+            Content::Fragments(stretch) => {
+                self.writer.open(tag, VR::OB);
+                self.copy(stretch);
+                self.writer.delimiter([0xDD, 0xE0]);
+                Ok(())
+            }
         }
     }
 
@@ -411,6 +441,25 @@ mod tests {
         plan.reader(&source).read_to_end(&mut bytes).expect("memory");
         assert_eq!(plan.length, bytes.len() as u64);
         bytes
+    }
+
+    /// Fragments that stay as they are keep the table of where they are.
+    #[test]
+    fn fragments_are_copied_with_their_table() {
+        let items =
+            [&[0xFE, 0xFF, 0x00, 0xE0, 0, 0, 0, 0][..], &[0xFE, 0xFF, 0x00, 0xE0, 4, 0, 0, 0, 1, 2, 3, 4]];
+        let stored = items.concat();
+        let length = stored.len() as u64;
+        let mut set = identity();
+        let table = Value::Inline(vec![0; 8]);
+        set.put(tags::EXTENDED_OFFSET_TABLE, Element::new(VR::OV, table));
+        let bulk = Bulk { path: "7FE00010".into(), offset: 0, length };
+        set.put(tags::PIXEL_DATA, Element::new(VR::OB, Value::Bulk(bulk)));
+        let find = |_, _: &Bulk| Some(Content::Fragments(Stretch { offset: 0, length }));
+        let file = written(&file(&set, meta(JPEG), &find).unwrap(), &stored);
+        let (parsed, _) = crate::dicom::part10::parse_and_keep(&&file[..], &Limits::default()).unwrap();
+        assert!(parsed.dataset.get(tags::EXTENDED_OFFSET_TABLE).is_some());
+        assert!(memchr::memmem::find(&file, &stored).is_some());
     }
 
     fn texts(vr: VR, list: &[&str]) -> Element {

@@ -9,6 +9,7 @@ pub mod coerce;
 pub mod commitment;
 pub mod compose;
 pub mod dataset;
+pub mod deidentify;
 pub mod derived;
 pub mod dicomdir;
 pub mod document;

@@ -312,7 +312,8 @@ impl<'a> Reader<'a> {
         Ok(name)
     }
 
-    /// Components joined by `^`, without the empty ones at the end.
+    /// Components joined by `^`, without the empty ones at the end. A space
+    /// between two components is part of the name, as it is in a file.
     fn component_group(&mut self) -> Result<String, XmlError> {
         let mut components: [String; 5] = Default::default();
         self.children(|reader, start| {
@@ -322,10 +323,14 @@ impl<'a> Reader<'a> {
             let Some(component) = position.and_then(|position| components.get_mut(position)) else {
                 return reader.skip(start);
             };
-            trimmed(&reader.text()?, VR::PN).clone_into(component);
+            let text = reader.text()?;
+            // What a pretty printer puts around a text has a line end in it.
+            let text = if text.contains('\n') { values::unindented(&text) } else { &text };
+            text.clone_into(component);
             Ok(())
         })?;
-        Ok(components.join("^").trim_end_matches('^').to_owned())
+        let joined = components.join("^");
+        Ok(trimmed(joined.trim_end_matches(['^', ' ', '\0']), VR::PN).to_owned())
     }
 }
 

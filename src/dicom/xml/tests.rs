@@ -233,6 +233,24 @@ fn xml_4_capitals_namespaces_and_white_space() {
     assert!(read("\u{FEFF}<?xml version='1.0'?><NativeDicomModel/>".as_bytes(), Limits::default()).is_ok());
 }
 
+/// A name kept as "DOE ^JOHN" came back from its XML as "DOE^JOHN": components
+/// were trimmed one by one, though only the ends of a name are padding.
+#[test]
+fn xml_3_the_inside_of_a_name_is_kept() {
+    for name in ["DOE ^JOHN", "DOE^ JOHN", "^ 0", "A^B ^ ^D", "A^B^C^D^E ^F"] {
+        let mut set = DataSet::new();
+        let names = vec![PersonName { alphabetic: name.to_owned(), ..PersonName::default() }];
+        set.put(Tag(0x0010, 0x0010), Element::new(VR::PN, Value::Names(names)));
+        let mut xml = Vec::new();
+        write(&set, &mut xml);
+        assert_eq!(read(&xml, Limits::default()).expect("XML reads"), set, "{name}");
+    }
+    let printed = "<PersonName number='1'>\n <Alphabetic>\n  <FamilyName>\n   Doe\n  </FamilyName>\n\
+        <GivenName>J </GivenName>\n </Alphabetic>\n</PersonName>";
+    let doe = PersonName { alphabetic: "Doe^J".to_owned(), ..PersonName::default() };
+    assert_eq!(value("PN", printed), Value::Names(vec![doe]));
+}
+
 #[test]
 fn xml_4_what_is_refused() {
     let attribute = |vr: &str, inside: &str| {

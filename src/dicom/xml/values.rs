@@ -117,7 +117,7 @@ fn from_texts(vr: VR, values: &[String]) -> Result<Value, Reason> {
 
 /// Without the line ends that a pretty printer puts around a value. In these
 /// VRs no line end is part of a value.
-fn unindented(text: &str) -> &str {
+pub(super) fn unindented(text: &str) -> &str {
     text.trim_matches(['\n', '\r', '\t', ' '])
 }
 
