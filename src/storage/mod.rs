@@ -10,6 +10,7 @@ pub mod index;
 pub mod objects;
 pub mod packs;
 pub mod place;
+pub mod pseudonyms;
 pub mod scrub_state;
 pub mod seal;
 pub mod shares;

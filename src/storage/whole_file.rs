@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// What a file with a checksum begins with; eight hex digits and a line feed follow.
@@ -43,9 +44,23 @@ pub(super) fn put_checked(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Puts a file in the place of another, or where there was none. It is durable
 /// when this returns.
 pub(super) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    put_as(path, bytes, 0o666)
+}
+
+/// As [`put`], a file that only its owner reads.
+pub(super) fn put_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    put_as(path, bytes, 0o600)
+}
+
+/// As [`put_checked`], a file that only its owner reads.
+pub(super) fn put_private_checked(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    put_private(path, &[&head(path, bytes), bytes].concat())
+}
+
+fn put_as(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     // A name that no reader of the folder takes for one of its own.
     let unfinished = path.with_extension("unfinished");
-    let mut file = File::create(&unfinished)?;
+    let mut file = File::options().write(true).create(true).truncate(true).mode(mode).open(&unfinished)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     if let Err(error) = written.and_then(|()| fs::rename(&unfinished, path)) {
         drop(fs::remove_file(&unfinished));

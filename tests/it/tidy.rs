@@ -38,6 +38,7 @@ const RESERVED: [(&str, &[&str], &str); 7] = [
             "src/storage/commitments/",
             "src/storage/whole_file.rs",
             "src/storage/thumbnails.rs",
+            "src/storage/pseudonyms.rs",
             "src/storage/objects.rs",
             "src/storage/backups/",
             "src/storage/audit/",
@@ -60,7 +61,7 @@ const RESERVED: [(&str, &[&str], &str); 7] = [
 ];
 
 /// Which modules a floor must not name.
-const FLOORS: [(&str, &[&str]); 20] = [
+const FLOORS: [(&str, &[&str]); 21] = [
     (
         "src/dicom/",
         &[
@@ -83,6 +84,7 @@ const FLOORS: [(&str, &[&str]); 20] = [
     ),
     ("src/render/", &["storage", "archive", "http", "server", "config", "cli", "auth", "audit", "telemetry"]),
     ("src/storage/thumbnails.rs", &["archive", "http", "server", "config", "cli"]),
+    ("src/storage/pseudonyms.rs", &["archive", "http", "server", "config", "cli"]),
     (
         "src/storage/packs/",
         &[
