@@ -14,6 +14,7 @@ mod clock;
 mod coerce;
 mod commitment;
 mod committer;
+mod deidentify;
 mod delete;
 mod describe;
 mod documents;
@@ -71,6 +72,7 @@ use crate::{
         commitments::{self, Commitments},
         index::{self, Index, Opened},
         packs::{self, PackError, Packs},
+        pseudonyms::Pseudonyms,
         scrub_state::ScrubState,
         seal::{Keyring, MasterSource},
         thumbnails::Thumbnails,
@@ -94,6 +96,7 @@ use tier::Mover;
 pub use backup::{BackupReport, Moment, PackEnd, Restored, Until, backup};
 pub use coerce::CoercionRule;
 pub use commitment::Commitment;
+pub use deidentify::{Copied, Deidentification, Left};
 pub use documents::Limits as DocumentLimits;
 pub use encryption::{DataKeyStatus, EncryptionStatus};
 pub use error::ArchiveError;
@@ -199,6 +202,7 @@ pub(crate) struct Core {
     /// The turns of those who write an index.
     indexing: Arc<shared::Turns>,
     deidentified: sight::Deidentified,
+    pseudonyms: Pseudonyms,
     whereabouts: tier::Whereabouts,
 }
 
@@ -310,7 +314,9 @@ impl Archive {
         let bytes_max = options.pictures.thumbnail_bytes_max;
         let thumbnails = Thumbnails::open(&Layout::thumbnails(data), bytes_max, packs.ring());
         let thumbnails = Some(thumbnails.map_err(ArchiveError::Io)?).filter(|_| bytes_max > 0);
+        let pseudonyms = Pseudonyms::new(Layout::pseudonyms(data), packs.ring());
         let core = Arc::new(Core {
+            pseudonyms,
             packs,
             catalog,
             index,
@@ -489,6 +495,10 @@ impl Layout {
 
     pub(crate) fn uploads(data: &Path) -> PathBuf {
         data.join("uploads")
+    }
+
+    pub(crate) fn pseudonyms(data: &Path) -> PathBuf {
+        data.join("deidentify.key")
     }
 
     pub(crate) fn scrub(data: &Path) -> PathBuf {

@@ -97,7 +97,7 @@ pub enum Crc {
 /// rows up, makes its pieces of them and reads the first bytes in one go, since
 /// a hop between threads costs more than any of these.
 pub struct View<'a> {
-    core: &'a Core,
+    pub(super) core: &'a Core,
     pub(super) sight: Sight<'a>,
     /// Where it is noted which instances were looked at.
     pub(super) trail: Option<Trail>,
@@ -424,7 +424,7 @@ impl Core {
     }
 
     /// A plan as pieces of the stored file it was made from.
-    fn pieces_of(plan: Plan, file: &StoredFile, image: Option<&Arc<Image>>) -> Pieces {
+    pub(super) fn pieces_of(plan: Plan, file: &StoredFile, image: Option<&Arc<Image>>) -> Pieces {
         let mut pieces = Pieces::new();
         let inflated = plan.inflated.map(Arc::new);
         for segment in plan.segments {

@@ -85,6 +85,8 @@ pub struct Incoming {
     permit: Permit,
     /// Rules have changed it already.
     original: Option<Box<DataSet>>,
+    /// The archive made it, of what rules have seen before.
+    is_own: bool,
     received: u64,
     state: State,
 }
@@ -135,9 +137,17 @@ impl Archive {
             archive: Arc::clone(self),
             permit: permit.clone(),
             original: None,
+            is_own: false,
             received: 0,
             state: State::Memory { chunks: Vec::new(), bytes: 0, held: Vec::new() },
         }
+    }
+
+    /// The same for what the archive makes itself: no rule of coercion is for it.
+    pub(super) fn begin_store_of_own(self: &Arc<Self>, permit: &Permit) -> Incoming {
+        let mut incoming = self.begin_store(permit);
+        incoming.is_own = true;
+        incoming
     }
 
     /// Stores a whole file that is in memory or on disk, and waits for the outcome.
@@ -301,7 +311,7 @@ impl Incoming {
         if matches!(self.state, State::Stream { .. }) {
             self.drain().await?;
         }
-        if self.archive.has_coercion() && self.original.is_none() {
+        if self.archive.has_coercion() && self.original.is_none() && !self.is_own {
             self.coerce().await?;
         }
         let archive = Arc::clone(&self.archive);

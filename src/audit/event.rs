@@ -126,6 +126,8 @@ events! {
     /// Instances or series were deleted.
     Delete "delete" "110103" "DICOM Instances Accessed" None;
     StudyDeleted "study-deleted" "110105" "DICOM Study Deleted" None;
+    /// Instances were copied without what tells of their patient.
+    Deidentify "deidentify" "110103" "DICOM Instances Accessed" None;
     /// Zip files, media, shares: what leaves for somebody else.
     Export "export" "110106" "Export" None;
     Import "import" "110107" "Import" None;

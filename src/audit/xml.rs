@@ -81,6 +81,7 @@ fn participants(record: &Record, source: &Source, out: &mut String) {
         Event::AuditLogUsed
         | Event::View
         | Event::Delete
+        | Event::Deidentify
         | Event::StudyDeleted
         | Event::Login
         | Event::Logout
@@ -234,6 +235,7 @@ fn life_cycle(record: &Record) -> &'static str {
     match record.event {
         Event::Store => "1",
         Event::Import => "2",
+        Event::Deidentify => "7",
         Event::Export => "10",
         Event::Delete | Event::StudyDeleted => "14",
         Event::Start

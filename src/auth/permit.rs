@@ -29,6 +29,8 @@ pub enum Action {
     Commit,
     /// Give links to studies to people without an account.
     Share,
+    /// Have de-identified copies of studies made.
+    Deidentify,
     /// Read the audit trail.
     Audit,
     /// Administer the server: accounts, metrics, everything of others.
@@ -36,7 +38,7 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Search,
         Self::View,
         Self::Download,
@@ -45,6 +47,7 @@ impl Action {
         Self::Versions,
         Self::Commit,
         Self::Share,
+        Self::Deidentify,
         Self::Audit,
         Self::Administer,
     ];
@@ -64,6 +67,7 @@ impl Action {
             Self::Versions => "versions",
             Self::Commit => "commit",
             Self::Share => "share",
+            Self::Deidentify => "deidentify",
             Self::Audit => "audit",
             Self::Administer => "administer",
         }
@@ -244,6 +248,17 @@ impl Permit {
     #[must_use]
     pub fn to(self, action: Action) -> Self {
         Self { action, ..self }
+    }
+
+    /// The right to store the copies that the archive makes for the caller, who
+    /// need not have that of storing: where a copy belongs and what is in it
+    /// follows from the original, and nothing of it is theirs to say.
+    ///
+    /// # Errors
+    /// When the caller may not have copies made.
+    pub fn to_store_copies(&self) -> Result<Self, Denied> {
+        self.require(Action::Deidentify)?;
+        Ok(Self { rights: Arc::new(Rights::everything()), action: Action::Store, ..self.clone() })
     }
 
     /// The address that the request came from.

@@ -222,7 +222,7 @@ mod tests {
         for (role, expected) in [
             ("viewer", "search view"),
             ("uploader", "store commit"),
-            ("clinician", "search view download share"),
+            ("clinician", "search view download share deidentify"),
             ("researcher", "search view download"),
             ("auditor", "audit"),
             ("nobody", ""),
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn scopes_narrow_users_and_stand_alone_for_systems() {
         for (roles, scopes, patient, expected) in [
-            (&["clinician"][..], &["openid", "profile"][..], None, "search view download share"),
+            (&["clinician"][..], &["openid", "profile"][..], None, "search view download share deidentify"),
             (&["clinician"], &["user/ImagingStudy.s"], None, "search"),
             (&["clinician"], &["user/ImagingStudy.rs"], None, "search view download"),
             (&["clinician"], &["user/Observation.rs"], None, ""),
@@ -290,7 +290,7 @@ mod tests {
     fn a_personal_token_may_no_more_than_its_owner() {
         let token = |scopes| of(Method::ApiToken { id: "1".to_owned() }, &["clinician"], scopes, None);
         for (scopes, expected) in [
-            (&[][..], "search view download share"),
+            (&[][..], "search view download share deidentify"),
             (&["view", "delete"], "view"),
             (&["user/ImagingStudy.s", "share"], "search share"),
             (&["everything"], ""),

@@ -35,6 +35,7 @@ const DOWNLOAD: Needs = Right(Action::Download);
 const STORE: Needs = Right(Action::Store);
 const DELETE: Needs = Right(Action::Delete);
 const VERSIONS: Needs = Right(Action::Versions);
+const DEIDENTIFY: Needs = Right(Action::Deidentify);
 const SHARE: Needs = Right(Action::Share);
 const COMMIT: Needs = Right(Action::Commit);
 const AUDIT: Needs = Right(Action::Audit);
@@ -86,6 +87,7 @@ pub const TABLE: &[(&str, &[(&str, Needs)])] = &[
     ("/dicomweb/commitment-requests/{transaction}", &[("GET", COMMIT), ("POST", COMMIT)]),
     ("/dicomweb/studies/{study}/series/{series}/instances/{instance}/versions", &[("GET", VERSIONS)]),
     ("/dicomweb/studies/{study}/series/{series}/instances/{instance}/versions/{version}", &[("GET", VERSIONS)]),
+    ("/dicomweb/studies/{study}/deidentified", &[("POST", DEIDENTIFY)]),
     // A picture; for a file it asks for the right to that itself.
     ("/dicomweb/wado", &[("GET", VIEW)]),
     ("/wado", &[("GET", VIEW)]),

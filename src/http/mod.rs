@@ -10,6 +10,7 @@ mod body;
 mod capabilities;
 mod commitment;
 pub mod conformance;
+mod deidentified;
 mod delete;
 mod described;
 pub mod encoding;

@@ -15,8 +15,8 @@ pub use responses::*;
 use super::{
     audit,
     auth::{self, document::Security},
-    capabilities, commitment, conformance, delete, health, qido, rendered, shares, stow, uploads, uri,
-    versions, wado, zip,
+    capabilities, commitment, conformance, deidentified, delete, health, qido, rendered, shares, stow,
+    uploads, uri, versions, wado, zip,
 };
 
 #[derive(OpenApi)]
@@ -48,6 +48,7 @@ use super::{
         (name = "Audit", description = "Who did what to whose images, and when (PS3.15 section A.5)"),
         (name = "Capabilities", description = "PS3.18 section 8.9"),
         (name = "Authentication", description = "Sessions and personal tokens, while authentication is on"),
+        (name = "De-identification", description = "Copies of studies that say nothing of their patients"),
         (name = "Sharing", description = "Links to studies for people without an account, while authentication is on"),
         (name = "Operation", description = "Health, readiness and metrics")
     ),
@@ -67,6 +68,7 @@ use super::{
         rendered::frames_thumbnail, rendered::thumbnail_alias,
         zip::list::get, zip::list::post,
         uri::service, uri::at_root,
+        deidentified::make,
         delete::study, delete::series, delete::instance,
         commitment::request, commitment::result,
         uploads::options, uploads::begin, uploads::offset, uploads::patch, uploads::end, uploads::instead,
@@ -357,7 +359,7 @@ pub struct UriParams {
     /// A Transfer Syntax UID, or `*` for the stored one; Explicit VR Little Endian without it
     #[param(rename = "transferSyntax", example = "*")]
     transfer_syntax: Option<String>,
-    /// `yes` is refused: nothing is de-identified
+    /// `yes`, with application/dicom: the instance de-identified
     anonymize: Option<String>,
 }
 

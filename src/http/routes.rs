@@ -12,7 +12,7 @@ use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    Problem, audit, auth, capabilities, commitment, conformance, delete, health,
+    Problem, audit, auth, capabilities, commitment, conformance, deidentified, delete, health,
     openapi::{self, Document},
     qido, rendered, shares, stow, uploads, uri, versions, wado, zip,
 };
@@ -107,6 +107,8 @@ pub fn routes(app: &mut ServiceConfig) {
     // Versions (not in PS3.18)
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/versions").route(read().to(versions::list)).default_service(others(READ)))
     .service(resource("/dicomweb/studies/{study}/series/{series}/instances/{instance}/versions/{version}").route(read().to(versions::retrieve)).default_service(others(READ)))
+    // De-identified copies (PS3.15 annex E; not in PS3.18)
+    .service(resource("/dicomweb/studies/{study}/deidentified").route(web::post().to(deidentified::make)).default_service(others("POST, OPTIONS")))
     // 9 URI service
     .service(resource("/dicomweb/wado").route(read().to(uri::service)).default_service(others(READ)))
     .service(resource("/wado").route(read().to(uri::at_root)).default_service(others(READ)))

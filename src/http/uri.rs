@@ -5,18 +5,28 @@
 //! Parameter names are case-sensitive; what the chapter does not know is passed
 //! over (section 8.3), what it knows and cannot be understood is 400.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web::Data};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web::Data,
+};
 
 use super::{
-    Problem, State, access, body,
+    Problem, State, access,
+    body::{self, FirstBytes, Part, Representation},
     negotiate::{Accept, Asked, Choices, NegotiateError, Rendered, UriMedia},
     openapi, params, rendered,
-    wado::{answer::Asked as Request, represent_files},
+    wado::{
+        answer::{Asked as Request, identity_of},
+        represent_files,
+    },
 };
 use crate::{
-    archive::Scope,
+    archive::{Deidentification, Scope},
     auth::Action,
-    dicom::{InstancePath, InstanceUid, SeriesUid, StudyUid, uid, uid::UidError},
+    dicom::{
+        InstancePath, InstanceUid, SeriesUid, StudyUid, transfer_syntax::EXPLICIT_LITTLE, uid, uid::UidError,
+    },
 };
 
 const DICOM: &str = "application/dicom";
@@ -106,6 +116,10 @@ async fn answer(state: &Data<State>, request: &HttpRequest) -> Result<HttpRespon
     // Of what is rendered, the instance says what it can be.
     match accept.uri_service(&Rendered::ALL) {
         Ok(UriMedia::Dicom) => file(state, request, wanted).await,
+        // A picture could write the patient's name into itself.
+        _ if wanted.anonymize => Err(Problem::not_acceptable(
+            "anonymize is of application/dicom: name it as contentType, or leave anonymize out",
+        )),
         // A document may have a type that nothing is rendered as.
         Ok(UriMedia::Rendered(_)) | Err(NegotiateError::NotAcceptable) => {
             rendered::by_uri(state, request, accept, wanted.path, &pairs).await
@@ -133,6 +147,8 @@ struct Wanted {
     /// Parameters that make no sense for a DICOM file.
     of_images: Option<&'static str>,
     has_window: bool,
+    /// The instance is to be de-identified.
+    anonymize: bool,
 }
 
 impl Wanted {
@@ -148,12 +164,7 @@ impl Wanted {
             instance: of_path(pairs, "objectUID", InstanceUid::parse)?,
         };
         match single(pairs, "anonymize")? {
-            None => {}
-            Some("yes") => {
-                return Err(Problem::not_acceptable(
-                    "this server does not de-identify: leave anonymize out to get the instance as it is",
-                ));
-            }
+            None | Some("yes") => {}
             Some(_) => {
                 return Err(Problem::invalid_parameter("anonymize", "anonymize=yes is its only value"));
             }
@@ -170,6 +181,7 @@ impl Wanted {
             transfer_syntax: transfer_syntax(pairs)?,
             of_images: OF_IMAGES.into_iter().find(|known| pairs.iter().any(|(name, _)| name == known)),
             has_window: window[0].is_some(),
+            anonymize: single(pairs, "anonymize")?.is_some(),
         })
     }
 }
@@ -223,6 +235,9 @@ async fn file(state: &Data<State>, request: &HttpRequest, wanted: Wanted) -> Res
         )));
     }
     access::also(state, request, Action::Download)?;
+    if wanted.anonymize {
+        return deidentified(state, request, wanted).await;
+    }
     let scope = Scope::Instance(wanted.path);
     let asked = Request::new(state, request, Choices::files(wanted.transfer_syntax))?;
     let answer = asked.answer(state, request, move |view, asked| {
@@ -236,4 +251,39 @@ async fn file(state: &Data<State>, request: &HttpRequest, wanted: Wanted) -> Res
         ),
         _ => problem,
     })
+}
+
+/// The instance de-identified by the Basic Profile (section 9.4.1.2.1), under the
+/// UIDs that a stored copy without options has. Pixels are not cleaned: what may
+/// have names in them is refused.
+async fn deidentified(
+    state: &Data<State>,
+    request: &HttpRequest,
+    wanted: Wanted,
+) -> Result<HttpResponse, Problem> {
+    let base_url = state.base_url(request)?;
+    let first_bytes = FirstBytes::of(request);
+    let permit = state.permit(request);
+    let answer = state.archive.retrieve(&permit, move |view| {
+        let row = view.instance(&wanted.path)?;
+        let (pieces, syntax) = view.deidentified(&row, Deidentification::default())?.map_err(|why| {
+            let detail = format!("the instance cannot be de-identified: {why}");
+            Problem::new(StatusCode::CONFLICT, "not-deidentifiable", "It cannot be de-identified", detail)
+        })?;
+        let fits = match &wanted.transfer_syntax {
+            Asked::Any => true,
+            Asked::Default => syntax == EXPLICIT_LITTLE,
+            Asked::Uid(uid) => *uid == syntax,
+        };
+        if !fits {
+            return Err(Problem::not_acceptable(format!(
+                "a de-identified instance keeps its pixels as they are stored: ask for transferSyntax=* or {syntax}"
+            )));
+        }
+        let mut identity = identity_of(&row);
+        identity.update(b"de-identified");
+        let part = Part { content_type: DICOM.to_owned(), location: None, pieces };
+        Ok(Representation::single(part, &identity).loaded(view, first_bytes)?)
+    });
+    answer.await?.send(state, request, &base_url).await
 }

@@ -11,6 +11,7 @@ mod capabilities;
 mod commitment;
 mod crash;
 mod damage;
+mod deidentify;
 mod delete;
 mod encryption;
 mod errors;

@@ -30,6 +30,9 @@ pub fn classify(method: &Method, path: &str) -> Option<Asked> {
         ["wado"] | ["dicomweb", "wado"] if is_read => (Event::View, Action::Read),
         ["dicomweb", "zip"] if is_read || method == Method::POST => (Event::Export, Action::Read),
         ["dicomweb", "commitment-requests", _] if method == Method::POST => (Event::Store, Action::Execute),
+        ["dicomweb", "studies", _, "deidentified"] if method == Method::POST => {
+            (Event::Deidentify, Action::Create)
+        }
         ["dicomweb", "studies"] | ["dicomweb", "studies", _] if method == Method::POST => {
             (Event::Store, Action::Create)
         }

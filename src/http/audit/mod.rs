@@ -82,22 +82,40 @@ pub async fn record(
 
 /// Records what arrived by an upload, which is stored when no request waits.
 pub async fn record_upload(state: &State, owner: &Identity, trail: &Trail) {
-    if let Some(journal) = &state.audit {
-        let request = Answered {
-            tenant: state.tenant.name().map(str::to_owned),
-            event: Event::Store,
-            action: Action::Create,
-            study: None,
-            outcome: Outcome::Success,
-            reason: None,
-            actor: actor(owner, None),
-            id: None,
-            query: None,
-            path: None,
-        };
-        // What failed is counted and logged by the journal.
-        drop(request.record(state, journal, trail.take()).await);
+    // What failed is counted and logged by the journal.
+    drop(record_done(state, Event::Store, owner, trail).await);
+}
+
+/// Records the copies that were made for a share link.
+///
+/// # Errors
+/// When they could not be, and must be.
+pub(super) async fn record_copies(state: &State, by: &Identity, trail: &Trail) -> Result<(), Problem> {
+    let recorded = record_done(state, Event::Deidentify, by, trail).await;
+    recorded.map_err(|error| not_recorded(&error))
+}
+
+async fn record_done(state: &State, event: Event, by: &Identity, trail: &Trail) -> Result<(), JournalError> {
+    let Some(journal) = &state.audit else { return Ok(()) };
+    let request = Answered {
+        tenant: state.tenant.name().map(str::to_owned),
+        event,
+        action: Action::Create,
+        study: None,
+        outcome: Outcome::Success,
+        reason: None,
+        actor: actor(by, None),
+        id: None,
+        query: None,
+        path: None,
+        anonymized: false,
+    };
+    let deeds = trail.take();
+    // Nothing was copied, nor was there.
+    if deeds.is_empty() && event == Event::Deidentify {
+        return Ok(());
     }
+    request.record(state, journal, deeds).await
 }
 
 /// Records what authentication has seen.
@@ -202,6 +220,8 @@ struct Answered {
     query: Option<String>,
     /// What was refused.
     path: Option<String>,
+    /// An instance went out by the URI service, de-identified.
+    anonymized: bool,
 }
 
 impl Answered {
@@ -242,6 +262,7 @@ impl Answered {
             id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
             query: searches.then(|| audit::query(request.method().as_str(), path, request.query_string())),
             path: is_refusal.then(|| path.chars().take(1024).collect()),
+            anonymized: path.ends_with("/wado") && has_anonymize(request.query_string()),
         })
     }
 
@@ -274,7 +295,7 @@ impl Answered {
                 reason: self.reason.as_deref(),
                 actor: &self.actor,
                 touched,
-                anonymized: false,
+                anonymized: self.anonymized,
             };
             let Some(access) = journal.join(access) else { continue };
             let subject = subject(state, &access.deed.study, access.touched.subject.as_ref()).await;
@@ -295,7 +316,7 @@ impl Answered {
 
     /// One record for each patient, and for each thing that was done to theirs.
     async fn by_patient(&self, state: &State, mut deeds: Deeds) -> Vec<Record> {
-        let is_store = self.event == Event::Store;
+        let is_store = matches!(self.event, Event::Store | Event::Deidentify);
         let is_failed = self.outcome != Outcome::Success;
         let tells = !is_store || !is_failed || deeds.keys().any(|deed| deed.outcome != Outcome::Success);
         if deeds.is_empty() || !tells {
@@ -321,6 +342,7 @@ impl Answered {
             let mut record = record.of_tenant(self.tenant.as_deref());
             record.patient = patient;
             record.studies = studies;
+            record.anonymized = self.event == Event::Deidentify && action == Action::Create;
             record.request_id.clone_from(&self.id);
             record.query.clone_from(&self.query);
             record.reason = self.reason.clone().filter(|_| outcome != Outcome::Success);
@@ -341,6 +363,10 @@ impl Answered {
         let study = self.study.as_ref().map(ToString::to_string).unwrap_or_default();
         Deed { study, action: self.action, outcome: self.outcome }
     }
+}
+
+fn has_anonymize(query: &str) -> bool {
+    query.split('&').any(|pair| pair == "anonymize=yes")
 }
 
 async fn subject_of(state: &State, study: &str) -> Subject {

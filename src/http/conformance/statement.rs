@@ -260,7 +260,7 @@ fn network(page: &mut Page) {
     page.heading(2, "N.6 Network and Media Communication Details");
     page.list([
         "HTTP/1.1 with persistent connections; chunked and announced bodies in both directions.",
-        "TLS, and HTTP/2 or HTTP/3 to the client, are those of a reverse proxy in front of the server.",
+        "TLS 1.2 and 1.3 and HTTP/2 where a certificate is configured, else those of a reverse proxy in front of the server.",
         "JSON, XML and text are compressed with gzip or zstd for who accepts that; pixels and files never are.",
         "Cross-origin requests of the configured origins are answered, with preflights on every resource.",
         "URLs in answers are absolute: on the configured address, else on the one of a trusted proxy (`Forwarded`, \
@@ -326,17 +326,45 @@ fn character_sets(page: &mut Page) {
     );
 }
 
+fn deidentification(page: &mut Page) {
+    page.heading(3, "N.11.2.6 De-identification");
+    page.text(
+        "The Basic Application Level Confidentiality Profile (PS3.15 Annex E, edition 2026c; 113100) is applied where \
+         it is asked for: copies of studies (`POST /dicomweb/studies/{study}/deidentified`), share links, and \
+         `anonymize=yes` of the URI service.",
+    );
+    page.list([
+        "Options on request, for copies and links: Retain Longitudinal Temporal Information with Full Dates (113106) or \
+         Modified Dates (113107), Patient Characteristics (113108), Device Identity (113109), Institution Identity (113112).",
+        "Attributes are treated as in Table E.1-1, at every level. Where the table leaves the choice to the Type: values \
+         of X/D, Z/D and X/Z/D become dummies, values of X/Z become empty, sequences of X/D and X/Z/D are removed.",
+        "Removed besides: all private attributes, attributes that the standard does not have, groups 50xx and 60xx, \
+         values of VR UN, texts of more than 64 KiB.",
+        "UIDs are replaced by `2.25.` and a UUID from HMAC-SHA-256 with a secret of the archive: the same in all copies \
+         with the same options. UIDs below 1.2.840.10008 stay. Patient ID and Patient's Name become a pseudonym, the \
+         same in all studies of a Patient ID and its issuer. Modified dates are earlier by 1 to 3650 days, the same \
+         number for a patient.",
+        "Inserted: Patient Identity Removed (0012,0062), De-identification Method (0012,0063) and its Code Sequence \
+         (0012,0064), Longitudinal Temporal Information Modified (0028,0303). Preamble and file meta information are made anew.",
+        "Pixels are not changed. Left out are instances that say Burned In Annotation or Recognizable Visual Features = \
+         YES; secondary captures, ultrasound, visible light but whole slides, and what was digitized or captured from a \
+         screen, unless they say Burned In Annotation = NO or the caller has looked at them; slide labels; structured \
+         reports, presentation states, encapsulated documents, audio, raw data, and SOP Classes that are not of the standard.",
+    ]);
+}
+
 fn security(page: &mut Page, config: &Config) {
     page.heading(2, "N.11 Security");
     page.list([
-        "Authentication is not part of this version: the server listens on the loopback interface only.",
+        "Callers say who they are by OAuth 2.0 bearer tokens (OpenID Connect issuers, personal tokens), local accounts or TLS \
+         client certificates; while `auth.enabled` is false the server listens on the loopback interface only.",
         "Patients' values never stand in logs or in error messages.",
         if config.delete_enabled {
             "Deleting is possible; `delete_enabled = false` switches it off."
         } else {
             "Deleting is switched off."
         },
-        "Audit messages (PS3.15 A.5) are not sent in this version.",
-        "De-identification (PS3.15 Annex E) is not done.",
+        "Audit messages (PS3.15 A.5) are kept in a log, and sent by syslog over TLS or TCP where a receiver is configured.",
     ]);
+    deidentification(page);
 }

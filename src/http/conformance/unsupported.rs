@@ -13,10 +13,6 @@ pub(super) const UNSUPPORTED: &[(&str, &str)] = &[
         "Rejection is an extension that is not part of this version; instances are deleted.",
     ),
     (
-        "De-identification (`anonymize=yes` of the URI service)",
-        "De-identification is optional, and not part of this version: such a request is refused.",
-    ),
-    (
         "Presentation states that blend images, subtract masks or draw volumes, in rendering",
         "Grayscale, color and pseudo-color softcopy presentation states are drawn; others are stored and given back.",
     ),

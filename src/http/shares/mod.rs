@@ -15,8 +15,16 @@ use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use utoipa::ToSchema;
 
-use super::{Problem, State, openapi::ProblemBody, state::identity, tell};
+use super::{
+    Problem, State, audit,
+    deidentified::{self, DeidentifiedStudy, Kept, Seen},
+    openapi::ProblemBody,
+    state::identity,
+    tell,
+};
 use crate::{
+    archive::Deidentification,
+    audit::Trail,
     auth::{
         Action, Reach,
         authentication::now_seconds,
@@ -49,9 +57,14 @@ pub struct ShareRequest {
     /// Files may be taken, not only looked at
     #[serde(default)]
     download: bool,
-    /// Only what is de-identified already is shown: nothing is de-identified for it
+    /// Only what is de-identified is shown: of studies that are not, copies that are made now
     #[serde(default)]
     deidentified: bool,
+    /// What these copies keep
+    #[serde(default)]
+    retain: Vec<Kept>,
+    #[serde(default)]
+    pixels: Seen,
 }
 
 /// A link to studies.
@@ -66,6 +79,9 @@ pub struct ShareLink {
     /// Who gave it
     by: String,
     studies: Vec<String>,
+    /// Which study each copy stands for, and what it lacks; told once, when the link is made
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    copies: Vec<DeidentifiedStudy>,
     download: bool,
     deidentified: bool,
     has_password: bool,
@@ -109,7 +125,7 @@ pub async fn list(state: Data<State>, request: HttpRequest) -> Result<HttpRespon
         (status = 400, description = "It cannot be as asked", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "The caller may not share, or not what the link is to give", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "There is no such study, or authentication is off", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "A study is not de-identified, or there are too many links", body = ProblemBody, content_type = "application/problem+json")
+        (status = 409, description = "A study is not de-identified and cannot be, or there are too many links", body = ProblemBody, content_type = "application/problem+json")
     )
 )]
 pub async fn make(
@@ -120,15 +136,22 @@ pub async fn make(
     on(&state)?;
     let body = body.map_err(|error| Problem::malformed_body(format!("no link: {error}")))?.into_inner();
     let studies = studies_of(&state, &body)?;
-    let new = read(&state, body, &studies)?;
+    let how = deidentified::how(&body.retain, body.pixels)?;
+    let mut new = read(&state, body, &studies)?;
     let by = identity(&request);
+    let (studies, copies) = if new.deidentified {
+        with_copies(&state, &request, studies, how).await?
+    } else {
+        (studies, Vec::new())
+    };
+    new.studies = studies.iter().map(ToString::to_string).collect();
     let grant = Grant {
         studies: new.studies.clone(),
         download: new.download,
         deidentified: new.deidentified,
         by: by.as_ref().clone(),
     };
-    check(&state, &grant, studies).await?;
+    check(&state, &grant, studies, &copies).await?;
     let auth = Arc::clone(&state.auth);
     let giver = Arc::clone(&by);
     let made = web::block(move || auth.new_share(&giver, new)).await.map_err(|_| Problem::busy())?;
@@ -143,7 +166,7 @@ pub async fn make(
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, format!("{}/shares/{}", state.home(&request)?, share.id)))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(described(&share, Some(url))))
+        .json(ShareLink { copies, ..described(&share, Some(url)) }))
 }
 
 #[utoipa::path(
@@ -245,8 +268,79 @@ fn read(state: &State, body: ShareRequest, studies: &[StudyUid]) -> Result<NewSh
     })
 }
 
+/// The studies that a de-identified link is to: those that are de-identified
+/// themselves, and of the others the copies, which are made now. The caller must be
+/// one who may share all of them.
+async fn with_copies(
+    state: &State,
+    request: &HttpRequest,
+    studies: Vec<StudyUid>,
+    how: Deidentification,
+) -> Result<(Vec<StudyUid>, Vec<DeidentifiedStudy>), Problem> {
+    let by = identity(request);
+    let grant = |study: &StudyUid, deidentified| Grant {
+        studies: vec![study.to_string()],
+        download: false,
+        deidentified,
+        by: by.as_ref().clone(),
+    };
+    let mut identified = Vec::new();
+    let mut shown = Vec::new();
+    for study in studies {
+        let seen = async |deidentified| {
+            let permit = state.roles.permit_of_link(&by, &grant(&study, deidentified), &state.tenant);
+            let permit = permit.to(Action::View);
+            permit.required().map_err(Problem::not_permitted)?;
+            Ok::<_, Problem>(state.archive.first_unseen(&permit, vec![study.clone()]).await?.is_none())
+        };
+        if seen(true).await? {
+            shown.push(study);
+        } else if seen(false).await? {
+            identified.push(study);
+        } else {
+            return Err(Problem::not_found(&format!("study: {study}")));
+        }
+    }
+    let trail = Trail::default();
+    let permit = state.permit(request).on_trail(Some(trail.clone())).to(Action::Deidentify);
+    if let (Some(study), Err(_)) = (identified.first(), permit.required()) {
+        let detail = format!(
+            "study {study} has instances that do not say PatientIdentityRemoved = YES, and the caller lacks the right \
+             to have a copy made that does (deidentify); share one that is there, or share without deidentified"
+        );
+        let title = "The study is not de-identified";
+        return Err(Problem::new(StatusCode::CONFLICT, "not-deidentified", title, detail));
+    }
+    let base_url = state.base_url(request)?;
+    let mut copies = Vec::new();
+    let mut failed = None;
+    for study in &identified {
+        match deidentified::copy(state, &permit, study, how).await {
+            Ok(copied) => {
+                copies.push(deidentified::described(study, &copied, &base_url));
+                shown.push(copied.study);
+            }
+            Err(problem) => {
+                failed = Some(problem);
+                break;
+            }
+        }
+    }
+    // Also what was copied before something failed.
+    audit::record_copies(state, &by, &trail).await?;
+    match failed {
+        Some(problem) => Err(problem),
+        None => Ok((shown, copies)),
+    }
+}
+
 /// Whether who gives the link may do with each study what the link allows.
-async fn check(state: &State, grant: &Grant, studies: Vec<StudyUid>) -> Result<(), Problem> {
+async fn check(
+    state: &State,
+    grant: &Grant,
+    studies: Vec<StudyUid>,
+    copies: &[DeidentifiedStudy],
+) -> Result<(), Problem> {
     let permit = state.roles.permit_of_link(&grant.by, grant, &state.tenant);
     let mut actions = vec![Action::Search, Action::View];
     actions.extend(grant.download.then_some(Action::Download));
@@ -257,11 +351,17 @@ async fn check(state: &State, grant: &Grant, studies: Vec<StudyUid>) -> Result<(
         let identified = Grant { deidentified: false, ..grant.clone() };
         let permit = state.roles.permit_of_link(&grant.by, &identified, &state.tenant).to(action);
         let is_there = state.archive.first_unseen(&permit, vec![study.clone()]).await?.is_none();
-        if grant.deidentified && is_there {
+        if let Some(copy) = copies.iter().find(|copy| copy.is(&study)) {
             let detail = format!(
-                "study {study} has instances that do not say PatientIdentityRemoved = YES, and Hilum does not \
-                 de-identify them for a link; store a de-identified copy, or share without deidentified"
+                "the copy of study {} is there, and is outside of what the caller may {action}: a copy says nothing of \
+                 its patient, nor of what else the caller's role may be bound to",
+                copy.original()
             );
+            let title = "The copy cannot be shared";
+            return Err(Problem::new(StatusCode::CONFLICT, "copy-not-seen", title, detail));
+        }
+        if grant.deidentified && is_there {
+            let detail = format!("study {study} has instances that do not say PatientIdentityRemoved = YES");
             let title = "The study is not de-identified";
             return Err(Problem::new(StatusCode::CONFLICT, "not-deidentified", title, detail));
         }
@@ -279,6 +379,7 @@ fn described(share: &Share, url: Option<String>) -> ShareLink {
         label: share.label.clone(),
         by: share.by.clone(),
         studies: share.studies.clone(),
+        copies: Vec::new(),
         download: share.download,
         deidentified: share.deidentified,
         has_password: share.password.is_some(),

@@ -233,7 +233,11 @@ fn every_route_with_every_role_on_own_and_foreign() {
             }
         }
     }
-    assert_eq!(server.json("/dicomweb/studies/count", "root")["count"], 2, "nothing foreign was deleted");
+    // One's own, the foreign one, and the copy that was made of one's own.
+    assert_eq!(server.json("/dicomweb/studies/count", "root")["count"], 3, "nothing foreign was deleted");
+    let found = server.json("/dicomweb/studies", "researcher");
+    assert_eq!(found.as_array().map(Vec::len), Some(1), "{found}");
+    assert!(found[0]["00100020"]["Value"][0].as_str().is_some_and(|id| id.starts_with("ANON-")), "{found}");
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn a_token_cannot_be_more_than_its_account_nor_last_for_ever() {
 }
 
 #[test]
-fn a_token_in_the_query_counts_only_where_that_is_allowed() {
+fn iop_29_a_token_in_the_query_counts_only_where_that_is_allowed() {
     let closed = server();
     let (_, text) = token(&closed, label("images"));
     let get =

@@ -32,6 +32,7 @@ fn server() -> Hilum {
         add(config, "cleo", &["clinician"]);
         add(config, "eve", &["ct"]);
         add(config, "bob", &["viewer"]);
+        add(config, "rita", &["researcher"]);
     });
     let root = token(&hilum, "root", &[]);
     store(&hilum, &root, CT, "CT", "P1");
@@ -266,4 +267,73 @@ fn links_are_on_the_record_and_their_secrets_are_not() {
     let uses = of(&format!("user={}", who.replace(' ', "+")));
     let events: Vec<_> = uses.as_array().unwrap().iter().map(|record| record["event"].clone()).collect();
     assert_eq!(events, [json!("restricted-function"), json!("view"), json!("login")], "{uses}");
+}
+
+/// The link leads to a copy, which is all that is seen by it, and by a researcher.
+#[test]
+fn a_deidentified_link_is_to_copies() {
+    let hilum = server();
+    let (cleo, root) = (token(&hilum, "cleo", &[]), token(&hilum, "root", &[]));
+    let link = made(&hilum, &cleo, &json!({ "studies": [CT, MR], "deidentified": true }));
+    let copies = link["copies"].as_array().unwrap();
+    let originals: Vec<&Value> = copies.iter().map(|copy| &copy["study"]).collect();
+    assert_eq!(originals, [CT, MR]);
+    let uids: Vec<&str> = copies.iter().map(|copy| copy["deidentified"].as_str().unwrap()).collect();
+    assert_eq!(link["studies"], json!(uids));
+    assert_eq!(copies[0]["stored"], 1, "{link}");
+    let pass = opened(&link);
+    let base = pass["dicomweb"].as_str().unwrap().to_owned();
+    let in_path = |path: &str| get(&format!("{base}{}", path.strip_prefix("/dicomweb").unwrap()));
+    let sees_copies = |ask: &dyn Fn(&str) -> Response| {
+        let found = json_of(ask("/dicomweb/studies"));
+        let found =
+            found.as_array().unwrap().iter().map(|study| study["0020000D"]["Value"][0].as_str().unwrap());
+        let mut found: Vec<String> = found.map(str::to_owned).collect();
+        let mut expected = uids.clone();
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+        assert_eq!(json_of(ask("/dicomweb/patients/count"))["count"], expected.len());
+        assert_eq!(json_of(ask("/dicomweb/studies/count?q=findings"))["count"], 0, "of the originals");
+        assert_eq!(ask(&format!("/dicomweb/studies/{MR}/metadata")).status(), 404);
+    };
+    sees_copies(&in_path);
+    assert_eq!(get(&format!("{base}/studies/{CT}/metadata")).status(), 404);
+    let seen = get(&format!("{base}/studies/{}/metadata", uids[0])).text().unwrap();
+    assert!(!seen.contains(CT) && !seen.contains("\"P1\"") && seen.contains("ANON-"), "{seen}");
+    assert!(!pass.to_string().contains(CT), "what is opened does not say what it stands for: {pass}");
+    let rita = token(&hilum, "rita", &[]);
+    sees_copies(&|path| with_token(&hilum, path, &rita));
+    // A copy may be shared like any study that is de-identified, and again it is the same.
+    let again = made(&hilum, &cleo, &json!({ "studies": [uids[0], MR], "deidentified": true }));
+    assert_eq!(again["copies"][0]["already_there"], 1);
+    let mut both: Vec<&str> = again["studies"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    both.sort_unstable();
+    let mut expected = uids.clone();
+    expected.sort_unstable();
+    assert_eq!(both, expected);
+    assert_eq!(json_of(with_token(&hilum, "/shares", &cleo))[0]["copies"], Value::Null, "told once");
+    // Who may not have copies made is told so, and nothing is made.
+    let refused = client()
+        .post(format!("{}/studies/{CT}/deidentified", hilum.base))
+        .bearer_auth(token(&hilum, "bob", &[]))
+        .send()
+        .unwrap();
+    assert_eq!(refused.status(), 403);
+    // On the record are the original with its patient, and the copy with its pseudonym.
+    let records = json_of(with_token(&hilum, "/audit?event=deidentify", &root))["records"].clone();
+    let text = records.to_string();
+    assert!(text.contains(CT) && uids.iter().all(|uid| text.contains(uid)), "{records}");
+    let of = |study: &str| {
+        let all = records.as_array().unwrap();
+        all.iter()
+            .find(|record| record["studies"][0]["uid"] == study && record["action"] != "D")
+            .cloned()
+            .unwrap()
+    };
+    assert_eq!(of(CT)["patient"]["id"], "P1");
+    assert_eq!(of(CT)["actor"]["id"], "cleo");
+    assert!(of(uids[0])["patient"]["id"].as_str().unwrap().starts_with("ANON-"));
+    let of_patient = json_of(with_token(&hilum, "/audit?event=deidentify&patient=P1", &root)).to_string();
+    assert!(of_patient.contains(CT) && !of_patient.contains(uids[0]), "{of_patient}");
 }

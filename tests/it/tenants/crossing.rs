@@ -73,6 +73,7 @@ const TABLE: &[(&str, Shows)] = &[
     ("/dicomweb/commitment-requests/{transaction}", Own("no_commitment_crosses")),
     ("/dicomweb/studies/{study}/series/{series}/instances/{instance}/versions", Object),
     ("/dicomweb/studies/{study}/series/{series}/instances/{instance}/versions/{version}", Own("no_version_crosses")),
+    ("/dicomweb/studies/{study}/deidentified", Own("no_copy_crosses")),
     ("/dicomweb/wado", Object),
     ("/wado", Object),
     ("/dicomweb/zip", Object),
@@ -430,4 +431,22 @@ fn no_upload_crosses() {
     assert!(stored.as_str().expect("a URL").contains("/north/dicomweb/"), "{report}");
     let count = |tenant: &str| json(&hilum, tenant, "/dicomweb/studies/count?q=uploaded")["count"].clone();
     assert_eq!((count("north"), count("south"), count("")), (json!(1), json!(0), json!(0)));
+}
+
+#[test]
+fn no_copy_crosses() {
+    let hilum = server();
+    let copy = |tenant: &str, study: &str| {
+        let url = format!("{}/dicomweb/studies/{study}/deidentified", home(&hilum, tenant));
+        hilum.client.post(url).send().expect("an answer")
+    };
+    assert_eq!(copy("south", ONLY).status(), 404);
+    let of = |tenant: &str| json_of(copy(tenant, BOTH));
+    let (north, south) = (of("north"), of("south"));
+    let uid = |copy: &Value| copy["deidentified"].as_str().expect("a UID").to_owned();
+    assert_ne!(uid(&north), uid(&south), "each hospital has a secret of its own");
+    assert_eq!(north["url"], format!("{}/dicomweb/studies/{}", home(&hilum, "north"), uid(&north)));
+    assert_eq!(get(&hilum, "north", &format!("/dicomweb/studies/{}", uid(&south))).status(), 404);
+    let count = |tenant: &str| json(&hilum, tenant, "/dicomweb/studies/count")["count"].clone();
+    assert_eq!([count("north"), count("south"), count("")], [Value::from(3), Value::from(2), Value::from(0)]);
 }
