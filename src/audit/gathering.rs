@@ -22,6 +22,7 @@ const OPEN_MAX: usize = 20_000;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     event: Event,
+    anonymized: bool,
     tenant: Option<String>,
     deed: Deed,
     reason: Option<String>,
@@ -38,7 +39,6 @@ struct Open {
     /// Behind the first, which is recorded.
     requests: u64,
     touched: Touched,
-    anonymized: bool,
 }
 
 /// One request for one study.
@@ -86,7 +86,6 @@ impl Gathering {
                 subject,
                 requests: 0,
                 touched: Touched::default(),
-                anonymized: access.anonymized,
             });
         }
     }
@@ -110,7 +109,7 @@ impl Gathering {
                     reason: key.reason.as_deref(),
                     actor: &open.actor,
                     touched: open.touched,
-                    anonymized: open.anonymized,
+                    anonymized: key.anonymized,
                 };
                 let record = record_of(&access, open.subject);
                 Some(Record { since: Some(open.since), requests: open.requests, ..record })
@@ -122,6 +121,7 @@ impl Gathering {
 fn key_of(access: &Access<'_>) -> Key {
     Key {
         event: access.event,
+        anonymized: access.anonymized,
         tenant: access.tenant.map(str::to_owned),
         deed: access.deed.clone(),
         reason: access.reason.map(str::to_owned),
@@ -175,6 +175,8 @@ mod tests {
         assert!(gathering.join(access("2")).is_some());
         let elsewhere = Access { tenant: Some("north"), ..access("1") };
         assert!(gathering.join(elsewhere).is_some(), "the same UID in another archive is another study");
+        let without_names = Access { anonymized: true, ..access("1") };
+        assert!(gathering.join(without_names).is_some(), "who saw no names is told from who did");
         assert!(gathering.due(false).is_empty());
         let due = gathering.due(true);
         assert_eq!((due.len(), due[0].requests), (1, 2));

@@ -63,6 +63,8 @@ pub enum LeftOut {
     Recognizable,
     #[error("pixels of its kind often name the patient, and it does not say BurnedInAnnotation = NO")]
     InDoubt,
+    #[error("an overlay is hidden in bits of its pixels")]
+    HiddenOverlay,
     #[error("it shows the label of a slide")]
     SlideLabel,
     #[error("structured reports name people in prose")]
@@ -93,6 +95,7 @@ impl LeftOut {
             Self::BurnedIn => "burned-in-annotation",
             Self::Recognizable => "recognizable-visual-features",
             Self::InDoubt => "pixels-in-doubt",
+            Self::HiddenOverlay => "hidden-overlay",
             Self::SlideLabel => "slide-label",
             Self::Report => "structured-report",
             Self::Document => "document",

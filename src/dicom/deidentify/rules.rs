@@ -49,9 +49,10 @@ const DUMMY_DATE: &str = "19000101";
 const DUMMY_TIME: &str = "000000";
 /// Encrypted copies of what was there; who has the key could read them.
 const ENCRYPTED_ATTRIBUTES_SEQUENCE: Tag = Tag(0x0400, 0x0500);
-/// UIDs of the standard, which name no instance.
-const OF_THE_STANDARD: &str = "1.2.840.10008.";
-const OF_THE_STANDARD_LENGTH_MAX: usize = 32;
+/// UIDs of the standard that may stand where those of instances do: frames of
+/// reference of atlases, palettes, service instances.
+const OF_THE_STANDARD: &str = "1.2.840.10008.1.";
+const OF_THE_STANDARD_LENGTH_MAX: usize = 24;
 
 /// UIDs of classes, code schemes and software. All others are of what was made
 /// somewhere, and replaced, also where the table has forgotten them.

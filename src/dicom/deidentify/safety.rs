@@ -2,12 +2,14 @@
 //! prose, in sound, and in what nobody here knows. It is left out and named, and
 //! never passed on.
 
-use dicom_core::dictionary::UidDictionary;
+use dicom_core::{Tag, dictionary::UidDictionary};
 use dicom_dictionary_std::{StandardSopClassDictionary, tags};
 
 use super::LeftOut;
 use crate::dicom::dataset::{DataSet, Value};
 
+const OVERLAY_ROWS: u16 = 0x0010;
+const OVERLAY_DATA: u16 = 0x3000;
 const STORAGE: &str = "1.2.840.10008.5.1.4.1.1.";
 
 /// SOP Classes, by what follows [`STORAGE`], of which no instance is taken. A
@@ -57,6 +59,9 @@ pub(super) fn check(set: &DataSet, sop_class: &str, pixels: Pixels) -> Result<()
     if text(tags::RECOGNIZABLE_VISUAL_FEATURES) == "YES" {
         return Err(LeftOut::Recognizable);
     }
+    if (0x6000..=0x60FF).step_by(2).any(|group| hides_overlay(set, group)) {
+        return Err(LeftOut::HiddenOverlay);
+    }
     let image_type = match set.get(tags::IMAGE_TYPE).map(|element| &element.value) {
         Some(Value::Text(values)) => values.join("\\").to_ascii_uppercase(),
         _ => String::new(),
@@ -80,6 +85,13 @@ pub(super) fn check(set: &DataSet, sop_class: &str, pixels: Pixels) -> Result<()
         return Err(LeftOut::InDoubt);
     }
     Ok(())
+}
+
+/// An overlay, which may be text, in bits of the pixels that the image does not use
+/// (PS3.5 section 8.1.2, retired): it would stay there unseen.
+fn hides_overlay(set: &DataSet, group: u16) -> bool {
+    let has = |element| set.get(Tag(group, element)).is_some_and(|found| found.value != Value::Empty);
+    !has(OVERLAY_DATA) && has(OVERLAY_ROWS)
 }
 
 /// What follows the root of the storage classes, of a class that the standard has.

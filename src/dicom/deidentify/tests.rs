@@ -262,6 +262,9 @@ fn what_may_name_somebody_elsewhere_is_left_out() {
     assert_eq!(check("1", &[(tags::CONVERSION_TYPE, "DF")], Unseen), Some(LeftOut::InDoubt));
     assert_eq!(check("77.1.6", &[(tags::IMAGE_TYPE, "LABEL")], LookedAt), Some(LeftOut::SlideLabel));
     assert_eq!(check("77.1.6", &[], Unseen), None);
+    let (rows, data) = (Tag(0x6002, 0x0010), Tag(0x6002, 0x3000));
+    assert_eq!(check("2", &[(rows, "2")], LookedAt), Some(LeftOut::HiddenOverlay));
+    assert_eq!(check("2", &[(rows, "2"), (data, "x")], Unseen), None, "it is removed");
     for (number, why) in [
         ("88.11", LeftOut::Report),
         ("88.59", LeftOut::Report),

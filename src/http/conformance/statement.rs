@@ -341,14 +341,15 @@ fn deidentification(page: &mut Page) {
         "Removed besides: all private attributes, attributes that the standard does not have, groups 50xx and 60xx, \
          values of VR UN, texts of more than 64 KiB.",
         "UIDs are replaced by `2.25.` and a UUID from HMAC-SHA-256 with a secret of the archive: the same in all copies \
-         with the same options. UIDs below 1.2.840.10008 stay. Patient ID and Patient's Name become a pseudonym, the \
+         with the same options. UIDs of the standard (classes, 1.2.840.10008.1) stay. Patient ID and Patient's Name become a pseudonym, the \
          same in all studies of a Patient ID and its issuer. Modified dates are earlier by 1 to 3650 days, the same \
          number for a patient.",
         "Inserted: Patient Identity Removed (0012,0062), De-identification Method (0012,0063) and its Code Sequence \
          (0012,0064), Longitudinal Temporal Information Modified (0028,0303). Preamble and file meta information are made anew.",
         "Pixels are not changed. Left out are instances that say Burned In Annotation or Recognizable Visual Features = \
          YES; secondary captures, ultrasound, visible light but whole slides, and what was digitized or captured from a \
-         screen, unless they say Burned In Annotation = NO or the caller has looked at them; slide labels; structured \
+         screen, unless they say Burned In Annotation = NO or the caller has looked at them; slide labels; overlays in \
+         unused bits of pixels; structured \
          reports, presentation states, encapsulated documents, audio, raw data, and SOP Classes that are not of the standard.",
     ]);
 }
