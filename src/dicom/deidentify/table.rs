@@ -1,7 +1,8 @@
 //! A table: what the Basic Application Level Confidentiality Profile does to each
 //! attribute, PS3.15 Table E.1-1, edition 2026c, in ascending order of their tags,
 //! and which options keep one (the columns of 113106 and 113107, which are the
-//! same, 113108, 113109 and 113112). An option that only cleans an attribute (C),
+//! same, 113108, 113109 and 113112) as of 2024: what the table has got since is kept by
+//! none. An option that only cleans an attribute (C),
 //! but for dates that are shifted, keeps nothing here: nobody reads free text.
 //!
 //! Repeating groups (50xx, 60xx) and private attributes are in `rules.rs`.

@@ -335,7 +335,8 @@ fn deidentification(page: &mut Page) {
     );
     page.list([
         "Options on request, for copies and links: Retain Longitudinal Temporal Information with Full Dates (113106) or \
-         Modified Dates (113107), Patient Characteristics (113108), Device Identity (113109), Institution Identity (113112).",
+         Modified Dates (113107), Patient Characteristics (113108), Device Identity (113109), Institution Identity (113112); with \
+         the columns of 2024, so what the table has got since is kept by none.",
         "Attributes are treated as in Table E.1-1, at every level. Where the table leaves the choice to the Type: values \
          of X/D, Z/D and X/Z/D become dummies, values of X/Z become empty, sequences of X/D and X/Z/D are removed.",
         "Removed besides: all private attributes, attributes that the standard does not have, groups 50xx and 60xx, \
