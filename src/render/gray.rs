@@ -10,7 +10,7 @@ use super::{
     lut::Lut,
     modality::Modality,
     palette::Palette,
-    stored::Stored,
+    stored::{Stored, bounds},
     values,
     voi::{Voi, Window},
 };
@@ -93,12 +93,14 @@ impl Measured {
         };
         match &self.stored {
             Stored::Codes { codes, offset, .. } => {
-                let (Some(low), Some(high)) = (codes.iter().min(), codes.iter().max()) else {
-                    return Vec::new();
-                };
-                let table: Vec<u8> =
-                    (*low..=*high).map(|code| gray((i64::from(code) - offset) as f64)).collect();
-                codes.iter().map(|code| table[usize::from(code - low)]).collect()
+                let Some((low, high)) = bounds(codes, None) else { return Vec::new() };
+                // Of all codes that there can be, so that no look-up is checked.
+                let mut table = vec![0; 1 << 16];
+                for code in low..=high {
+                    table[usize::from(code)] = gray((i64::from(code) - offset) as f64);
+                }
+                let Some(table) = table.first_chunk::<{ 1 << 16 }>() else { return Vec::new() };
+                codes.iter().map(|code| table[usize::from(*code)]).collect()
             }
             Stored::Numbers(numbers) => numbers.iter().map(|number| gray(*number)).collect(),
         }
@@ -117,7 +119,7 @@ pub fn draw(
     asked: &Brightness,
 ) -> Result<Image, RenderError> {
     let measured = Measured::read(bytes, description, attributes)?;
-    let range = fractions(attributes.set).or(asked.range).unwrap_or_else(|| measured.range());
+    let range = || fractions(attributes.set).or(asked.range).unwrap_or_else(|| measured.range());
     let voi = Voi::of(attributes, asked.window, range)?;
     let inverted = is_inverted(attributes.set, description);
     let picture = measured.picture(&voi, |brightness| if inverted { 1.0 - brightness } else { brightness });
@@ -145,7 +147,7 @@ pub fn present(
     let measured = Measured { stored, modality, padding: padding(attributes.set, description) };
     let range = measured.possible();
     let voi = match voi {
-        Some(item) => match Voi::of_items(item, range)? {
+        Some(item) => match Voi::of_items(item, || range)? {
             Some(table) => table,
             None => Window::of(item).map_or(Voi::Range(range.0, range.1), Voi::Window),
         },

@@ -4,6 +4,8 @@
 //! Up to sixteen bits stay codes, so that what follows is one table for all
 //! pixels; anything larger becomes numbers.
 
+use std::ops::RangeInclusive;
+
 use super::RenderError;
 use crate::pixels::{Description, Number};
 
@@ -77,16 +79,42 @@ impl Stored {
     pub fn range(&self, padding: Option<(f64, f64)>) -> Option<(f64, f64)> {
         match self {
             Self::Codes { codes, offset, .. } => {
+                let (low, high) = bounds(codes, padding.and_then(|padding| in_codes(padding, *offset)))?;
                 let value = |code: u16| (i64::from(code) - offset) as f64;
-                if padding.is_none() {
-                    let (low, high) = (codes.iter().min()?, codes.iter().max()?);
-                    return Some((value(*low), value(*high)));
-                }
-                widest(codes.iter().map(|code| value(*code)), padding)
+                Some((value(low), value(high)))
             }
             Self::Numbers(numbers) => widest(numbers.iter().copied(), padding),
         }
     }
+}
+
+/// The smallest and the largest code outside of `padding`. Without a branch, so
+/// that it takes many at a time.
+pub fn bounds(codes: &[u16], padding: Option<RangeInclusive<u16>>) -> Option<(u16, u16)> {
+    let (low, high) = match padding {
+        None => (
+            codes.iter().fold(u16::MAX, |low, code| low.min(*code)),
+            codes.iter().fold(0, |high, code| high.max(*code)),
+        ),
+        Some(padding) => {
+            let (first, last) = padding.into_inner();
+            let is_padding = |code: u16| first <= code && code <= last;
+            (
+                codes.iter().fold(u16::MAX, |low, code| low.min(if is_padding(*code) { low } else { *code })),
+                codes.iter().fold(0, |high, code| high.max(if is_padding(*code) { high } else { *code })),
+            )
+        }
+    };
+    // Of no code at all the one is above the other.
+    (low <= high && !codes.is_empty()).then_some((low, high))
+}
+
+/// Stored values from one to another as codes; `None` when no code is among them.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what a code can be")]
+fn in_codes((low, high): (f64, f64), offset: i64) -> Option<RangeInclusive<u16>> {
+    let most = f64::from(u16::MAX);
+    let (first, last) = ((low + offset as f64).ceil(), (high + offset as f64).floor());
+    (first <= most && last >= 0.0).then(|| first.max(0.0) as u16..=last.min(most) as u16)
 }
 
 fn widest(values: impl Iterator<Item = f64>, padding: Option<(f64, f64)>) -> Option<(f64, f64)> {
@@ -154,6 +182,10 @@ mod tests {
         assert_eq!(numbers(&stored), [2047.0, -2048.0, -1.0, 1.0]);
         assert_eq!(stored.range(None), Some((-2048.0, 2047.0)));
         assert_eq!(stored.range(Some((-2048.0, -2048.0))), Some((-1.0, 2047.0)));
+        assert_eq!(stored.range(Some((-1.0, 5000.0))), Some((-2048.0, -2048.0)));
+        assert_eq!(stored.range(Some((-9000.0, 9000.0))), None);
+        assert_eq!(stored.range(Some((0.5, 0.5))), Some((-2048.0, 2047.0)));
+        assert_eq!(stored.range(Some((9000.0, 9001.0))), Some((-2048.0, 2047.0)));
         // Eight bits in the upper half.
         let high = Stored::read(&[9, 1, 9, 2, 9, 3, 9, 255], &gray(16, 8, 15, Number::Unsigned));
         assert_eq!(numbers(&high.expect("valid")), [1.0, 2.0, 3.0, 255.0]);

@@ -67,33 +67,43 @@ pub enum Voi {
 
 impl Voi {
     /// What applies to a frame whose values (after the Modality LUT) lie in
-    /// `range`.
+    /// `range`, which is asked for only if it matters: it looks at every pixel.
     ///
     /// # Errors
     /// A table that cannot be used.
     pub fn of(
         attributes: &FrameAttributes<'_>,
         asked: Option<Window>,
-        range: (f64, f64),
+        range: impl Fn() -> (f64, f64),
     ) -> Result<Self, RenderError> {
         if let Some(window) = asked {
             return Ok(Self::Window(window));
         }
         let tables = attributes.holder(tags::FRAME_VOILUT_SEQUENCE, tags::VOILUT_SEQUENCE);
-        if let Some(voi) = Self::of_items(tables, range)? {
+        if let Some(voi) = Self::of_items(tables, &range)? {
             return Ok(voi);
         }
         let windows = attributes.holder(tags::FRAME_VOILUT_SEQUENCE, tags::WINDOW_CENTER);
-        Ok(Window::of(windows).map_or(Self::Range(range.0, range.1), Self::Window))
+        Ok(Window::of(windows).map_or_else(
+            || {
+                let (low, high) = range();
+                Self::Range(low, high)
+            },
+            Self::Window,
+        ))
     }
 
     /// The first VOI LUT of a data set or an item.
     ///
     /// # Errors
     /// A table that cannot be used.
-    pub fn of_items(holder: &crate::dicom::DataSet, range: (f64, f64)) -> Result<Option<Self>, RenderError> {
+    pub fn of_items(
+        holder: &crate::dicom::DataSet,
+        range: impl Fn() -> (f64, f64),
+    ) -> Result<Option<Self>, RenderError> {
         let Some(item) = holder.items(tags::VOILUT_SEQUENCE).first() else { return Ok(None) };
-        Ok(Lut::read(item, tags::LUT_DESCRIPTOR, tags::LUT_DATA, range.0 < 0.0)?.map(Self::Table))
+        let signed = range().0 < 0.0;
+        Ok(Lut::read(item, tags::LUT_DESCRIPTOR, tags::LUT_DATA, signed)?.map(Self::Table))
     }
 
     /// The brightness of a value, 0 to 1.
