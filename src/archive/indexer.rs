@@ -27,7 +27,7 @@ use super::{
 use crate::{
     dicom::{DataSet, InstancePath, InstanceUid, SeriesPath, StudyUid},
     storage::{
-        catalog::{FeedEntry, FeedKind, InstanceRow, SeriesRow, Snapshot},
+        catalog::{FeedEntry, FeedKind, InstanceRow, LastIds, SeriesRow, Snapshot},
         index::{Block, DocumentText, SeriesDoc, StudyDoc},
     },
 };
@@ -119,10 +119,39 @@ impl Drop for Indexer {
     }
 }
 
+/// What of the catalog the index may hold: numbers up to these. What has a larger
+/// one was made since the rows were last read for the index, so nothing of it is
+/// to be taken away. That is asked for often: tantivy keeps each removal in memory
+/// while a merge goes on, and looks for it in every segment.
+#[derive(Default)]
+pub(super) struct Known(Option<LastIds>);
+
+impl Known {
+    /// Takes in the numbers of the rows that are read now, and gives those of before.
+    fn advance(&mut self, now: LastIds) -> Self {
+        let before = self.0;
+        let most = |before: LastIds| LastIds {
+            study: before.study.max(now.study),
+            series: before.series.max(now.series),
+        };
+        self.0 = Some(before.map_or(now, most));
+        Self(before)
+    }
+
+    fn has_study(&self, id: u64) -> bool {
+        self.0.is_none_or(|last| id <= last.study)
+    }
+
+    fn has_series(&self, id: u64) -> bool {
+        self.0.is_none_or(|last| id <= last.series)
+    }
+}
+
 fn run(core: &Core) {
+    let mut known = Known::default();
     loop {
         let go_on = core.indexer.wait();
-        if let Err(error) = follow(core) {
+        if let Err(error) = follow(core, &mut known) {
             // What is not indexed stays in the overlay, so answers stay right.
             tracing::error!(%error, "the index could not follow the catalog; trying again");
             core.indexer.pause(RETRY_AFTER);
@@ -135,11 +164,11 @@ fn run(core: &Core) {
     }
 }
 
-/// Brings the index up to the end of the feed.
+/// Brings the index up to the end of the feed. `known`: of this index so far.
 ///
 /// # Errors
 /// When catalog or index fail.
-pub(super) fn follow(core: &Core) -> Result<(), ArchiveError> {
+pub(super) fn follow(core: &Core, known: &mut Known) -> Result<(), ArchiveError> {
     loop {
         let _turn = core.indexing.take();
         let from = core.index.committed_seq();
@@ -153,14 +182,15 @@ pub(super) fn follow(core: &Core) -> Result<(), ArchiveError> {
             return Ok(());
         };
         let to = last.seq;
-        let changed: BTreeSet<&StudyUid> = entries.iter().map(|entry| &entry.path.study).collect();
-        for study in changed {
+        let known = known.advance(snapshot.last_ids()?);
+        for (study, less) in changed_of(&entries) {
             // Changes of the study later in the feed are in the snapshot too;
             // putting it again then is harmless.
-            put(core, &snapshot, study)?;
+            put(core, &snapshot, study, |id| less || known.has_study(id))?;
         }
         for (series_id, news) in news_of(&entries) {
-            readable(put_instances(core, &snapshot, series_id, &news), series_id)?;
+            let may_be_there = known.has_series(series_id);
+            readable(put_instances(core, &snapshot, series_id, &news, may_be_there), series_id)?;
         }
         core.index.commit(to)?;
         core.overlay.clear(to);
@@ -183,7 +213,7 @@ pub(super) fn rebuild(core: &Core) -> Result<u64, ArchiveError> {
         let Some(last) = page.last() else { break };
         after = last.id;
         for row in &page {
-            put(core, &snapshot, &row.uid)?;
+            put(core, &snapshot, &row.uid, |_| false)?;
             for series in snapshot.series_of(&row.uid)? {
                 readable(put_all_instances(core, &snapshot, &series), series.id)?;
             }
@@ -197,6 +227,17 @@ pub(super) fn rebuild(core: &Core) -> Result<u64, ArchiveError> {
     }
     core.index.commit(seq)?;
     Ok(studies)
+}
+
+/// The studies that changed, and whether something of them was taken away: a study
+/// that was deleted and stored again has a new number, and is in the index under
+/// its old one.
+fn changed_of(entries: &[FeedEntry]) -> BTreeMap<&StudyUid, bool> {
+    let mut changed = BTreeMap::new();
+    for entry in entries {
+        *changed.entry(&entry.path.study).or_default() |= entry.kind != FeedKind::Stored;
+    }
+    changed
 }
 
 /// What the feed says of the instances of one series.
@@ -225,13 +266,16 @@ fn put_instances(
     snapshot: &Snapshot,
     series_id: u64,
     news: &News<'_>,
+    may_be_there: bool,
 ) -> Result<(), ArchiveError> {
     let Some(row) = snapshot.series_by_id(series_id)? else {
         return Ok(core.index.remove_blocks(series_id)?);
     };
     let before = row.instances.saturating_sub(news.stored.len() as u64);
     if news.less || before == 0 || row.instances.ilog2() > before.ilog2() {
-        core.index.remove_blocks(series_id)?;
+        if news.less || may_be_there {
+            core.index.remove_blocks(series_id)?;
+        }
         return put_all_instances(core, snapshot, &row);
     }
     let mut blocks = Blocks::of(core, snapshot, &row)?;
@@ -300,7 +344,13 @@ impl<'a> Blocks<'a> {
     }
 }
 
-fn put(core: &Core, snapshot: &Snapshot, study: &StudyUid) -> Result<(), ArchiveError> {
+/// `may_be_there`: whether the index may hold the study, which now has this number.
+fn put(
+    core: &Core,
+    snapshot: &Snapshot,
+    study: &StudyUid,
+    may_be_there: impl Fn(u64) -> bool,
+) -> Result<(), ArchiveError> {
     let Some(view) = view_of(snapshot, study)? else {
         return Ok(core.index.remove(study)?);
     };
@@ -314,6 +364,7 @@ fn put(core: &Core, snapshot: &Snapshot, study: &StudyUid) -> Result<(), Archive
             instances: series.instances,
         })
         .collect();
-    core.index.put(&StudyDoc { id: view.id, uid: study, set: &view.set, series })?;
+    let is_new = !may_be_there(view.id);
+    core.index.put(&StudyDoc { id: view.id, uid: study, is_new, set: &view.set, series })?;
     Ok(())
 }

@@ -252,7 +252,7 @@ pub(super) fn recover(
         let studies = super::indexer::rebuild(core)?;
         tracing::info!(studies, "the index was made anew from the catalog");
     } else {
-        super::indexer::follow(core)?;
+        super::indexer::follow(core, &mut super::indexer::Known::default())?;
     }
     Ok(recovered)
 }

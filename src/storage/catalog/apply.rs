@@ -260,14 +260,10 @@ impl<'t, 'e> Batch<'t, 'e> {
             None => {
                 let stored = self.tables.dictionaries.get(series_id)?;
                 let stored = stored.map(|stored| decompress_dictionary(stored.value()));
-                let dictionary = match stored.transpose().map_err(failed)? {
-                    Some(dictionary) => dictionary,
-                    None => {
-                        let dictionary = dictionary_of(json);
-                        let stored = self.encoder.compress_dictionary(dictionary).map_err(failed)?;
-                        self.tables.dictionaries.insert(series_id, stored.as_slice())?;
-                        dictionary.to_vec()
-                    }
+                let Some(dictionary) = stored.transpose().map_err(failed)? else {
+                    let dictionary = self.encoder.compress_dictionary(dictionary_of(json)).map_err(failed)?;
+                    self.tables.dictionaries.insert(series_id, dictionary.as_slice())?;
+                    return self.encoder.compress_first(json).map_err(failed);
                 };
                 self.encoder.prepare(series_id, &dictionary).map_err(failed)?
             }

@@ -2,6 +2,7 @@
 //! dictionary, for the slices of a series differ in little. Owns the limits of
 //! memory: how long a dictionary may be and how many stay prepared.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,6 +15,13 @@ const DICTIONARY_BYTES_MAX: usize = 128 * 1024;
 /// A JSON document is never larger: it is made of the header of one file.
 const JSON_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 const PREPARED_MAX: usize = 64;
+/// What a JSON takes when its dictionary begins with it.
+const SMALL_BYTES: usize = 512;
+
+thread_local! {
+    /// A decompressor is some 100 KiB, and most decompress one row: it is used again.
+    static CONTEXT: Cell<Option<DCtx<'static>>> = const { Cell::new(None) };
+}
 
 /// Compresses, and keeps the dictionaries of the series in use prepared.
 pub(super) struct Encoder {
@@ -46,6 +54,19 @@ impl Encoder {
         let prepared = self.prepared.get_mut(&series_id)?;
         prepared.used = self.clock;
         Some(Arc::clone(&prepared.dictionary))
+    }
+
+    /// Compresses the first JSON of a series, which is its own dictionary. Most of
+    /// what is imported comes in series of one: nothing is prepared for more.
+    pub fn compress_first(&mut self, json: &[u8]) -> Result<Vec<u8>, &'static str> {
+        let mut out = Vec::with_capacity(SMALL_BYTES);
+        let dictionary = dictionary_of(json);
+        if self.context.compress_using_dict(&mut out, json, dictionary, LEVEL).is_err() {
+            // More than was thought of: what goes beyond the dictionary.
+            out = Vec::with_capacity(compress_bound(json.len()));
+            self.context.compress_using_dict(&mut out, json, dictionary, LEVEL).map_err(get_error_name)?;
+        }
+        Ok(out)
     }
 
     /// Prepares a dictionary; the one not used for longest makes room.
@@ -91,8 +112,14 @@ pub(super) fn dictionary_of(json: &[u8]) -> &[u8] {
 }
 
 pub(super) fn decompress_dictionary(stored: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let mut context = CONTEXT.take().unwrap_or_default();
+    let dictionary = decompress_with(&mut context, stored);
+    CONTEXT.set(Some(context));
+    dictionary
+}
+
+fn decompress_with(context: &mut DCtx<'static>, stored: &[u8]) -> Result<Vec<u8>, &'static str> {
     let mut out = Vec::new();
-    let mut context = DCtx::default();
     reserve(&mut out, stored)?;
     context.decompress(&mut out, stored).map_err(get_error_name)?;
     Ok(out)
@@ -100,16 +127,18 @@ pub(super) fn decompress_dictionary(stored: &[u8]) -> Result<Vec<u8>, &'static s
 
 /// Decompresses the JSON of one series.
 pub(super) struct Decoder {
-    context: DCtx<'static>,
+    /// There until it is dropped.
+    context: Option<DCtx<'static>>,
     dictionary: DecoderDictionary<'static>,
 }
 
 impl Decoder {
     /// With the series' dictionary as it is in the table.
     pub fn new(stored: &[u8]) -> Result<Self, &'static str> {
-        let dictionary = decompress_dictionary(stored)?;
+        let mut context = CONTEXT.take().unwrap_or_default();
+        let dictionary = decompress_with(&mut context, stored)?;
         let dictionary = DecoderDictionary::try_copy(&dictionary).map_err(|_| "no memory")?;
-        Ok(Self { context: DCtx::default(), dictionary })
+        Ok(Self { context: Some(context), dictionary })
     }
 
     /// Puts the JSON in `out`, in place of what was there.
@@ -117,9 +146,16 @@ impl Decoder {
         out.clear();
         reserve(out, frame)?;
         self.context
+            .get_or_insert_default()
             .decompress_using_ddict(out, frame, self.dictionary.as_ddict())
             .map_err(get_error_name)?;
         Ok(())
+    }
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        CONTEXT.set(self.context.take());
     }
 }
 

@@ -38,7 +38,7 @@ pub use change::{Applied, Change, Durability, NewInstance, Outcome, Rule, Target
 pub use error::CatalogError;
 pub use instance::{Form, Frames, InstanceRow};
 pub use rows::{FeedEntry, FeedKind, PackRow, SeriesRow, StudyRow, Totals};
-pub use snapshot::Snapshot;
+pub use snapshot::{LastIds, Snapshot};
 pub use versions::Version;
 
 use crate::dicom::{DataSet, InstancePath};

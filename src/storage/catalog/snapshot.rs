@@ -30,6 +30,13 @@ pub struct Snapshot {
     epoch: Epoch,
 }
 
+/// Numbers are given in ascending order and never twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastIds {
+    pub study: u64,
+    pub series: u64,
+}
+
 type Value = AccessGuard<'static, &'static [u8]>;
 
 impl Snapshot {
@@ -403,6 +410,12 @@ impl Snapshot {
     /// The number of the last change.
     pub fn seq(&self) -> Result<u64, CatalogError> {
         Ok(self.state()?.seq)
+    }
+
+    /// The largest numbers that a study and a series have had.
+    pub fn last_ids(&self) -> Result<LastIds, CatalogError> {
+        let State { studies, series, .. } = self.state()?;
+        Ok(LastIds { study: studies, series })
     }
 
     pub fn pack(&self, pack: PackId) -> Result<Option<PackRow>, CatalogError> {

@@ -118,6 +118,8 @@ pub struct StudyDoc<'a> {
     pub id: u64,
     /// What it is put in place of and removed by.
     pub uid: &'a StudyUid,
+    /// Nothing of it is in the index, so nothing has to be put in place of.
+    pub is_new: bool,
     /// All attributes of the study, computed ones too.
     pub set: &'a DataSet,
     pub series: Vec<SeriesDoc<'a>>,
@@ -293,7 +295,9 @@ impl Index {
     /// If the index failed: all since [`Self::committed_seq`] is lost.
     pub fn put(&self, study: &StudyDoc<'_>) -> Result<(), IndexError> {
         self.write(|writer| {
-            writer.delete_term(self.study_term(study.uid));
+            if !study.is_new {
+                writer.delete_term(self.study_term(study.uid));
+            }
             writer.add_document(self.study_document(study))?;
             for series in &study.series {
                 writer.add_document(self.series_document(study, series))?;

@@ -40,7 +40,7 @@ fn put(index: &Index, id: u64, study: &Study) {
         sop_classes: series.sop_classes.iter().map(String::as_str).collect(),
         instances: series.sop_classes.len() as u64,
     });
-    let doc = StudyDoc { id, uid: &uid_of(id), set: &study.set, series: series.collect() };
+    let doc = StudyDoc { id, uid: &uid_of(id), is_new: false, set: &study.set, series: series.collect() };
     index.put(&doc).expect("the index takes a study");
     for (at, series) in study.series.iter().enumerate() {
         index.remove_blocks(series_id(id, at)).expect("a removal");

@@ -123,6 +123,46 @@ fn what_was_deleted_can_be_stored_again() {
     assert_eq!(back.bytes().unwrap(), other);
 }
 
+/// The index takes away nothing of a study that it cannot know yet. One that was
+/// deleted and stored again has a new number, as such a study has, and is known.
+#[test]
+fn the_index_forgets_a_study_that_was_stored_again() {
+    const ROUNDS: u64 = 40;
+    let hilum = Hilum::start();
+    let name = |round: u64| format!("ROUND{round:03}");
+    for round in 0..ROUNDS {
+        // The indexer's turns begin anywhere between these.
+        let pause = || std::thread::sleep(std::time::Duration::from_millis(round * 7 % 23));
+        let file = Sample::new("1.2", "1.2.1", &format!("1.2.1.{}", round % 3))
+            .text(0x0010_0010, "PN", &name(round))
+            .text(0x0008_103E, "LO", &name(round))
+            .text(0x0020_4000, "LT", &name(round))
+            .file();
+        assert_eq!(outcome(hilum.store(&[&file])).0, 200);
+        pause();
+        if round + 1 < ROUNDS {
+            assert_eq!(hilum.delete("/studies/1.2").status(), 204);
+            if round % 2 == 0 {
+                pause();
+            }
+        }
+    }
+    // All is indexed before a server ends.
+    let hilum = hilum.restart();
+    let found = |path: &str, key: &str, round: u64| {
+        let name = name(round);
+        hilum.json(&format!("{path}?{key}={name}")).as_array().map_or(0, Vec::len)
+    };
+    for round in 0..ROUNDS {
+        let expected = usize::from(round + 1 == ROUNDS);
+        assert_eq!(found("/studies", "PatientName", round), expected, "study of round {round}");
+        assert_eq!(found("/series", "SeriesDescription", round), expected, "series of round {round}");
+        assert_eq!(found("/instances", "ImageComments", round), expected, "instance of round {round}");
+    }
+    assert_eq!(hilum.json("/studies").as_array().map(Vec::len), Some(1));
+    assert_eq!(hilum.json("/series").as_array().map(Vec::len), Some(1));
+}
+
 #[test]
 fn del_1_deleting_can_be_switched_off() {
     let hilum = Hilum::with(|config| config.delete_enabled = false);
