@@ -1,8 +1,9 @@
 //! What of one segment matches a search, and the documents of a segment in the
-//! order of results. Both are kept: a segment never changes but for what is
-//! deleted of it, so that a search which comes again, or a page that follows,
-//! counts and sorts only what is new. What is kept has a limit in bytes.
+//! order of results. Both are kept, and opened fast fields: a segment never changes
+//! but for what is deleted of it, so that a search which comes again, or a page that
+//! follows, counts and sorts only what is new. What is kept has a limit in bytes.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use lru::LruCache;
@@ -10,12 +11,15 @@ use tantivy::index::SegmentId;
 use tantivy::{DocId, SegmentReader};
 
 use super::order::{Part, Plan};
+use super::ranking::Fast;
 use crate::dicom::query::{Level, Query};
 
 /// Matches up to which they are a list, and are ordered one by one.
 const FEW: usize = if cfg!(test) { 2 } else { 2048 };
 /// Bytes of all that is kept.
 const KEPT_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// What opened fast fields are taken to be: they point into files.
+const FAST_BYTES: usize = 4096;
 
 /// A set of documents of a segment.
 #[derive(Default)]
@@ -118,6 +122,8 @@ impl Matched {
 /// Answers to the next searches, the least used of which go first.
 pub(super) struct Kept {
     inner: Mutex<Inner>,
+    /// Whether fast fields stay open: not where their bytes would stay in memory.
+    keeps_open: bool,
 }
 
 struct Inner {
@@ -125,34 +131,74 @@ struct Inner {
     bytes: usize,
 }
 
-#[derive(PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash, Clone)]
 enum Key {
     /// The documents of studies or of series, by a plan.
     Order { segment: SegmentId, level: Level, parts: Vec<(&'static str, bool)> },
     /// What a search matches of the segment, with so much deleted of it.
-    Matched { segment: SegmentId, deleted: Option<u64>, question: String },
+    Matched { segment: SegmentId, deleted: Option<u64>, question: Arc<str> },
+    /// The fast fields for a plan.
+    Fast { segment: SegmentId, parts: Vec<&'static str> },
+}
+
+impl Key {
+    fn segment(&self) -> SegmentId {
+        match self {
+            Self::Order { segment, .. } | Self::Matched { segment, .. } | Self::Fast { segment, .. } => {
+                *segment
+            }
+        }
+    }
 }
 
 enum Value {
     Order(Arc<OnceLock<Vec<DocId>>>, usize),
     Matched(Arc<Matched>, usize),
+    Fast(Arc<Fast>),
 }
 
 impl Value {
     fn bytes(&self) -> usize {
         match self {
             Self::Order(_, bytes) | Self::Matched(_, bytes) => *bytes,
+            Self::Fast(_) => FAST_BYTES,
         }
     }
 }
 
-impl Default for Kept {
-    fn default() -> Self {
-        Self { inner: Mutex::new(Inner { cache: LruCache::unbounded(), bytes: 0 }) }
-    }
-}
-
 impl Kept {
+    pub fn new(keeps_open: bool) -> Self {
+        Self { inner: Mutex::new(Inner { cache: LruCache::unbounded(), bytes: 0 }), keeps_open }
+    }
+
+    /// The fast fields of a segment for a plan.
+    pub fn fast(&self, segment: &SegmentReader, plan: &Plan) -> tantivy::Result<Arc<Fast>> {
+        if !self.keeps_open {
+            return Fast::open(segment, plan).map(Arc::new);
+        }
+        let parts = plan.parts.iter().map(|part| part.column.name).collect();
+        let key = Key::Fast { segment: segment.segment_id(), parts };
+        if let Some(Value::Fast(fast)) = self.lock().cache.get(&key) {
+            return Ok(Arc::clone(fast));
+        }
+        let fast = Arc::new(Fast::open(segment, plan)?);
+        self.lock().put(key, Value::Fast(Arc::clone(&fast)));
+        Ok(fast)
+    }
+
+    /// Forgets all of segments that are not among these: they were merged, and
+    /// what is open of them keeps their files on the disk.
+    pub fn retain(&self, segments: &HashSet<SegmentId>) {
+        let mut inner = self.lock();
+        let keys = inner.cache.iter().map(|(key, _)| key);
+        let gone: Vec<Key> = keys.filter(|key| !segments.contains(&key.segment())).cloned().collect();
+        for key in gone {
+            if let Some(value) = inner.cache.pop(&key) {
+                inner.bytes -= value.bytes();
+            }
+        }
+    }
+
     /// All documents of a kind in the order of a plan, deleted ones too. Made
     /// once, however many wait for it; none if the segment is too large for that.
     pub fn order(
@@ -184,18 +230,21 @@ impl Kept {
     }
 
     /// What a search without words matches of a segment, from here or made now.
+    /// `question`: see [`question_of`].
     pub fn matched<E>(
         &self,
         segment: &SegmentReader,
-        query: &Query,
+        question: &Arc<str>,
         make: impl FnOnce() -> Result<Matched, E>,
     ) -> Result<Arc<Matched>, E> {
         if segment.max_doc() as usize <= FEW {
             return make().map(Arc::new);
         }
-        // Callers who see different parts have different answers.
-        let question = format!("{:?} {:?} {:?}", query.target, query.keys, query.filter);
-        let key = Key::Matched { segment: segment.segment_id(), deleted: segment.delete_opstamp(), question };
+        let key = Key::Matched {
+            segment: segment.segment_id(),
+            deleted: segment.delete_opstamp(),
+            question: Arc::clone(question),
+        };
         if let Some(Value::Matched(matched, _)) = self.lock().cache.get(&key) {
             return Ok(Arc::clone(matched));
         }
@@ -210,6 +259,12 @@ impl Kept {
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a search asks for, whatever the order of its results. Callers who see
+/// different parts have different answers.
+pub(super) fn question_of(query: &Query) -> Arc<str> {
+    format!("{:?} {:?} {:?}", query.target, query.keys, query.filter).into()
 }
 
 impl Inner {
@@ -253,7 +308,7 @@ mod tests {
             let key = Key::Matched {
                 segment: SegmentId::generate_random(),
                 deleted: None,
-                question: number.to_string(),
+                question: number.to_string().into(),
             };
             inner.put(key, Value::Matched(Arc::new(Matched::none()), KEPT_BYTES_MAX / 10));
         }

@@ -38,7 +38,8 @@ use dicom_dictionary_std::tags;
 use tantivy::directory::MmapDirectory;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::{
-    Directory, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError, Term,
+    Directory, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, SegmentReader, TantivyDocument,
+    TantivyError, Term,
 };
 
 pub use block::{Block, DocumentText};
@@ -50,6 +51,7 @@ use crate::dicom::dataset::DataSet;
 use crate::dicom::query::{Level, Query};
 use crate::storage::seal::Keyring;
 use directory::Checked;
+use matched::Kept;
 use schema::Fields;
 use sealed::Sealed;
 use terms::Terms;
@@ -247,7 +249,7 @@ impl Index {
             fields: fields.clone(),
             seq,
             candidates_max: options.candidates_max,
-            kept: Arc::default(),
+            kept: Arc::new(Kept::new(options.ring.is_none())),
         };
         view.warm()?;
         let (writer, view) = (Mutex::new(Some(writer)), RwLock::new(view));
@@ -369,6 +371,8 @@ impl Index {
             self.reader.reload()?;
             let next = View { searcher: self.reader.searcher(), seq, ..self.reader() };
             next.warm()?;
+            let segments = next.searcher.segment_readers().iter().map(SegmentReader::segment_id);
+            next.kept.retain(&segments.collect());
             *self.view.write().unwrap_or_else(PoisonError::into_inner) = next;
             Ok(())
         })

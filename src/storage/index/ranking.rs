@@ -2,6 +2,8 @@
 //! the first so many documents by them.
 
 use std::collections::BinaryHeap;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use tantivy::columnar::{Column as FastColumn, StrColumn};
 use tantivy::{DocId, SegmentReader};
@@ -57,12 +59,17 @@ impl Top {
 
 /// The fast fields of a segment that an order needs.
 pub(super) struct Columns<'a> {
+    fast: Arc<Fast>,
+    plan: &'a Plan,
+    buffer: String,
+}
+
+/// Fast fields, opened. To find each takes longer than to look for a term.
+pub(super) struct Fast {
     pub study: FastColumn<u64>,
     pub series: FastColumn<u64>,
     pub instances: FastColumn<u64>,
-    plan: &'a Plan,
     parts: Vec<FastPart>,
-    buffer: String,
 }
 
 enum FastPart {
@@ -72,8 +79,8 @@ enum FastPart {
     Absent,
 }
 
-impl<'a> Columns<'a> {
-    pub fn open(segment: &SegmentReader, plan: &'a Plan) -> tantivy::Result<Self> {
+impl Fast {
+    pub fn open(segment: &SegmentReader, plan: &Plan) -> tantivy::Result<Self> {
         let fast = segment.fast_fields();
         let part = |name: &str, is_text: bool| -> tantivy::Result<FastPart> {
             Ok(if is_text {
@@ -87,14 +94,27 @@ impl<'a> Columns<'a> {
             study: fast.u64(STUDY)?,
             series: fast.column_opt(SERIES)?.unwrap_or_else(absent),
             instances: fast.column_opt(INSTANCES)?.unwrap_or_else(absent),
-            plan,
             parts: plan
                 .parts
                 .iter()
                 .map(|wanted| part(wanted.column.name, wanted.column.is_text()))
                 .collect::<tantivy::Result<_>>()?,
-            buffer: String::new(),
         })
+    }
+}
+
+impl Deref for Columns<'_> {
+    type Target = Fast;
+
+    fn deref(&self) -> &Fast {
+        &self.fast
+    }
+}
+
+impl<'a> Columns<'a> {
+    /// `fast`: opened for the plan.
+    pub fn new(fast: Arc<Fast>, plan: &'a Plan) -> Self {
+        Self { fast, plan, buffer: String::new() }
     }
 
     pub fn rank(&self, part: usize, doc: DocId) -> u64 {
@@ -136,7 +156,7 @@ impl<'a> Columns<'a> {
         if by_rank {
             key.rank(found.score);
         }
-        for ((part, wanted), rank) in self.parts.iter().zip(&self.plan.parts).zip(found.ranks) {
+        for ((part, wanted), rank) in self.fast.parts.iter().zip(&self.plan.parts).zip(found.ranks) {
             match part {
                 FastPart::Text(column) => {
                     let text = match column.ords().first(found.doc) {

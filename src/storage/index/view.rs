@@ -12,10 +12,10 @@ use tantivy::schema::{Field, IndexRecordOption, Value};
 use tantivy::{DocAddress, DocId, DocSet, Searcher, SegmentReader, TERMINATED, TantivyDocument, Term};
 
 use super::clause::{self, Compiled};
-use super::matched::{Kept, Matched};
+use super::matched::{Kept, Matched, question_of};
 use super::order::{Plan, SortKey, is_by_rank, of_rank};
 use super::ranking::{Columns, Found, Top};
-use super::schema::{Fields, SERIES, STUDY};
+use super::schema::Fields;
 use super::text::{self, Ranks};
 use super::{Hit, Hits, IndexError, terms};
 use crate::dicom::query::{FullText, Level, Query, Resource};
@@ -76,26 +76,30 @@ impl View {
         let own_alone = studies.is_none() && blocks.is_none() && holders.is_none() && ranks.is_none();
         let mut within = Within::default();
         if let Some(studies) = studies {
-            let ids = self.ids(STUDY, studies.as_ref(), &skipped)?;
+            let ids = self.ids(Level::Study, studies.as_ref(), &skipped)?;
             own = within.restrict(own, self.fields.study, ids, |within| &mut within.studies);
         }
         if let Some(holders) = holders {
-            let ids = self.ids(STUDY, holders.as_ref(), &skipped)?;
+            let ids = self.ids(Level::Study, holders.as_ref(), &skipped)?;
             own = within.restrict(own, self.fields.study, ids, |within| &mut within.studies);
         }
         if let Some(blocks) = blocks {
-            let ids = self.ids(SERIES, blocks.as_ref(), &skipped)?;
+            let ids = self.ids(Level::Series, blocks.as_ref(), &skipped)?;
             own = within.restrict(own, self.fields.series, ids, |within| &mut within.series);
         }
         let plan = Plan::of(query);
         let wanted = if hits.exact { wanted } else { 0..self.candidates_max };
         let weight = own.weight(EnableScoring::disabled_from_searcher(&self.searcher))?;
         let mut lists = Vec::new();
+        let question = question_of(query);
         for segment in self.searcher.segment_readers() {
-            let columns = Columns::open(segment, &plan)?;
-            let make = || matched_of(query, weight.as_ref(), segment, &columns, &within, ranks.as_ref());
+            let make = || self.matched_of(query, &plan, weight.as_ref(), segment, &within, ranks.as_ref());
             let matched =
-                if own_alone { self.kept.matched(segment, query, make)? } else { Arc::new(make()?) };
+                if own_alone { self.kept.matched(segment, &question, make)? } else { Arc::new(make()?) };
+            if matched.total == 0 {
+                continue;
+            }
+            let columns = self.columns(segment, &plan)?;
             let hidden = self.hidden(segment, &columns, &matched, skip)?;
             hits.total += matched.total;
             hits.instances += matched.instances;
@@ -123,6 +127,51 @@ impl View {
         }
         hits.rows = window(&mut lists, wanted, is_by_rank(query))?;
         Ok(hits)
+    }
+
+    fn columns<'a>(&self, segment: &SegmentReader, plan: &'a Plan) -> tantivy::Result<Columns<'a>> {
+        Ok(Columns::new(self.kept.fast(segment, plan)?, plan))
+    }
+
+    /// What matches of a segment, in whatever study.
+    fn matched_of(
+        &self,
+        query: &Query,
+        plan: &Plan,
+        weight: &dyn Weight,
+        segment: &SegmentReader,
+        within: &Within,
+        ranks: Option<&Ranks>,
+    ) -> tantivy::Result<Matched> {
+        let mut matched = Matched::none();
+        let alive = |doc: &DocId| !segment.is_deleted(*doc);
+        let all = within.is_all() && ranks.is_none();
+        if all && query.target != Level::Instance {
+            // Most segments have nothing of what is rare: nothing is opened for them.
+            weight.for_each_no_score(segment, &mut |docs| {
+                docs.iter().copied().filter(alive).for_each(|doc| matched.add(doc));
+            })?;
+            return Ok(matched);
+        }
+        let columns = self.columns(segment, plan)?;
+        weight.for_each_no_score(segment, &mut |docs| {
+            for doc in docs.iter().copied().filter(alive) {
+                if !all {
+                    let study = columns.study.first(doc).unwrap_or_default();
+                    let series = || columns.series.first(doc);
+                    if !within.holds(study, series)
+                        || ranks.is_some_and(|ranks| ranks.of(study, series()).is_none())
+                    {
+                        continue;
+                    }
+                }
+                matched.add(doc);
+                if query.target == Level::Instance {
+                    matched.instances += columns.instances.first(doc).unwrap_or_default();
+                }
+            }
+        })?;
+        Ok(matched)
     }
 
     /// Of the documents that match, those in skipped studies.
@@ -208,7 +257,7 @@ impl View {
         let plan = Plan::of(&query);
         for segment in self.searcher.segment_readers() {
             if segment.max_doc() >= WARM_FROM {
-                let columns = Columns::open(segment, &plan)?;
+                let columns = self.columns(segment, &plan)?;
                 self.kept.order(segment, Level::Study, &plan, || {
                     self.all_in_order(Level::Study, segment, &columns).unwrap_or_default()
                 });
@@ -261,19 +310,21 @@ impl View {
         Ok(None)
     }
 
-    /// The ids of studies or series, by the name of their column, in the
+    /// The ids of studies or series in the
     /// documents that a question finds.
     fn ids(
         &self,
-        column: &str,
+        level: Level,
         question: &dyn Question,
         skip: &dyn Fn(u64) -> bool,
     ) -> Result<IdSet, IndexError> {
         let weight = question.weight(EnableScoring::disabled_from_searcher(&self.searcher))?;
         let mut ids = IdSet::default();
+        let no_order = Plan { parts: Vec::new() };
         for segment in self.searcher.segment_readers() {
-            let studies = segment.fast_fields().u64(STUDY)?;
-            let wanted = segment.fast_fields().u64(column)?;
+            let fast = self.kept.fast(segment, &no_order)?;
+            let studies = &fast.study;
+            let wanted = if level == Level::Study { studies } else { &fast.series };
             weight.for_each_no_score(segment, &mut |docs| {
                 let alive = docs.iter().copied().filter(|doc| !segment.is_deleted(*doc));
                 let known = alive.filter(|doc| studies.first(*doc).is_some_and(|study| !skip(study)));
@@ -284,37 +335,6 @@ impl View {
         }
         Ok(ids)
     }
-}
-
-/// What matches of a segment, in whatever study.
-fn matched_of(
-    query: &Query,
-    weight: &dyn Weight,
-    segment: &SegmentReader,
-    columns: &Columns,
-    within: &Within,
-    ranks: Option<&Ranks>,
-) -> tantivy::Result<Matched> {
-    let mut matched = Matched::none();
-    let all = within.is_all() && ranks.is_none();
-    weight.for_each_no_score(segment, &mut |docs| {
-        for doc in docs.iter().copied().filter(|doc| !segment.is_deleted(*doc)) {
-            if !all {
-                let study = columns.study.first(doc).unwrap_or_default();
-                let series = || columns.series.first(doc);
-                if !within.holds(study, series)
-                    || ranks.is_some_and(|ranks| ranks.of(study, series()).is_none())
-                {
-                    continue;
-                }
-            }
-            matched.add(doc);
-            if query.target == Level::Instance {
-                matched.instances += columns.instances.first(doc).unwrap_or_default();
-            }
-        }
-    })?;
-    Ok(matched)
 }
 
 /// The first so many hits, by putting all of them in order.
