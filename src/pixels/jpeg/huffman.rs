@@ -65,6 +65,53 @@ impl Table {
     }
 }
 
+/// Bits that are looked at once for a code and the difference after it.
+const JOINT_BITS: u32 = 13;
+
+/// A table of the codes of differences (annexes F.1.2.1 and H.1.2.2), which finds
+/// most codes together with the bits that follow them.
+pub struct Differences<'a> {
+    table: &'a Table,
+    /// For the next bits: how many of them are taken, and the difference; 0: more.
+    joint: Vec<(u8, i16)>,
+}
+
+impl<'a> Differences<'a> {
+    pub fn new(table: &'a Table) -> Self {
+        let joint = (0..1_u32 << JOINT_BITS).map(|bits| {
+            let (length, category) = table.look[(bits >> (JOINT_BITS - LOOK_BITS)) as usize];
+            let (length, category) = (u32::from(length), u32::from(category));
+            if length == 0 || length + category > JOINT_BITS {
+                return (0, 0);
+            }
+            let rest = bits >> (JOINT_BITS - length - category) & ((1 << category) - 1);
+            ((length + category) as u8, extended(rest as i32, category) as i16)
+        });
+        Self { table, joint: joint.collect() }
+    }
+
+    /// The next difference.
+    #[inline]
+    pub fn read(&self, reader: &mut Reader<'_>) -> Result<i32, PixelError> {
+        let (length, difference) = self.joint[(reader.peek16() >> (16 - JOINT_BITS)) as usize];
+        if length > 0 {
+            reader.skip(u32::from(length));
+            return Ok(i32::from(difference));
+        }
+        match u32::from(self.table.read(reader)?) {
+            16 => Ok(32768),
+            bits @ 0..=15 => Ok(reader.difference(bits)),
+            _ => Err(reader.damaged("a difference of more than 16 bits")),
+        }
+    }
+}
+
+/// The difference that so many bits stand for (annex F.2.2.1).
+#[inline]
+fn extended(bits: i32, count: u32) -> i32 {
+    if count > 0 && bits < 1 << (count - 1) { bits - (1 << count) + 1 } else { bits }
+}
+
 /// Bits, most significant first; a zero byte is stuffed after each byte of all
 /// ones.
 pub struct Reader<'a> {
@@ -141,7 +188,7 @@ impl<'a> Reader<'a> {
         }
         let bits = (self.peek16() >> (16 - count)) as i32;
         self.skip(count);
-        if bits < 1 << (count - 1) { bits - (1 << count) + 1 } else { bits }
+        extended(bits, count)
     }
 
     /// The last bits that were taken were not there.
@@ -230,6 +277,24 @@ impl Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_difference_is_the_same_read_at_once_and_in_two() {
+        // From common to rare, so that some codes are long.
+        let counts: Vec<u64> = (0..17).map(|category| 1 << (16 - category)).collect();
+        let code = Code::for_counts(&counts);
+        let table = Table::new(&code.lengths, &code.values).expect("a table");
+        let differences = Differences::new(&table);
+        let noise: Vec<u8> = (0..4000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let (mut one, mut two) = (Reader::new(&noise, 0), Reader::new(&noise, 0));
+        for _ in 0..2000 {
+            let apart = table.read(&mut two).map(|category| match category {
+                16 => 32768,
+                bits => two.difference(u32::from(bits)),
+            });
+            assert_eq!(differences.read(&mut one).ok(), apart.ok());
+        }
+    }
 
     #[test]
     fn a_code_fits_its_counts_and_16_bits() {

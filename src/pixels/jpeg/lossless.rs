@@ -7,7 +7,7 @@ use super::{
         samples::{Samples, Values},
     },
     NAME,
-    huffman::{Reader, Table},
+    huffman::{Differences, Reader},
     segments::{self, Frame, Scan, Tables},
 };
 
@@ -55,8 +55,11 @@ fn decode_scan(
     }
     let (columns, per_pixel) = (frame.columns as usize, frame.components.len());
     let row_length = columns * per_pixel;
-    let components: Option<Vec<(usize, &Table)>> =
-        scan.components.iter().map(|(place, table, _)| Some((*place, tables.dc[*table].as_ref()?))).collect();
+    let components = scan.components.iter().map(|(place, table, _)| {
+        let table = tables.dc[*table].as_ref()?;
+        Some((*place, Differences::new(table)))
+    });
+    let components: Option<Vec<(usize, Differences)>> = components.collect();
     let components = components.ok_or_else(|| reader.damaged("a scan without its Huffman table"))?;
     let start = 1i32 << (u32::from(frame.precision) - scan.shift - 1);
     // Intervals of whole lines are all that lossless JPEG allows.
@@ -79,7 +82,7 @@ fn decode_scan(
             for column in 0..columns {
                 for (place, table) in &components {
                     let at = column * per_pixel + place;
-                    let difference = difference(&mut reader, table)?;
+                    let difference = table.read(&mut reader)?;
                     let predicted = match (is_first, column) {
                         (true, 0) => start,
                         (true, _) => i32::from(current[at - per_pixel]),
@@ -111,7 +114,7 @@ fn decode_scan(
 /// next sample stay at hand.
 fn line_of_one(
     reader: &mut Reader<'_>,
-    table: &Table,
+    table: &Differences<'_>,
     current: &mut [u16],
     above: Option<&[u16]>,
     selection: u8,
@@ -120,7 +123,7 @@ fn line_of_one(
     let Some(above) = above else {
         let mut left = start;
         for sample in current {
-            *sample = (left + difference(reader, table)?) as u16;
+            *sample = (left + table.read(reader)?) as u16;
             left = i32::from(*sample);
         }
         return Ok(());
@@ -131,19 +134,10 @@ fn line_of_one(
     for (index, (sample, over)) in current.iter_mut().zip(above).enumerate() {
         let over = i32::from(*over);
         let predicted = if index == 0 { first } else { predict(selection, left, over, corner) };
-        *sample = (predicted + difference(reader, table)?) as u16;
+        *sample = (predicted + table.read(reader)?) as u16;
         (left, corner) = (i32::from(*sample), over);
     }
     Ok(())
-}
-
-#[inline]
-fn difference(reader: &mut Reader<'_>, table: &Table) -> Result<i32, PixelError> {
-    match u32::from(table.read(reader)?) {
-        16 => Ok(32768),
-        bits @ 0..=15 => Ok(reader.difference(bits)),
-        _ => Err(reader.damaged("a difference of more than 16 bits")),
-    }
 }
 
 #[inline]
