@@ -2,6 +2,7 @@
 //! reads its arguments, calls the floors below and prints; it holds no rule of
 //! the archive itself.
 
+mod allocator;
 mod audit;
 mod backup;
 mod deeds;
@@ -127,6 +128,9 @@ impl Common {
 /// # Errors
 /// What kept the command from doing its work.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    if matches!(cli.command, Command::Serve { .. } | Command::Import(_) | Command::Rebuild { .. }) {
+        allocator::restrain();
+    }
     match cli.command {
         Command::Serve { common, listen } => serve::run(&common.load(listen)?),
         Command::Import(arguments) => import_command::run(&arguments),

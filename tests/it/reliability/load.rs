@@ -148,7 +148,6 @@ fn uploads_at_once(count: u64, bytes: usize) {
         assert!(is_stored(&server, made), "{}", made.path());
     }
     assert!(memory_mib(&server, "VmHWM") < RSS_MAX_MIB);
-    assert!(server.stop().success());
 }
 
 #[test]
@@ -248,5 +247,18 @@ fn one_hostile_request() {
         assert!(more < HOSTILE_MIB, "{what}: {more} MiB more");
     }
     println!("at most {} MiB more, by {}", most.0, most.1);
-    assert!(server.stop().success());
+}
+
+/// After 200,000 stores the allocator kept 500 MiB, of which 147 were in use: it has
+/// eight arenas to a processor unless it is told otherwise, and that has to be known
+/// before the process begins.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn the_allocator_is_told_to_give_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Process::start(&folder.path().join("data"));
+    let environment = std::fs::read(format!("/proc/{}/environ", server.id())).unwrap();
+    let told =
+        environment.split(|byte| *byte == 0).any(|one| one.starts_with(b"GLIBC_TUNABLES=glibc.malloc"));
+    assert!(told, "the process that was started is the one that serves, and has been told");
 }
