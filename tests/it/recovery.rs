@@ -265,7 +265,7 @@ fn newer_formats_are_refused_or_made_anew() {
     let format = sample.data().join("packs/FORMAT");
     let text = fs::read_to_string(&format).unwrap();
     fs::write(&format, format!("9{text}")).unwrap();
-    for command in ["serve", "rebuild", "verify"] {
+    for command in ["verify", "rebuild", "serve"] {
         let output = run(command, &sample.data(), &[]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && said.contains("newer"), "{command}: {said}");
@@ -439,6 +439,39 @@ fn a_stop_leaves_nothing_to_recover() {
     let server = Process::start(&sample.data());
     assert!(!is_logged(&server, "caught up"), "{}", server.log()[0]);
     assert!(server.file(&made.path()) == Ok(made.bytes()));
+}
+
+/// However much is stored, a start after a crash reads what came in the last moments.
+#[test]
+fn a_crash_leaves_little_to_recover() {
+    let folder = TempDir::new().unwrap();
+    let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
+    let mut server = Process::start(&data);
+    let made: Vec<Made> = (1..=60).map(|number| Made::new(1, 1, number, 3000)).collect();
+    for made in made.chunks(10) {
+        let files: Vec<Vec<u8>> = made.iter().map(Made::bytes).collect();
+        server.must_store(&files.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    }
+    // A backup tells up to which change the catalog is durable.
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let output = run("backup", &data, &[copy.to_str().unwrap(), "--json"]);
+        let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+        if report["seq"].as_u64() >= Some(made.len() as u64) {
+            break;
+        }
+        assert!(Instant::now() < until, "nothing becomes durable: {report}");
+    }
+    let last = Made::new(1, 1, 61, 3000);
+    server.must_store(&[&last.bytes()]);
+    server.kill();
+    let server = Process::start(&data);
+    let caught_up = server.log().into_iter().find(|line| line.contains("caught up"));
+    let report: Value = caught_up.map_or(Value::Null, |line| serde_json::from_str(&line).expect("JSON"));
+    assert!(report.is_null() || report["entries"] == 1, "{report}");
+    for made in made.iter().chain([&last]) {
+        assert!(server.file(&made.path()) == Ok(made.bytes()), "{}", made.path());
+    }
 }
 
 /// Uploads in flight at a stop finish, or fail whole; no client that dawdles

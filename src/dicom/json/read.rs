@@ -43,7 +43,7 @@ pub fn read_all(bytes: &[u8], limits: Limits) -> Result<Vec<DataSet>, JsonError>
 }
 
 /// Values in all, for each attribute that there may be.
-const VALUES_PER_ELEMENT: usize = 4;
+const VALUES_PER_ELEMENT: usize = 3;
 
 struct Reader<'a> {
     lexer: Lexer<'a>,
