@@ -2,6 +2,7 @@
 //! and nothing is lost or wrong when the bucket, the network or the server fails.
 
 mod mirror;
+mod others;
 
 use std::{
     collections::BTreeSet,
