@@ -111,16 +111,13 @@ pub fn files(folder: &Path, found: &mut Vec<Vec<u8>>) {
     }
 }
 
-#[test]
-fn broken_files() {
+fn file_seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     files(&fixture_path(""), &mut seeds);
-    assert!(seeds.len() > 90);
-    broken("part10", &seeds, 25, targets::part10);
+    seeds
 }
 
-#[test]
-fn broken_bodies() {
+fn body_seeds() -> Vec<Vec<u8>> {
     let small = b"DICM\r\n--boundar\r\n--\r\n--boundaryy\r\n".as_slice();
     let mut seeds = vec![
         multipart("boundary", &[small, b"", small]),
@@ -131,11 +128,10 @@ fn broken_bodies() {
     for seed in &mut seeds {
         seed.insert(0, 17);
     }
-    broken("multipart", &seeds, 500, targets::multipart);
+    seeds
 }
 
-#[test]
-fn broken_queries() {
+fn query_seeds() -> Vec<Vec<u8>> {
     let seeds = [
         "PatientName=D%C3%B6e*^J?hn&StudyDate=20040101-20041231&includefield=all&limit=10&offset=3",
         "00100020=1CT1%2A&ModalitiesInStudy=CT,MR&fuzzymatching=true&orderby=-StudyDate,PatientName",
@@ -143,12 +139,10 @@ fn broken_queries() {
         "0020,000D=1.2&00091001=x&00090010=ACME&AcquisitionDateTime=20040119072730.5%2B0100-&PatientID=%22%22",
         "PatientName==%E5%B1%B1%E7%94%B0*&emptyvaluematching=true&includefield=00100010,00081140.00081155",
     ];
-    let seeds: Vec<Vec<u8>> = seeds.iter().map(|seed| seed.as_bytes().to_vec()).collect();
-    broken("query", &seeds, 800, targets::query);
+    seeds.iter().map(|seed| seed.as_bytes().to_vec()).collect()
 }
 
-#[test]
-fn broken_json() {
+fn json_seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![
         br#"[{"00100010":{"vr":"PN","Value":[{"Alphabetic":"A^B","Ideographic":"\u5c71"},null]},
             "00720026":{"vr":"AT","Value":["00100010"]},"7FE00010":{"vr":"OW","InlineBinary":"AAEC"},
@@ -165,26 +159,10 @@ fn broken_json() {
         hilum::dicom::json::write(&parsed.expect("a fixture").dataset, &mut text);
         seeds.push(text);
     }
-    broken("json", &seeds, 500, targets::json);
+    seeds
 }
 
-#[test]
-fn broken_frames() {
-    let seeds = targets::frames();
-    assert!(seeds.len() > 25);
-    broken("frame", &seeds, 40, targets::frame);
-}
-
-#[test]
-fn broken_pictures() {
-    let mut seeds = vec![crate::rendered::presentation::everything()];
-    files(&fixture_path(""), &mut seeds);
-    broken("picture", &seeds, 4, targets::picture);
-    broken("picture", &seeds[..1], 400, targets::picture);
-}
-
-#[test]
-fn broken_xml() {
+fn xml_seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![
         b"<NativeDicomModel><DicomAttribute tag=\"00091001\" vr=\"LO\" privateCreator=\"A\"><Value number=\"2\">b</Value>\
           </DicomAttribute><DicomAttribute Tag=\"7FE00010\" VR=\"OW\"><BulkData uuid=\"x\"/></DicomAttribute>\
@@ -197,5 +175,80 @@ fn broken_xml() {
         hilum::dicom::xml::write(&parsed.expect("a fixture").dataset, &mut text);
         seeds.push(text);
     }
-    broken("xml", &seeds, 500, targets::xml);
+    seeds
+}
+
+fn picture_seeds() -> Vec<Vec<u8>> {
+    let mut seeds = vec![crate::rendered::presentation::everything()];
+    files(&fixture_path(""), &mut seeds);
+    seeds
+}
+
+#[test]
+fn broken_files() {
+    let seeds = file_seeds();
+    assert!(seeds.len() > 90);
+    broken("part10", &seeds, 25, targets::part10);
+}
+
+#[test]
+fn broken_bodies() {
+    broken("multipart", &body_seeds(), 500, targets::multipart);
+}
+
+#[test]
+fn broken_queries() {
+    broken("query", &query_seeds(), 800, targets::query);
+}
+
+#[test]
+fn broken_json() {
+    broken("json", &json_seeds(), 500, targets::json);
+}
+
+#[test]
+fn broken_frames() {
+    let seeds = targets::frames();
+    assert!(seeds.len() > 25);
+    broken("frame", &seeds, 40, targets::frame);
+}
+
+#[test]
+fn broken_pictures() {
+    let seeds = picture_seeds();
+    broken("picture", &seeds, 4, targets::picture);
+    broken("picture", &seeds[..1], 400, targets::picture);
+}
+
+#[test]
+fn broken_xml() {
+    broken("xml", &xml_seeds(), 500, targets::xml);
+}
+
+/// What libFuzzer begins with: the seeds of the tests above, and the goldens.
+#[test]
+#[ignore = "writes the folder HILUM_CORPUS, for tests/fuzz/run"]
+fn write_seeds() {
+    let corpus = std::env::var("HILUM_CORPUS").expect("a folder");
+    let golden = |form: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let paths = std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
+        let paths = paths.filter(|path| path.extension().is_some_and(|extension| extension == form));
+        paths.map(|path| std::fs::read(path).expect("a golden")).collect::<Vec<_>>()
+    };
+    for (name, seeds) in [
+        ("part10", file_seeds()),
+        ("multipart", body_seeds()),
+        ("query", query_seeds()),
+        ("json", [json_seeds(), golden("json")].concat()),
+        ("xml", [xml_seeds(), golden("xml")].concat()),
+        ("picture", picture_seeds()),
+        ("frame", targets::frames()),
+    ] {
+        let folder = Path::new(&corpus).join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (number, seed) in seeds.iter().enumerate() {
+            std::fs::write(folder.join(format!("seed-{number}")), seed).expect("a file");
+        }
+    }
 }
