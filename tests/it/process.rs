@@ -206,9 +206,22 @@ impl Process {
             .send()
     }
 
+    /// As [`Self::store`], as a client does it: a server with too much to do says so, and is asked again.
+    pub fn store_patiently(&self, files: &[&[u8]]) -> Response {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let response = self.store(files).expect("an answer");
+            let is_busy = response.status() == 503 && response.headers().contains_key("retry-after");
+            if !is_busy || Instant::now() > until {
+                return response;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// Stores files, all of which must be stored without a word against them.
     pub fn must_store(&self, files: &[&[u8]]) {
-        let response = self.store(files).expect("an answer");
+        let response = self.store_patiently(files);
         let status = response.status();
         assert_eq!(status, 200, "{}", response.text().unwrap_or_default());
     }

@@ -126,7 +126,8 @@ fn sto_20_acknowledged_versions_survive_a_kill() {
         let kill_at = 1 + dice.below(12);
         for number in 0..kill_at {
             let bytes = file(&format!("Round {round} {number}"), pixels(dice.chance(30)));
-            assert!(server.store(&[&bytes]).unwrap().status().is_success());
+            let response = server.store_patiently(&[&bytes]);
+            assert!(response.status().is_success(), "{:?}", response.text());
             acknowledged.push((replace, bytes));
         }
         // One more is under way when the kill comes.
@@ -147,12 +148,13 @@ fn sto_20_acknowledged_versions_survive_a_kill() {
         let server = start(data, "reject");
         let (versions, current) = everything(&server);
         let has_late = versions.iter().any(|(_, bytes)| *bytes == late);
-        assert!(has_late || !was_acknowledged);
+        assert!(has_late || !was_acknowledged, "round {round}: an acknowledged version is lost");
         if has_late {
             acknowledged.push((replace, late));
         }
         let stored: Vec<&Vec<u8>> = versions.iter().map(|(_, bytes)| bytes).collect();
-        assert_eq!(stored, acknowledged.iter().map(|(_, bytes)| bytes).collect::<Vec<_>>());
+        let expected: Vec<&Vec<u8>> = acknowledged.iter().map(|(_, bytes)| bytes).collect();
+        assert!(stored == expected, "round {round}: {} versions of {}", stored.len(), expected.len());
         let last = acknowledged.iter().rev().find(|(replace, _)| *replace).unwrap();
         assert_eq!(current, last.1);
     }
