@@ -474,6 +474,40 @@ fn a_crash_leaves_little_to_recover() {
     }
 }
 
+/// The time from a start to ready, after a kill amid stores: `tests/reliability/run recovery`.
+#[test]
+#[ignore = "measures"]
+fn ready_after_a_kill() {
+    let count = std::env::var("TEST_INSTANCES").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000_u64);
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let start = || {
+        let began = Instant::now();
+        let server = Process::with(&data, |command| command.env_remove("HILUM_STORE_PACK_BYTES_MAX"));
+        (server, began.elapsed())
+    };
+    let (mut server, _) = start();
+    let mut times = Vec::new();
+    for round in 0..5 {
+        let numbers: Vec<u64> = (1..=count / 5).collect();
+        for numbers in numbers.chunks(50) {
+            let made = numbers.iter().map(|&number| Made::new(1 + round * 40 + number % 40, 1, number, 2000));
+            let files: Vec<Vec<u8>> = made.map(|made| made.bytes()).collect();
+            server.must_store(&files.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
+        server.kill();
+        let (again, took) = start();
+        server = again;
+        let caught_up = server.log().into_iter().find(|line| line.contains("caught up"));
+        let report: Value = caught_up.map_or(Value::Null, |line| serde_json::from_str(&line).expect("JSON"));
+        times.push((server.search_all("/studies").len(), report["entries"].clone(), took));
+    }
+    assert_eq!(server.search_all("/instances").len() as u64, count / 5 * 5);
+    assert!(server.stop().success());
+    let (_server, clean) = start();
+    println!("studies, entries that were replayed, time to ready: {times:?}; after a clean stop {clean:?}");
+}
+
 /// Uploads in flight at a stop finish, or fail whole; no client that dawdles
 /// keeps the server from ending.
 #[test]
