@@ -25,6 +25,21 @@ pub(super) fn sum_of(bytes: &[u8]) -> String {
     format!("\n{:08x}", crc32fast::hash(bytes))
 }
 
+/// Begins a file anew. Most have names that nobody used before, but what was deleted
+/// of a segment is in a file named by the number of the operation: when a process
+/// ended after it had written one and before the commit that names it, the next
+/// one comes to the same number. Such a file is in nobody's use.
+pub(super) fn begin(folder: &MmapDirectory, path: &Path) -> Result<WritePtr, OpenWriteError> {
+    match folder.open_write(path) {
+        Err(OpenWriteError::FileAlreadyExists(_)) => {
+            // Should it stay, the second attempt says so.
+            drop(folder.delete(path));
+            folder.open_write(path)
+        }
+        opened => opened,
+    }
+}
+
 impl Directory for Checked {
     fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
         self.0.get_file_handle(path)
@@ -39,7 +54,7 @@ impl Directory for Checked {
     }
 
     fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
-        self.0.open_write(path)
+        begin(&self.0, path)
     }
 
     fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {

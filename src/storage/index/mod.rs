@@ -68,7 +68,7 @@ pub enum IndexError {
     Folder { path: PathBuf, source: io::Error },
     /// The index failed. After a failed write all that was not committed is
     /// lost, and is to be fed again.
-    #[error("the index failed")]
+    #[error("the index failed: {0}")]
     Inner(#[from] TantivyError),
     /// More than `candidates_max` rows would have to be looked at.
     #[error("the search has more than {candidates_max} candidates that must be checked one by one")]

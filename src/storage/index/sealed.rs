@@ -27,6 +27,7 @@ use tantivy::directory::{
     WatchCallback, WatchHandle, WritePtr,
 };
 
+use super::directory::begin;
 use crate::storage::seal::{self, FILE_HEAD_BYTES, FileKey, Keyring, Sealer, plain_length};
 
 /// What the keys of its files are for.
@@ -265,7 +266,7 @@ impl Directory for Sealed {
     }
 
     fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
-        let mut inner = self.inner.open_write(path)?;
+        let mut inner = begin(&self.inner, path)?;
         let failed = |error| OpenWriteError::wrap_io_error(error, path.to_path_buf());
         let key = FileKey::begin(&self.ring, PURPOSE).map_err(failed)?;
         inner.write_all(key.head()).map_err(failed)?;

@@ -525,6 +525,39 @@ fn a_new_start_goes_on_from_the_last_commit() {
     }
 }
 
+/// Killed after what a commit deletes was written, and before the commit: a server
+/// did not start again, since the same file was to be written again.
+#[test]
+fn what_a_cut_off_commit_left_is_written_anew() {
+    for options in [small(), encrypted()] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let index = Index::create(folder.path(), options.clone()).expect("an index");
+        (1..=10).for_each(|id| put(&index, id, &a_study("A")));
+        index.commit(1).expect("a commit");
+        let before = ["meta.json", ".managed.json"].map(|name| {
+            let path = folder.path().join(name);
+            (fs::read(&path).expect("a file"), path)
+        });
+        put(&index, 1, &a_study("B"));
+        index.commit(2).expect("a commit");
+        drop(index);
+        for (bytes, path) in before {
+            fs::write(path, bytes).expect("a file");
+        }
+        let is_left = |entry: io::Result<fs::DirEntry>| {
+            entry.expect("an entry").path().extension().is_some_and(|extension| extension == "del")
+        };
+        assert!(fs::read_dir(folder.path()).expect("a folder").any(is_left));
+        let Ok(Opened::Ready(index)) = Index::open(folder.path(), options.clone()) else {
+            panic!("it opens")
+        };
+        assert_eq!(index.committed_seq(), 1);
+        put(&index, 1, &a_study("B"));
+        index.commit(2).expect("a commit");
+        assert_eq!(total(&index), 10);
+    }
+}
+
 #[test]
 fn an_empty_folder_is_built_anew() {
     let folder = tempfile::tempdir().expect("a folder");
