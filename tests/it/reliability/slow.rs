@@ -122,6 +122,8 @@ fn slow_sockets() {
         command
             .env("HILUM_LOG_LEVEL", "warn,hilum::cli=info")
             .env("HILUM_LIMITS_BODY_SILENT_SECONDS_MAX", "30")
+            // Fewer places than there are slow bodies.
+            .env("HILUM_LIMITS_UPLOADS_MAX", "16")
     });
     let address = server.base.strip_prefix("http://").unwrap().split('/').next().unwrap().to_owned();
     let made: Vec<Made> = (1..=60).map(|number| Made::new(1 + number % 10, 1, number, 4000)).collect();
