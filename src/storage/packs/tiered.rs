@@ -377,8 +377,13 @@ impl Packs {
     pub fn move_out(&self, pack: PackId, goes_on: &dyn Fn() -> bool) -> Result<Moved, PackError> {
         let copied = self.copy_out(pack, goes_on)?;
         let (Moved::Copied, Some(tiered)) = (copied, &self.shared.tiered) else { return Ok(copied) };
-        tiered.local.remove(pack).map_err(|error| PackError::named(pack, "remove", error))?;
-        lock(&tiered.far).insert(pack, self.shared.length(pack)?);
+        let length = self.shared.length(pack)?;
+        // Before it is removed: else it would be in neither place for a moment.
+        lock(&tiered.far).insert(pack, length);
+        if let Err(error) = tiered.local.remove(pack) {
+            lock(&tiered.far).remove(&pack);
+            return Err(PackError::named(pack, "remove", error));
+        }
         // Else its bytes would stay on the disk for as long as it is open.
         self.shared.files.forget(pack);
         Ok(Moved::Gone)
