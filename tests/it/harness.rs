@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::mpsc,
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use hilum::{config::Config, server::Server};
@@ -194,4 +195,13 @@ pub fn parts(response: Response) -> Vec<(String, Vec<u8>)> {
             (String::from_utf8_lossy(&part[..end]).into_owned(), part[end + 4..].to_vec())
         })
         .collect()
+}
+
+/// Waits for what will be so in a moment; on the busiest machine in a minute.
+pub fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not so: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

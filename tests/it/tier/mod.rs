@@ -9,13 +9,14 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
+    harness::until,
     process::{Dice, Made, Process, hilum, text, verify},
     s3::S3,
 };
@@ -74,14 +75,6 @@ fn closed(data: &Path) -> usize {
             && entry.metadata().is_ok_and(|metadata| metadata.permissions().readonly())
     };
     packs.filter(sealed).count()
-}
-
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// Instances of about 100 KiB and some that are streamed: a pack of 4 MiB holds 40.
