@@ -110,6 +110,19 @@ impl Hilum {
         self.store_at("/studies", files)
     }
 
+    /// Stores files, all of which must be stored without a word against them. A
+    /// server with too much to do is asked again, as clients do.
+    pub fn must_store(&self, files: &[&[u8]]) {
+        let begun = Instant::now();
+        let mut response = self.store(files);
+        while response.status() == 503 && begun.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(200));
+            response = self.store(files);
+        }
+        let status = response.status();
+        assert_eq!(status, 200, "{}", response.text().expect("a body"));
+    }
+
     pub fn store_at(&self, path: &str, files: &[&[u8]]) -> Response {
         self.client
             .post(format!("{}{path}", self.base))

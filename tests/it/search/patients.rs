@@ -40,7 +40,7 @@ fn store() -> Hilum {
             })
             .collect();
         let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
-        assert_eq!(hilum.store(&files).status(), 200);
+        hilum.must_store(&files);
     }
     hilum
 }
@@ -133,7 +133,7 @@ fn sto_13_patients_follow_store_and_delete() {
     let hilum = store();
     settle(&hilum);
     let more = Sample::new("1.9", "1.9.1", "1.9.1.1").text(0x0010_0020, "LO", "P2").file();
-    assert_eq!(hilum.store(&[&more]).status(), 200);
+    hilum.must_store(&[&more]);
     assert_eq!(brief(&hilum.json("/patients?PatientID=P2")), ["P2  Poe^Edgar: 2 3 4"]);
     assert_eq!(hilum.delete("/studies/1.4").status(), 204);
     assert_eq!(brief(&hilum.json("/patients?PatientID=P2")), ["P2  : 1 1 1"]);
