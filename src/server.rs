@@ -3,7 +3,7 @@
 
 mod archives;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware::NormalizePath, web};
 use anyhow::Context;
@@ -169,8 +169,15 @@ impl Server {
 pub fn run(config: &Config, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<()> {
     actix_web::rt::System::new().block_on(async {
         let server = Server::start(config)?;
-        ready(server.address);
-        server.run().await
+        let address = server.address;
+        let mut running = pin!(server.run());
+        // Signals are listened to from the first poll on, and whoever is told that
+        // it is ready may send one at once.
+        if let Poll::Ready(ended) = poll_fn(|context| Poll::Ready(running.as_mut().poll(context))).await {
+            return ended;
+        }
+        ready(address);
+        running.await
     })
 }
 

@@ -380,3 +380,13 @@ fn acknowledged_is_durable_for_long() {
     let kills = std::env::var("TEST_KILLS").ok().and_then(|kills| kills.parse().ok());
     kill_often(kills.unwrap_or(50));
 }
+
+/// "ready" stood in the log before the server listened to signals: a stop that came at
+/// once killed it.
+#[test]
+fn a_stop_right_after_the_start_is_a_clean_one() {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Process::start(&folder.path().join("data")).stop().success());
+    }
+}
