@@ -147,9 +147,9 @@ fn nesting_is_bounded() {
     assert!(read(br#"{"00081140":{"vr":"SQ","Value":[{}]}}"#, few).is_ok());
     assert!(read(br#"{"00081140":{"vr":"SQ","Value":[{},{}]}}"#, few).is_err());
     assert!(read_all(b"[{},{},{},{}]", few).is_err());
-    let values = format!(r#"{{"00080008":{{"vr":"CS","Value":[""{}]}}}}"#, r#","""#.repeat(11));
+    let values = format!(r#"{{"00080008":{{"vr":"CS","Value":[""{}]}}}}"#, r#","""#.repeat(8));
     assert!(read(values.as_bytes(), few).is_ok());
-    let values = format!(r#"{{"00080008":{{"vr":"CS","Value":[""{}]}}}}"#, r#","""#.repeat(12));
+    let values = format!(r#"{{"00080008":{{"vr":"CS","Value":[""{}]}}}}"#, r#","""#.repeat(9));
     assert!(read(values.as_bytes(), few).is_err());
 }
 
