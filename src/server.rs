@@ -35,6 +35,10 @@ const AUDIT_QUEUE_MAX: usize = 10_000;
 const AUDIT_SEGMENT_BYTES_MAX: u64 = 16 << 20;
 /// How long a client may take to agree on TLS.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// How long one may still send what was refused before it was read to its end, and
+/// is thrown away: cut off earlier, a client that writes before it reads loses the
+/// answer.
+const LINGER: Duration = Duration::from_secs(30);
 /// Time between two foldings of the metrics.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -114,9 +118,7 @@ impl Server {
         // beginning, which clients put off for 40 ms.
         .tcp_nodelay(true)
         .client_request_timeout(Duration::from_secs(10))
-        // With it, an answer to a request whose body was not read to its end
-        // is not lost to a reset connection.
-        .client_disconnect_timeout(Duration::from_secs(5))
+        .client_disconnect_timeout(LINGER)
         .shutdown_timeout(config.stop_seconds_max)
         .tls_handshake_timeout(HANDSHAKE_MAX);
         let server = match tls {

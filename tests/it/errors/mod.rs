@@ -1,7 +1,11 @@
 //! What is answered when something is wrong: `application/problem+json` of one
 //! shape for every code, and the rules of GEN-01 to 10.
 
-use std::io::{Read, Write};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
 
 use reqwest::Method;
 
@@ -235,6 +239,26 @@ fn a_client_that_waits_for_100_continue_gets_it() {
 }
 
 /// Sixty-four clients that sent a byte now and then once kept everybody else from storing.
+/// A client that sends on although it has been refused was cut off after five seconds,
+/// and if it then wrote before it read, it lost the answer.
+#[test]
+fn an_answer_amid_a_slow_body_is_not_lost() {
+    let hilum = Hilum::start();
+    let mut refused = TcpStream::connect(hilum.root.trim_start_matches("http://")).expect("a connection");
+    let head = "POST /dicomweb/studies HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\nContent-Type: text/plain\r\n\r\n";
+    refused.write_all(head.as_bytes()).expect("the server listens");
+    for _ in 0..65 {
+        std::thread::sleep(Duration::from_millis(100));
+        refused.write_all(&[b'x'; 1000]).expect("it is still listened to");
+    }
+    let mut answer = String::new();
+    refused.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+    // It is read until nothing more comes.
+    let _ = refused.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
+    assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
+}
+
 #[test]
 fn a_body_that_does_not_come_is_408() {
     let hilum = Hilum::with(|config| config.limits.body_silent_seconds_max = 1);
