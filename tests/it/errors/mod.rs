@@ -263,8 +263,10 @@ fn an_answer_amid_a_slow_body_is_not_lost() {
 fn a_body_that_does_not_come_is_408() {
     let hilum = Hilum::with(|config| config.limits.body_silent_seconds_max = 1);
     let mut silent = hilum.open_upload(1000);
+    // A server that waits for it without end must not be waited for without end.
+    silent.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut answer = String::new();
-    silent.read_to_string(&mut answer).unwrap();
+    silent.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("too-slow"), "{answer}");
 }
