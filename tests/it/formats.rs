@@ -81,6 +81,22 @@ fn a_folder_of_every_format_opens() {
     }
 }
 
+/// Packs of format 1 and 2 differ from those of 3 by their number and by what they may
+/// not hold, of which this folder has nothing.
+#[test]
+fn packs_of_an_older_number_open() {
+    for number in [b'1', b'2'] {
+        let (_folder, data) = unpacked(&fixture_path("folders/packs-3-catalog-2.tar.gz"));
+        let path = data.join("packs/FORMAT");
+        let mut format = fs::read(&path).unwrap();
+        assert_eq!(format[0], b'3');
+        format[0] = number;
+        fs::write(&path, format).unwrap();
+        check(&data, &format!("packs of format {}", char::from(number)));
+        assert_eq!(fs::read(&path).unwrap()[0], b'3', "and are of this one from then on");
+    }
+}
+
 /// The packs are what nobody can make again: they alone are enough.
 #[test]
 fn the_packs_of_every_format_are_enough() {

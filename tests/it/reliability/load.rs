@@ -203,6 +203,10 @@ fn hostile_requests() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     }
     let nested = b"\x08\0\x40\x11SQ\0\0\xFF\xFF\xFF\xFF\xFE\xFF\0\xE0\xFF\xFF\xFF\xFF".repeat(200_000);
     requests.push(("200,000 sequences in each other", dicom, files(file_with(LITTLE, &nested))));
+    // Every one of them ends as it should.
+    let ends = b"\xFE\xFF\x0D\xE0\0\0\0\0\xFE\xFF\xDD\xE0\0\0\0\0".repeat(100_000);
+    let whole = [&nested[..nested.len() / 2], &ends].concat();
+    requests.push(("100,000 sequences in each other, whole", dicom, files(file_with(LITTLE, &whole))));
     let many = b"\x09\0\x01\x10LO\0\0".repeat(1_500_000);
     requests.push(("1,500,000 elements", dicom, files(file_with(LITTLE, &many))));
     let mut bomb = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
