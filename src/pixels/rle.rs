@@ -25,14 +25,47 @@ pub fn decode(code: &[u8], description: &Description) -> Result<Vec<u8>, PixelEr
         )));
     }
     let pixels = in_memory(description.pixels())?;
-    let mut bytes = vec![0; pixels * width * samples];
-    for (index, start) in offsets.iter().enumerate() {
-        let (sample, byte) = (index / width, width - 1 - index % width);
+    let mut planes = vec![0; pixels * width * samples];
+    for (index, plane) in planes.chunks_exact_mut(pixels.max(1)).enumerate() {
         let end = offsets.get(index + 1).copied().unwrap_or(code.len());
-        let first = sample * width + byte;
-        unpack(code, *start..end, pixels, |at, value| bytes[at * width * samples + first] = value)?;
+        unpack(code, offsets[index]..end, plane)?;
     }
-    Ok(bytes)
+    Ok(together(planes, pixels, width, samples))
+}
+
+/// Byte planes, each sample's from its highest byte down, as samples.
+fn together(planes: Vec<u8>, pixels: usize, width: usize, samples: usize) -> Vec<u8> {
+    let count = width * samples;
+    if count == 1 || pixels == 0 {
+        return planes;
+    }
+    let mut bytes = vec![0; planes.len()];
+    match (width, samples) {
+        (2, 1) => {
+            let (high, low) = planes.split_at(pixels);
+            for (word, (high, low)) in bytes.chunks_exact_mut(2).zip(high.iter().zip(low)) {
+                word.copy_from_slice(&[*low, *high]);
+            }
+        }
+        (1, 3) => {
+            let (red, others) = planes.split_at(pixels);
+            let (green, blue) = others.split_at(pixels);
+            for ((pixel, red), (green, blue)) in
+                bytes.chunks_exact_mut(3).zip(red).zip(green.iter().zip(blue))
+            {
+                pixel.copy_from_slice(&[*red, *green, *blue]);
+            }
+        }
+        _ => {
+            for (index, plane) in planes.chunks_exact(pixels).enumerate() {
+                let place = index / width * width + (width - 1 - index % width);
+                for (pixel, value) in bytes.chunks_exact_mut(count).zip(plane) {
+                    pixel[place] = *value;
+                }
+            }
+        }
+    }
+    bytes
 }
 
 /// Single bits are packed into one segment of bytes before they are coded.
@@ -42,7 +75,7 @@ fn single_bits(code: &[u8], offsets: &[usize], description: &Description) -> Res
     };
     let packed = in_memory(description.frame_bytes())?;
     let mut bytes = vec![0; packed];
-    unpack(code, *start..code.len(), packed, |at, value| bytes[at] = value)?;
+    unpack(code, *start..code.len(), &mut bytes)?;
     Ok(bytes)
 }
 
@@ -65,44 +98,36 @@ fn segments(code: &[u8]) -> Result<Vec<usize>, PixelError> {
     }
 }
 
-/// Hands the bytes of a segment out, at most `length`. A segment that is too
-/// short is damage; more than is needed is padding.
-fn unpack(
-    code: &[u8],
-    range: std::ops::Range<usize>,
-    length: usize,
-    mut put: impl FnMut(usize, u8),
-) -> Result<(), PixelError> {
+/// Fills a plane with the bytes of a segment. One that is too short is damage;
+/// more than is needed is padding.
+fn unpack(code: &[u8], range: std::ops::Range<usize>, plane: &mut [u8]) -> Result<(), PixelError> {
     let (start, segment) = (range.start, &code[range]);
     let (mut at, mut filled) = (0, 0);
-    while filled < length {
+    while filled < plane.len() {
         let Some(head) = segment.get(at) else {
             return Err(PixelError::damaged(
                 NAME,
                 start + at,
-                format!("a segment ends after {filled} of {length} bytes"),
+                format!("a segment ends after {filled} of {} bytes", plane.len()),
             ));
         };
         at += 1;
+        let rest = &mut plane[filled..];
         match head {
             0..=127 => {
                 let count = usize::from(*head) + 1;
                 let literal = segment.get(at..).unwrap_or_default();
-                let literal = &literal[..count.min(literal.len())];
-                for value in literal.iter().take(length - filled) {
-                    put(filled, *value);
-                    filled += 1;
-                }
+                let taken = count.min(literal.len()).min(rest.len());
+                rest[..taken].copy_from_slice(&literal[..taken]);
+                filled += taken;
                 at += count;
             }
             129..=255 => {
                 let value = *segment
                     .get(at)
                     .ok_or_else(|| PixelError::damaged(NAME, start + at, "a run has no value"))?;
-                let count = (257 - usize::from(*head)).min(length - filled);
-                for place in filled..filled + count {
-                    put(place, value);
-                }
+                let count = (257 - usize::from(*head)).min(rest.len());
+                rest[..count].fill(value);
                 filled += count;
                 at += 1;
             }

@@ -50,7 +50,7 @@ impl Samples {
             (Values::Bytes(values), bits) => {
                 widened(values.into_iter().map(u16::from), self.precision, extend, bits)
             }
-            (Values::Words(values), 16) if !extend => values.into_iter().flat_map(u16::to_le_bytes).collect(),
+            (Values::Words(values), 16) => words(&values, if extend { 16 - self.precision } else { 0 }),
             (Values::Words(values), bits) => widened(values.into_iter(), self.precision, extend, bits),
         })
     }
@@ -87,6 +87,21 @@ pub fn fits(
         )));
     }
     Ok(())
+}
+
+/// Words as bytes, the sign of each so many bits below its top.
+fn words(values: &[u16], unused: u16) -> Vec<u8> {
+    let mut bytes = vec![0; values.len() * 2];
+    let places = bytes.chunks_exact_mut(2).zip(values);
+    // Each of these loops takes many words at a time.
+    if unused == 0 {
+        places.for_each(|(to, value)| to.copy_from_slice(&value.to_le_bytes()));
+    } else {
+        places.for_each(|(to, value)| {
+            to.copy_from_slice(&((value << unused) as i16 >> unused).to_le_bytes());
+        });
+    }
+    bytes
 }
 
 fn widened(values: impl Iterator<Item = u16>, precision: u16, extend: bool, bits: u16) -> Vec<u8> {
