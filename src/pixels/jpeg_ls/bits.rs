@@ -20,8 +20,21 @@ impl<'a> Reader<'a> {
         Self { code, at, cache: 0, filled: 0, after_ones: false, beyond: 0 }
     }
 
-    #[inline]
     fn fill(&mut self) {
+        // All at once, where no byte is special.
+        if !self.after_ones
+            && let Some(word) = self.code.get(self.at..).and_then(<[u8]>::first_chunk)
+            && let word = u64::from_be_bytes(*word)
+            && !has_all_ones(word)
+            && self.filled < 64
+        {
+            let bytes = (64 - self.filled) / 8;
+            let rest = 64 - self.filled - bytes * 8;
+            self.cache |= word >> self.filled >> rest << rest;
+            self.filled += bytes * 8;
+            self.at += bytes as usize;
+            return;
+        }
         while self.filled <= 56 {
             let byte = match self.code.get(self.at) {
                 Some(byte) if self.after_ones && *byte >= 0x80 => None,
@@ -66,8 +79,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The zeros before the next one, which is taken too; at most `max`.
-    #[inline]
-    pub fn zeros(&mut self, max: u32) -> Result<u32, PixelError> {
+    fn zeros(&mut self, max: u32) -> Result<u32, PixelError> {
         let mut zeros = 0;
         loop {
             if self.filled < 40 {
@@ -89,6 +101,31 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A number in a code of limited length (T.87 section A.5.3).
+    #[inline]
+    pub fn number(&mut self, k: u32, code_bits_max: u32, error_bits: u32) -> Result<i32, PixelError> {
+        if self.filled < 40 {
+            self.fill();
+            self.check()?;
+        }
+        let escape = code_bits_max - error_bits - 1;
+        let zeros = self.cache.leading_zeros();
+        let length = zeros + 1 + k;
+        if zeros < escape && length <= self.filled {
+            let rest = self.cache << zeros << 1;
+            self.cache = rest << k;
+            self.filled -= length;
+            return Ok((zeros << k) as i32 | (rest >> 1 >> (63 - k)) as i32);
+        }
+        self.long_number(k, escape, error_bits)
+    }
+
+    #[cold]
+    fn long_number(&mut self, k: u32, escape: u32, error_bits: u32) -> Result<i32, PixelError> {
+        let zeros = self.zeros(escape)?;
+        Ok(if zeros < escape { (zeros << k | self.take(k)) as i32 } else { self.take(error_bits) as i32 + 1 })
+    }
+
     /// One bit.
     #[inline]
     pub fn one(&mut self) -> Result<bool, PixelError> {
@@ -107,6 +144,12 @@ impl<'a> Reader<'a> {
         }
         at
     }
+}
+
+/// Whether a byte of a word is 0xFF (or one before such a byte looks like it).
+#[inline]
+fn has_all_ones(word: u64) -> bool {
+    (!word).wrapping_sub(0x0101_0101_0101_0101) & word & 0x8080_8080_8080_8080 != 0
 }
 
 #[derive(Default)]

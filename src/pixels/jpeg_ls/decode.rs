@@ -7,7 +7,7 @@ use super::{
     },
     NAME,
     bits::Reader,
-    model::{Lines, Parameters, RUN_BITS, State},
+    model::{Around, Lines, Parameters, RUN_BITS, State, with_sign},
 };
 
 /// The frame header (SOF55).
@@ -236,12 +236,11 @@ impl Scan {
                 coder = Coder::new(code, marker + 2, self.parameters);
                 lines = self.components.iter().map(|_| Lines::new(columns)).collect();
             }
-            if self.interleave == Interleave::Sample {
-                coder.line_of_pixels(&mut lines, columns)?;
-            } else {
-                for line in &mut lines {
-                    coder.line(line, columns)?;
-                }
+            match (self.interleave, self.parameters.near) {
+                (Interleave::Sample, 0) => coder.line_of_pixels::<true>(&mut lines, columns)?,
+                (Interleave::Sample, _) => coder.line_of_pixels::<false>(&mut lines, columns)?,
+                (_, 0) => lines.iter_mut().try_for_each(|line| coder.line::<true>(line, columns))?,
+                (_, _) => lines.iter_mut().try_for_each(|line| coder.line::<false>(line, columns))?,
             }
             let target = &mut planes[row * columns * per_pixel..(row + 1) * columns * per_pixel];
             for (line, component) in lines.iter_mut().zip(&self.components) {
@@ -259,29 +258,42 @@ struct Coder<'a> {
     reader: Reader<'a>,
     parameters: Parameters,
     state: State,
+    /// Of the line that is decoded, see [`Parameters::contexts_above`].
+    contexts: Vec<i32>,
 }
 
 impl<'a> Coder<'a> {
     fn new(code: &'a [u8], at: usize, parameters: Parameters) -> Self {
-        Self { reader: Reader::new(code, at), parameters, state: State::new(&parameters) }
+        Self {
+            reader: Reader::new(code, at),
+            parameters,
+            state: State::new(&parameters),
+            contexts: Vec::new(),
+        }
     }
 
-    fn line(&mut self, lines: &mut Lines, columns: usize) -> Result<(), PixelError> {
+    fn line<const LOSSLESS: bool>(&mut self, lines: &mut Lines, columns: usize) -> Result<(), PixelError> {
+        self.contexts.resize(columns + 1, 0);
+        self.parameters.contexts_above(&lines.above, &mut self.contexts);
         let mut at = 1;
+        let mut left = lines.current[0];
         while at <= columns {
-            let around = lines.around(at);
-            let context = self.parameters.context(&around);
+            let (b, c) = (lines.above[at], lines.above[at - 1]);
+            let context = self.contexts[at] + self.parameters.context_left(left, c);
             if context != 0 {
-                lines.current[at] = self.sample(context, around.median())?;
+                let median = Around { a: left, b, c, d: 0 }.median();
+                left = self.sample::<LOSSLESS>(context, median)?;
+                lines.current[at] = left;
                 at += 1;
                 continue;
             }
             let run = self.run(&mut lines.run_index, columns + 1 - at)?;
-            lines.current[at..at + run].fill(around.a);
+            lines.current[at..at + run].fill(left);
             at += run;
             if at <= columns {
-                let kind = usize::from((around.a - lines.above[at]).abs() <= self.parameters.near);
-                lines.current[at] = self.run_end(kind, around.a, lines.above[at], lines.run_index)?;
+                let kind = usize::from((left - lines.above[at]).abs() <= self.parameters.near);
+                left = self.run_end(kind, left, lines.above[at], lines.run_index)?;
+                lines.current[at] = left;
                 lines.run_index = lines.run_index.saturating_sub(1);
                 at += 1;
             }
@@ -290,7 +302,11 @@ impl<'a> Coder<'a> {
     }
 
     /// All components of one pixel, then the next: a run is one of pixels.
-    fn line_of_pixels(&mut self, lines: &mut [Lines], columns: usize) -> Result<(), PixelError> {
+    fn line_of_pixels<const LOSSLESS: bool>(
+        &mut self,
+        lines: &mut [Lines],
+        columns: usize,
+    ) -> Result<(), PixelError> {
         let mut run_index = lines[0].run_index;
         let mut at = 1;
         while at <= columns {
@@ -298,7 +314,8 @@ impl<'a> Coder<'a> {
             if !flat {
                 for line in lines.iter_mut() {
                     let around = line.around(at);
-                    line.current[at] = self.sample(self.parameters.context(&around), around.median())?;
+                    let context = self.parameters.context(&around);
+                    line.current[at] = self.sample::<LOSSLESS>(context, around.median())?;
                 }
                 at += 1;
                 continue;
@@ -323,26 +340,21 @@ impl<'a> Coder<'a> {
     }
 
     #[inline]
-    fn sample(&mut self, context: i32, median: i32) -> Result<i32, PixelError> {
-        let negative = context < 0;
-        let parameters = &self.parameters;
-        let context = &mut self.state.contexts[context.unsigned_abs() as usize];
-        let correction = if negative { -context.correction } else { context.correction };
-        let predicted = (median + correction).clamp(0, parameters.max);
+    fn sample<const LOSSLESS: bool>(&mut self, context: i32, median: i32) -> Result<i32, PixelError> {
+        // Known to be 0, most of the arithmetic goes.
+        let parameters = if LOSSLESS { Parameters { near: 0, ..self.parameters } } else { self.parameters };
+        let sign = context >> 31;
+        let context = &mut self.state.contexts[with_sign(context, sign) as usize];
+        let predicted = (median + with_sign(context.correction, sign)).clamp(0, parameters.max);
         let k = context.golomb();
-        let mapped = mapped_error(&mut self.reader, k, parameters.code_bits_max, parameters.error_bits)?;
-        let inverted = parameters.near == 0 && k == 0 && 2 * context.bias <= -context.count;
-        let error = match (mapped & 1 == 1, inverted) {
-            (false, false) => mapped >> 1,
-            (true, false) => -((mapped + 1) >> 1),
-            (true, true) => mapped >> 1,
-            (false, true) => -(mapped >> 1) - 1,
-        };
+        let mapped = self.reader.number(k, parameters.code_bits_max, parameters.error_bits)?;
+        let inverted = LOSSLESS && k == 0 && 2 * context.bias <= -context.count;
+        let error = (mapped >> 1) ^ -(mapped & 1) ^ -i32::from(inverted);
         if error.abs() > 65535 {
             return Err(PixelError::damaged(NAME, 0, "an error is larger than any sample"));
         }
-        context.update(error, parameters);
-        Ok(parameters.reconstruct(predicted, if negative { -error } else { error }))
+        context.update(error, &parameters);
+        Ok(parameters.reconstruct(predicted, with_sign(error, sign)))
     }
 
     /// The length of a run, at most `left`.
@@ -372,7 +384,7 @@ impl<'a> Coder<'a> {
         let context = &mut self.state.runs[kind];
         let k = context.golomb();
         let code_bits_max = parameters.code_bits_max - RUN_BITS[run_index] - 1;
-        let mapped = mapped_error(&mut self.reader, k, code_bits_max, parameters.error_bits)?;
+        let mapped = self.reader.number(k, code_bits_max, parameters.error_bits)?;
         let both = mapped + context.kind;
         let size = (both + 1) >> 1;
         let odd = both & 1 == 1;
@@ -387,16 +399,4 @@ impl<'a> Coder<'a> {
             _ => parameters.reconstruct(above, if left > above { -error } else { error }),
         })
     }
-}
-
-#[inline]
-fn mapped_error(
-    reader: &mut Reader<'_>,
-    k: u32,
-    code_bits_max: u32,
-    error_bits: u32,
-) -> Result<i32, PixelError> {
-    let escape = code_bits_max - error_bits - 1;
-    let zeros = reader.zeros(escape)?;
-    Ok(if zeros < escape { (zeros << k | reader.take(k)) as i32 } else { reader.take(error_bits) as i32 + 1 })
 }

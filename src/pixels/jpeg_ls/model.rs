@@ -49,20 +49,29 @@ impl Parameters {
 
     #[inline]
     fn quantized(&self, gradient: i32) -> i32 {
+        // Thresholds rise, and without branches there is none to guess wrong.
         let [first, second, third] = self.thresholds;
         let size = gradient.abs();
-        let level = if size <= self.near {
-            0
-        } else if size < first {
-            1
-        } else if size < second {
-            2
-        } else if size < third {
-            3
-        } else {
-            4
-        };
-        if gradient < 0 { -level } else { level }
+        let level = i32::from(size > self.near)
+            + i32::from(size >= first)
+            + i32::from(size >= second)
+            + i32::from(size >= third);
+        with_sign(level, gradient >> 31)
+    }
+
+    /// For each sample of a line what the two gradients of the line above add to
+    /// its context: for many at a time.
+    pub fn contexts_above(&self, above: &[i32], contexts: &mut [i32]) {
+        let around = above.iter().zip(&above[1..]).zip(&above[2..]);
+        for (context, ((c, b), d)) in contexts[1..].iter_mut().zip(around) {
+            *context = self.quantized(d - b) * 81 + self.quantized(b - c) * 9;
+        }
+    }
+
+    /// What the gradient to the left adds.
+    #[inline]
+    pub fn context_left(&self, left: i32, above_left: i32) -> i32 {
+        self.quantized(above_left - left)
     }
 
     /// The context of a sample between its neighbours, negative if its errors
@@ -114,14 +123,15 @@ pub struct Around {
 impl Around {
     #[inline]
     pub fn median(&self) -> i32 {
-        if self.c >= self.a.max(self.b) {
-            self.a.min(self.b)
-        } else if self.c <= self.a.min(self.b) {
-            self.a.max(self.b)
-        } else {
-            self.a + self.b - self.c
-        }
+        // Clamped, it is the smaller or the larger where the corner is beyond both.
+        (self.a + self.b - self.c).max(self.a.min(self.b)).min(self.a.max(self.b))
     }
+}
+
+/// A number, or its negative where `sign` is all ones.
+#[inline]
+pub fn with_sign(number: i32, sign: i32) -> i32 {
+    (number ^ sign) - sign
 }
 
 /// What is known of the errors of one context.
@@ -132,12 +142,18 @@ pub struct Context {
     pub bias: i32,
     pub correction: i32,
     pub count: i32,
+    /// Bits of an error that are written as they are, `k`: kept, for it is needed at once.
+    k: u32,
 }
 
 impl Context {
+    fn new(size: i32) -> Self {
+        Self { size, bias: 0, correction: 0, count: 1, k: golomb(1, size) }
+    }
+
     #[inline]
     pub fn golomb(&self) -> u32 {
-        golomb(self.count, self.size)
+        self.k
     }
 
     #[inline]
@@ -150,13 +166,11 @@ impl Context {
             self.count >>= 1;
         }
         self.count += 1;
-        if self.bias <= -self.count {
-            self.bias = (self.bias + self.count).max(1 - self.count);
-            self.correction = (self.correction - 1).max(-128);
-        } else if self.bias > 0 {
-            self.bias = (self.bias - self.count).min(0);
-            self.correction = (self.correction + 1).min(127);
-        }
+        let low = i32::from(self.bias <= -self.count);
+        let high = i32::from(self.bias > 0);
+        self.bias = (self.bias + (low - high) * self.count).max(1 - self.count).min(0);
+        self.correction = (self.correction + high - low).clamp(-128, 127);
+        self.k = golomb(self.count, self.size);
     }
 }
 
@@ -192,11 +206,9 @@ impl RunContext {
 /// The smallest k with count << k >= size; sizes are far below 2^30.
 #[inline]
 fn golomb(count: i32, size: i32) -> u32 {
-    let mut k = 0;
-    while count << k < size && k < 24 {
-        k += 1;
-    }
-    k
+    // So far that both have as many bits, and perhaps one more.
+    let k = count.leading_zeros().saturating_sub(size.leading_zeros());
+    (k + u32::from(count << k < size)).min(24)
 }
 
 /// All that changes while a scan is coded.
@@ -209,7 +221,7 @@ impl State {
     pub fn new(parameters: &Parameters) -> Self {
         let size = ((parameters.range + 32) >> 6).max(2);
         let run = |kind| RunContext { size, count: 1, negative: 0, kind };
-        Self { contexts: [Context { size, bias: 0, correction: 0, count: 1 }; 365], runs: [run(0), run(1)] }
+        Self { contexts: [Context::new(size); 365], runs: [run(0), run(1)] }
     }
 }
 
@@ -240,5 +252,42 @@ impl Lines {
     #[inline]
     pub fn around(&self, at: usize) -> Around {
         Around { a: self.current[at - 1], b: self.above[at], c: self.above[at - 1], d: self.above[at + 1] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_branches_is_what_the_standard_says() {
+        for count in 1..130 {
+            for size in (0..300).chain([4095, 65535, 1 << 20, (1 << 22) + 1]) {
+                let said = (0..24).find(|k| count << k >= size).expect("there is one");
+                assert_eq!(golomb(count, size), said, "{count} {size}");
+            }
+        }
+        for (a, b, c) in (0..512).map(|bits| (bits & 7, bits >> 3 & 7, bits >> 6)) {
+            let said = match c {
+                c if c >= a.max(b) => a.min(b),
+                c if c <= a.min(b) => a.max(b),
+                c => a + b - c,
+            };
+            assert_eq!(Around { a, b, c, d: 0 }.median(), said, "{a} {b} {c}");
+        }
+        for near in [0, 2] {
+            let parameters = Parameters::new(4095, near);
+            let [first, second, third] = parameters.thresholds;
+            for gradient in -4095..=4095_i32 {
+                let said = match gradient.abs() {
+                    size if size <= near => 0,
+                    size if size < first => 1,
+                    size if size < second => 2,
+                    size if size < third => 3,
+                    _ => 4,
+                };
+                assert_eq!(parameters.quantized(gradient), said * gradient.signum(), "{gradient}");
+            }
+        }
     }
 }
