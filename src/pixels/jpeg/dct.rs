@@ -40,7 +40,30 @@ pub fn decode(code: &[u8], frame: &Frame, luminance_chrominance: bool) -> Result
         done += scan.components.len();
         at = decode_scan(code, &scan, frame, &grid, &tables, &mut planes)?;
     }
+    let mut values = joined(&planes, frame, &grid);
+    if luminance_chrominance {
+        values.chunks_exact_mut(3).for_each(to_rgb);
+    }
+    Ok(Samples {
+        columns: frame.columns,
+        rows: frame.rows,
+        per_pixel: planes.len() as u16,
+        precision: 12,
+        values: Values::Words(values),
+    })
+}
+
+/// The samples of all components, those of a pixel together.
+fn joined(planes: &[Plane], frame: &Frame, grid: &Grid) -> Vec<u16> {
     let (columns, rows) = (frame.columns as usize, frame.rows as usize);
+    if let ([plane], [component]) = (planes, frame.components.as_slice())
+        && (component.horizontal, component.vertical) == (grid.horizontal, grid.vertical)
+    {
+        let mut values = Vec::with_capacity(columns * rows);
+        let lines = plane.values.chunks_exact(plane.width.max(1)).take(rows);
+        lines.for_each(|line| values.extend_from_slice(&line[..columns]));
+        return values;
+    }
     let mut values = Vec::with_capacity(columns * rows * planes.len());
     for row in 0..rows {
         for column in 0..columns {
@@ -53,16 +76,7 @@ pub fn decode(code: &[u8], frame: &Frame, luminance_chrominance: bool) -> Result
             }
         }
     }
-    if luminance_chrominance {
-        values.chunks_exact_mut(3).for_each(to_rgb);
-    }
-    Ok(Samples {
-        columns: frame.columns,
-        rows: frame.rows,
-        per_pixel: planes.len() as u16,
-        precision: 12,
-        values: Values::Words(values),
-    })
+    values
 }
 
 /// How a frame is divided into MCUs.
@@ -221,19 +235,43 @@ fn transform(input: [i64; 8]) -> [i64; 8] {
     [e0 + o3, e1 + o2, e2 + o1, e3 + o0, e3 - o0, e2 - o1, e1 - o2, e0 - o3]
 }
 
+fn descale(value: i64, bits: u32) -> i64 {
+    (value + (1 << (bits - 1))) >> bits
+}
+
+fn level(value: i64) -> u16 {
+    (value + 2048).clamp(0, 4095) as u16
+}
+
+/// Where all but the first of eight are 0, all eight of the result are the same:
+/// the usual case, and much the cheaper one.
 fn inverse(block: &[i32; 64], target: &mut [u16], width: usize) {
-    let descale = |value: i64, bits: u32| (value + (1 << (bits - 1))) >> bits;
+    let rows = || (0..8).map(|row| row * width..row * width + 8);
+    if block[1..].iter().fold(0, |bits, value| bits | value) == 0 {
+        let value = level(descale(i64::from(block[0]) << PASS1_BITS, PASS1_BITS + 3));
+        rows().for_each(|row| target[row].fill(value));
+        return;
+    }
     let mut middle = [0i64; 64];
     for column in 0..8 {
-        let output = transform(std::array::from_fn(|row| i64::from(block[row * 8 + column])));
+        let input: [i64; 8] = std::array::from_fn(|row| i64::from(block[row * 8 + column]));
+        let is_flat = input[1..].iter().fold(0, |bits, value| bits | value) == 0;
+        let output = if is_flat {
+            [input[0] << PASS1_BITS; 8]
+        } else {
+            transform(input).map(|value| descale(value, CONST_BITS - PASS1_BITS))
+        };
         for (row, value) in output.into_iter().enumerate() {
-            middle[row * 8 + column] = descale(value, CONST_BITS - PASS1_BITS);
+            middle[row * 8 + column] = value;
         }
     }
-    for row in 0..8 {
-        let output = transform(std::array::from_fn(|column| middle[row * 8 + column]));
-        for (to, value) in target[row * width..row * width + 8].iter_mut().zip(output) {
-            *to = (descale(value, CONST_BITS + PASS1_BITS + 3) + 2048).clamp(0, 4095) as u16;
+    for (row, input) in rows().zip(middle.as_chunks::<8>().0) {
+        if input[1..].iter().fold(0, |bits, value| bits | value) == 0 {
+            target[row].fill(level(descale(input[0], PASS1_BITS + 3)));
+            continue;
+        }
+        for (to, value) in target[row].iter_mut().zip(transform(*input)) {
+            *to = level(descale(value, CONST_BITS + PASS1_BITS + 3));
         }
     }
 }
@@ -247,4 +285,38 @@ fn to_rgb(pixel: &mut [u16]) {
     let green = level(luminance - 0.344_136 * blue - 0.714_136 * red);
     let blue = level(luminance + 1.772 * blue);
     (*b, *r) = (green, blue);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_zeros_are_transformed_as_all_others() {
+        let plain = |block: &[i32; 64]| {
+            let mut middle = [0i64; 64];
+            for column in 0..8 {
+                let output = transform(std::array::from_fn(|row| i64::from(block[row * 8 + column])));
+                for (row, value) in output.into_iter().enumerate() {
+                    middle[row * 8 + column] = descale(value, CONST_BITS - PASS1_BITS);
+                }
+            }
+            let rows = middle.as_chunks::<8>().0.iter();
+            let levels = rows.flat_map(|row| transform(*row));
+            levels.map(|value| level(descale(value, CONST_BITS + PASS1_BITS + 3))).collect::<Vec<u16>>()
+        };
+        let mut seed = 5u32;
+        for count in (0..64).cycle().take(2000) {
+            let mut block = [0; 64];
+            for at in 0..=count {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                // Few are far from 0, and many columns and rows stay empty.
+                let place = if at == 0 { 0 } else { (seed >> 8) as usize % 64 };
+                block[place] = (seed as i32) >> (16 + count % 12);
+            }
+            let mut values = [0; 64];
+            inverse(&block, &mut values, 8);
+            assert_eq!(values.to_vec(), plain(&block), "{block:?}");
+        }
+    }
 }

@@ -112,6 +112,12 @@ fn extended(bits: i32, count: u32) -> i32 {
     if count > 0 && bits < 1 << (count - 1) { bits - (1 << count) + 1 } else { bits }
 }
 
+/// Whether a byte of a word is 0xFF (or one before such a byte looks like it).
+#[inline]
+fn has_all_ones(word: u32) -> bool {
+    (!word).wrapping_sub(0x0101_0101) & word & 0x8080_8080 != 0
+}
+
 /// Bits, most significant first; a zero byte is stuffed after each byte of all
 /// ones.
 pub struct Reader<'a> {
@@ -136,11 +142,11 @@ impl<'a> Reader<'a> {
     fn fill(&mut self) {
         // Four bytes at once, where none of them is special.
         if self.filled <= 32
-            && let Some(bytes) = self.code.get(self.at..self.at + 4)
-            && !bytes.contains(&0xFF)
-            && let Some(word) = bytes.first_chunk()
+            && let Some(word) = self.code.get(self.at..).and_then(<[u8]>::first_chunk)
+            && let word = u32::from_be_bytes(*word)
+            && !has_all_ones(word)
         {
-            self.cache |= u64::from(u32::from_be_bytes(*word)) << (32 - self.filled);
+            self.cache |= u64::from(word) << (32 - self.filled);
             self.filled += 32;
             self.at += 4;
             return;
