@@ -1,19 +1,30 @@
 //! What one request knows of the frames it needs in another form. It looks
 //! twice: the first look finds which frames must be made, the second knows how
-//! long they are and which are broken.
+//! long they are and which are broken. A frame that is made for itself alone is
+//! at hand then; of several only what they came to, for they wait for each other.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use bytes::Bytes;
+
 use super::{ArchiveError, FrameKey, Image, later};
 use crate::{archive::Pieces, pixels::PixelError};
 
+/// A frame that was made.
+#[derive(Debug)]
+pub(super) enum Ready {
+    Whole(Bytes),
+    /// So many bytes, to be made or found again.
+    Length(u64),
+}
+
 #[derive(Debug, Default)]
 struct Frames {
-    /// Length, or what is wrong.
-    known: HashMap<FrameKey, Result<u64, ArchiveError>>,
+    /// What came of a frame, or what is wrong.
+    known: HashMap<FrameKey, Result<Ready, ArchiveError>>,
     wanted: Vec<(Arc<Image>, u32)>,
     wanted_bytes: u64,
     /// The frames that could be made ahead have been.
@@ -45,7 +56,12 @@ impl Made {
         let mut frames = self.lock();
         let decoded = image.is_decoded().then(|| image.after.frame_bytes());
         match frames.known.get(&image.key(index)) {
-            Some(Ok(length)) => return Ok(later(image, index, *length)),
+            Some(Ok(Ready::Whole(bytes))) => {
+                let mut pieces = Pieces::new();
+                pieces.push_bytes(bytes.clone());
+                return Ok(pieces);
+            }
+            Some(Ok(Ready::Length(length))) => return Ok(later(image, index, *length)),
             Some(Err(error)) => return Err(error.again()),
             None => {}
         }
@@ -73,7 +89,7 @@ impl Made {
         std::mem::take(&mut frames.wanted)
     }
 
-    pub(super) fn note(&self, key: FrameKey, made: Result<u64, ArchiveError>) {
+    pub(super) fn note(&self, key: FrameKey, made: Result<Ready, ArchiveError>) {
         self.lock().known.insert(key, made);
     }
 }

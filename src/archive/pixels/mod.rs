@@ -6,7 +6,8 @@
 //! A broken frame is found before an answer begins, as long as the answer's
 //! frames are not too many ([`Options::ahead_bytes_max`]): the cache is filled
 //! with them, and what fails is left out. Their bytes are then taken from the
-//! cache, or made again, when their turn comes: memory is the cache's alone.
+//! cache, or made again, when their turn comes: memory is the cache's alone. Only
+//! the one frame of an answer of one frame goes straight into it.
 
 mod cache;
 mod made;
@@ -31,6 +32,7 @@ use crate::{
     },
 };
 use cache::Cache;
+use made::Ready;
 
 /// The limits and sizes of decoding.
 #[derive(Debug, Clone, Copy)]
@@ -267,13 +269,18 @@ impl Archive {
     /// When too much is being decoded already. What is wrong with a frame is
     /// part of the answer.
     pub async fn make_frames(&self, _permit: &Permit, made: &Made) -> Result<(), ArchiveError> {
-        for (image, index) in made.take_wanted() {
+        let wanted = made.take_wanted();
+        let is_alone = wanted.len() == 1;
+        for (image, index) in wanted {
             let core = Arc::clone(&self.core);
             let key = image.key(index);
             let frame = self.pixel_pool.run(move || core.frame(&image, index)).await;
             match frame {
                 Err(error @ (ArchiveError::Busy | ArchiveError::Stopping)) => return Err(error),
-                other => made.note(key, other.map(|bytes| bytes.len() as u64)),
+                other => {
+                    let length = |bytes: Bytes| Ready::Length(bytes.len() as u64);
+                    made.note(key, other.map(if is_alone { Ready::Whole } else { length }));
+                }
             }
         }
         Ok(())

@@ -149,3 +149,28 @@ fn ret_05_ten_who_ask_for_one_frame_cost_one_decoding() {
     ask("/frames/1", "image/jls");
     assert_eq!(made(), 2, "another form of it");
 }
+
+#[test]
+fn ret_05_a_frame_that_is_not_kept_is_made_once_an_answer() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let server =
+        Process::with(&folder.path().join("data"), |command| command.env("HILUM_PIXELS_CACHE_BYTES", "0"));
+    let body = multipart("XX", &[&fixture("examples_ybr_color.dcm")]);
+    let kind = "multipart/related; type=\"application/dicom\"; boundary=XX";
+    let url = format!("{}/studies", server.base);
+    let report = server.client.post(url).header("Content-Type", kind).body(body).send().expect("an answer");
+    let report: serde_json::Value = serde_json::from_str(&report.text().expect("text")).expect("JSON");
+    let url = report["00081199"]["Value"][0]["00081190"]["Value"][0].as_str().expect("a URL").to_owned();
+    let plain = "multipart/related; type=\"application/octet-stream\"";
+    let frames = |list: &str| {
+        let answer = server.client.get(format!("{url}/frames/{list}")).header("Accept", plain).send();
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        answer.bytes().expect("a body").len()
+    };
+    assert!(frames("2") > 230_400);
+    assert_eq!(counted(&server, "hilum_frames_made_total"), 1);
+    // Of several none waits in memory for the others.
+    assert!(frames("1,2") > 460_800);
+    assert_eq!(counted(&server, "hilum_frames_made_total"), 5);
+}
