@@ -110,7 +110,7 @@ pub use quota::Quota;
 pub use recover::Recovered;
 pub use retrieve::{BulkValue, Crc, FileForm, Scope, View};
 pub use scrub::{Options as ScrubOptions, Scrubbed};
-pub use search::{Found, Root};
+pub use search::{Found, Root, SearchRequest};
 pub use shared::Shared;
 pub use stats::Stats;
 pub use store::{Incoming, Outcome as StoreOutcome, Pending, Stored};

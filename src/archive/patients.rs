@@ -86,15 +86,16 @@ impl Archive {
     ///
     /// # Errors
     /// When a storage fails or the archive is busy.
-    pub async fn patients(
+    pub async fn patients<T: Send + 'static>(
         &self,
         permit: &Permit,
         mut query: Query,
         results_max: usize,
-    ) -> Result<Found, ArchiveError> {
+        shape: impl FnOnce(Found) -> T + Send + 'static,
+    ) -> Result<T, ArchiveError> {
         let core = Arc::clone(&self.core);
         query.filter = permit.required()?.filter().cloned();
-        self.pool.run(move || find(&core, &query, results_max)).await
+        self.pool.run(move || find(&core, &query, results_max).map(shape)).await
     }
 }
 

@@ -52,6 +52,19 @@ pub struct Root {
     pub series: Option<SeriesUid>,
 }
 
+/// What is searched for, and how much of it.
+#[derive(Debug)]
+pub struct SearchRequest {
+    pub query: Query,
+    pub root: Root,
+    /// The absolute URL that Retrieve URLs begin with.
+    pub base_url: String,
+    /// Results at most, whatever the query says.
+    pub results_max: usize,
+    /// Whose pages of one search belong together.
+    pub asker: Option<Asker>,
+}
+
 /// The page of results that was asked for.
 #[derive(Debug)]
 pub struct Found {
@@ -64,30 +77,26 @@ pub struct Found {
 }
 
 impl Archive {
-    /// Finds what matches `query` under `root`. `base_url` is the absolute URL
-    /// that Retrieve URLs begin with; at most `results_max` results come back. For
-    /// an `asker`, pages of one search belong together.
+    /// Finds what matches. `shape` makes of it what is wanted where the search
+    /// runs: to write down thousands of results takes long.
     ///
     /// # Errors
     /// When a storage fails or the archive is busy.
-    pub async fn search(
+    pub async fn search<T: Send + 'static>(
         &self,
         permit: &Permit,
-        mut query: Query,
-        root: Root,
-        base_url: String,
-        results_max: usize,
-        asker: Option<Asker>,
-    ) -> Result<Found, ArchiveError> {
+        mut request: SearchRequest,
+        shape: impl FnOnce(Found) -> T + Send + 'static,
+    ) -> Result<T, ArchiveError> {
         let core = Arc::clone(&self.core);
-        query.filter = permit.required()?.filter().cloned();
+        request.query.filter = permit.required()?.filter().cloned();
         self.pool
             .run(move || {
-                let asked = Asked::of(&core, &query)?;
+                let SearchRequest { query, root, base_url, results_max, asker } = &request;
+                let asked = Asked::of(&core, query)?;
                 let until = Deadline::after(core.search_time_max);
-                let (query, root, base_url) = (&query, &root, base_url.as_str());
                 let search = Search { core: &core, query, asked, root, base_url, until };
-                search.run(results_max, asker.as_ref())
+                search.run(*results_max, asker.as_ref()).map(shape)
             })
             .await
     }

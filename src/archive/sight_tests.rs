@@ -162,7 +162,9 @@ async fn search(
 ) -> (Vec<String>, u64, u64) {
     let query = query::parse(resource, text, &query::Options::default()).expect("a query");
     let is_ranked = query.text.is_some();
-    let found = archive.search(permit, query, Root::default(), String::new(), 100, None).await;
+    let (root, base_url) = (Root::default(), String::new());
+    let request = SearchRequest { query, root, base_url, results_max: 100, asker: None };
+    let found = archive.search(permit, request, |found| found).await;
     let found = found.expect("an answer");
     let mut said: Vec<String> = found
         .results
@@ -204,8 +206,10 @@ async fn check(studies: Vec<Study>, filters: Vec<&'static str>, searches: Vec<(R
             assert_eq!(found, expected, "{resource:?}?{text} of {filters:?}, settled: {settled}");
         }
         let patients = |archive: Arc<Archive>, permit: Permit| async move {
-            let found =
-                archive.patients(&permit, Query::new(Resource::Studies), 100).await.expect("patients");
+            let found = archive
+                .patients(&permit, Query::new(Resource::Studies), 100, |found| found)
+                .await
+                .expect("patients");
             (format!("{:?}", found.results), found.total)
         };
         assert_eq!(

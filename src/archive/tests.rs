@@ -91,7 +91,9 @@ fn open(folder: &TempDir, disk: &SharedDisk) -> Arc<Archive> {
 
 async fn studies(archive: &Archive) -> u64 {
     let query = Query::new(Resource::Studies);
-    let found = archive.search(&Permit::operator(), query, Root::default(), String::new(), 100, None).await;
+    let (root, base_url) = (Root::default(), String::new());
+    let request = SearchRequest { query, root, base_url, results_max: 100, asker: None };
+    let found = archive.search(&Permit::operator(), request, |found| found).await;
     found.unwrap().total
 }
 

@@ -45,22 +45,17 @@ pub fn warning(base_url: &str, text: &str) -> String {
     format!("299 {base_url} \"{text}\"")
 }
 
-/// A text that is in memory, compressed if the client likes that.
+/// A text that is in memory and [encoded](encoding::encode).
 pub fn text(
-    request: &HttpRequest,
     mut response: HttpResponseBuilder,
     content_type: &str,
-    body: Vec<u8>,
+    (coding, body): (Coding, Bytes),
 ) -> HttpResponse {
-    let coding = encoding::choose(values(request, &header::ACCEPT_ENCODING), Some(body.len() as u64));
     response.content_type(content_type).insert_header((header::VARY, "Accept, Accept-Encoding, Origin"));
-    let body = Bytes::from(body);
-    match (encoding::compress(coding, body.clone()), coding.name()) {
-        (Ok(compressed), Some(name)) => {
-            response.insert_header((header::CONTENT_ENCODING, name)).body(compressed)
-        }
-        _ => response.body(body),
+    if let Some(name) = coding.name() {
+        response.insert_header((header::CONTENT_ENCODING, name));
     }
+    response.body(body)
 }
 
 /// One part of an answer, or the only one.
@@ -326,7 +321,8 @@ pub async fn metadata(
     let (first, rest) = state.archive.read_metadata(metadata).await?;
     let first = first.unwrap_or_default();
     if rest.is_done() {
-        return Ok(text(request, response, &content_type, first.to_vec()));
+        let encoded = encoding::encode(values(request, &header::ACCEPT_ENCODING), first);
+        return Ok(text(response, &content_type, encoded));
     }
     let state = state.clone();
     let chunks = Box::pin(stream::unfold((Some(first), Some(rest)), move |(ready, rest)| {

@@ -159,11 +159,18 @@ impl Compressor {
     }
 }
 
-/// A whole body at once.
-///
-/// # Errors
-/// The compressor failed.
-pub fn compress(coding: Coding, body: Bytes) -> io::Result<Bytes> {
+/// A whole body in the coding that these headers ask for, as [`choose`] says; as
+/// it is where that fails.
+#[must_use]
+pub fn encode<'a>(headers: impl IntoIterator<Item = &'a str>, body: Bytes) -> (Coding, Bytes) {
+    let coding = choose(headers, Some(body.len() as u64));
+    match compress(coding, body.clone()) {
+        Ok(compressed) => (coding, compressed),
+        Err(_) => (Coding::Identity, body),
+    }
+}
+
+fn compress(coding: Coding, body: Bytes) -> io::Result<Bytes> {
     if coding == Coding::Identity {
         return Ok(body);
     }

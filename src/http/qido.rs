@@ -10,18 +10,20 @@ use actix_web::{
     },
     web::Data,
 };
+use bytes::Bytes;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
     Problem, State, body,
+    encoding::{self, Coding},
     multipart::{self, PartHead},
     negotiate::{Accept, DataSetMedia},
     openapi::{CountResponses, SearchParams, SearchResponses, SeriesPath, StudyPath},
     params,
 };
 use crate::{
-    archive::{Asker, Found, Root},
+    archive::{Asker, Found, Root, SearchRequest},
     auth::Permit,
     config::EmptyStatus,
     dicom::{
@@ -137,8 +139,10 @@ async fn search(
     let permit = state.permit(request);
     let results_max = state.config.limits.results_max;
     let asker = Some(asker(request, &permit));
-    let found = state.archive.search(&permit, query, root, base_url.clone(), results_max, asker).await?;
-    Ok(answer(state, request, media, &found, &base_url, warnings))
+    let form = Form::of(state, request, media);
+    let wanted = SearchRequest { query, root, base_url: base_url.clone(), results_max, asker };
+    let written = state.archive.search(&permit, wanted, move |found| form.write(&found)).await?;
+    Ok(answer(written, &base_url, warnings))
 }
 
 async fn search_patients(
@@ -150,8 +154,11 @@ async fn search_patients(
     let media = media_of(state, request)?;
     let Asked { query, base_url, warnings } = Asked::of(state, request, resource)?;
     let permit = state.permit(request);
-    let found = state.archive.patients(&permit, query, state.config.limits.results_max).await?;
-    Ok(answer(state, request, media, &found, &base_url, warnings))
+    let form = Form::of(state, request, media);
+    let results_max = state.config.limits.results_max;
+    let written =
+        state.archive.patients(&permit, query, results_max, move |found| form.write(&found)).await?;
+    Ok(answer(written, &base_url, warnings))
 }
 
 /// Who asks for a page of what: all that tells one client from another, and the
@@ -181,37 +188,65 @@ fn media_of(state: &State, request: &HttpRequest) -> Result<DataSetMedia, Proble
     Ok(Accept::of(request, state.config.strict.accept)?.data_set(&offers)?)
 }
 
-/// The results as the client wants them, and what it should know of them.
-fn answer(
-    state: &State,
-    request: &HttpRequest,
+/// How the client wants results.
+struct Form {
     media: DataSetMedia,
-    found: &Found,
-    base_url: &str,
-    mut warnings: Vec<String>,
-) -> HttpResponse {
-    let remaining = found.remaining;
+    /// Between the parts of XML.
+    boundary: String,
+    codings: Vec<String>,
+    empty_as_204: bool,
+}
+
+/// Results in that form.
+struct Written {
+    content_type: String,
+    /// None: 204 says that there are none.
+    body: Option<(Coding, Bytes)>,
+    total: u64,
+    remaining: u64,
+}
+
+impl Form {
+    fn of(state: &State, request: &HttpRequest, media: DataSetMedia) -> Self {
+        let is_json = media == DataSetMedia::Json;
+        Self {
+            media,
+            boundary: multipart::boundary(&state.boundary_key, &request.uri().to_string()),
+            codings: body::values(request, &header::ACCEPT_ENCODING).map(str::to_owned).collect(),
+            // A multipart body of no parts is more than some clients can read.
+            empty_as_204: !is_json || state.config.search.empty_status == EmptyStatus::NoContent,
+        }
+    }
+
+    /// Takes long where there are many: to be called from the pool.
+    fn write(&self, found: &Found) -> Written {
+        let &Found { ref results, total, remaining } = found;
+        let (content_type, text) = match self.media {
+            DataSetMedia::Json => (body::DICOM_JSON.to_owned(), array(results)),
+            DataSetMedia::XmlParts | DataSetMedia::Xml => {
+                let content_type = multipart::content_type(self.media.name(), &self.boundary);
+                (content_type, documents(results, &self.boundary))
+            }
+        };
+        let has_body = !(results.is_empty() && self.empty_as_204);
+        let encode = || encoding::encode(self.codings.iter().map(String::as_str), text.into());
+        Written { content_type, body: has_body.then(encode), total, remaining }
+    }
+}
+
+/// The results, and what the client should know of them.
+fn answer(written: Written, base_url: &str, mut warnings: Vec<String>) -> HttpResponse {
+    let Written { content_type, body, total, remaining } = written;
     if remaining > 0 {
         warnings.insert(0, format!("There are {remaining} additional results that can be requested"));
     }
-    // A multipart body of no parts is more than some clients can read.
-    let empty_status = state.config.search.empty_status;
-    let empty_as_204 =
-        found.results.is_empty() && (empty_status == EmptyStatus::NoContent || media != DataSetMedia::Json);
     let mut response =
-        HttpResponse::build(if empty_as_204 { StatusCode::NO_CONTENT } else { StatusCode::OK });
-    response.insert_header(("X-Total-Count", found.total));
+        HttpResponse::build(if body.is_some() { StatusCode::OK } else { StatusCode::NO_CONTENT });
+    response.insert_header(("X-Total-Count", total));
     warn(&mut response, base_url, &warnings);
-    if empty_as_204 {
-        return response.finish();
-    }
-    match media {
-        DataSetMedia::Json => body::text(request, response, body::DICOM_JSON, array(&found.results)),
-        DataSetMedia::XmlParts | DataSetMedia::Xml => {
-            let boundary = multipart::boundary(&state.boundary_key, &request.uri().to_string());
-            let content_type = multipart::content_type(media.name(), &boundary);
-            body::text(request, response, &content_type, documents(&found.results, &boundary))
-        }
+    match body {
+        Some(encoded) => body::text(response, &content_type, encoded),
+        None => response.finish(),
     }
 }
 
@@ -241,8 +276,9 @@ async fn count(
     let Asked { query, base_url, warnings } = Asked::of(state, request, resource)?;
     let query = Query { limit: Some(0), offset: 0, ..query };
     let permit = state.permit(request);
-    let found = state.archive.search(&permit, query, root, base_url.clone(), 0, None).await?;
-    Ok(counted(found.total, &base_url, &warnings))
+    let wanted = SearchRequest { query, root, base_url: base_url.clone(), results_max: 0, asker: None };
+    let total = state.archive.search(&permit, wanted, |found| found.total).await?;
+    Ok(counted(total, &base_url, &warnings))
 }
 
 async fn count_patient_groups(
@@ -254,8 +290,8 @@ async fn count_patient_groups(
     accepts_count(state, request)?;
     let Asked { query, base_url, warnings } = Asked::of(state, request, resource)?;
     let query = Query { limit: Some(0), offset: 0, ..query };
-    let found = state.archive.patients(&state.permit(request), query, 0).await?;
-    Ok(counted(found.total, &base_url, &warnings))
+    let total = state.archive.patients(&state.permit(request), query, 0, |found| found.total).await?;
+    Ok(counted(total, &base_url, &warnings))
 }
 
 /// Clients that ask for DICOM JSON wherever they search get their number too.
