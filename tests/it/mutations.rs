@@ -213,6 +213,21 @@ fn broken_frames() {
     broken("frame", &seeds, 40, targets::frame);
 }
 
+/// A JPEG 2000 whose bands have less than no bits: the library's sum overflows and it
+/// panics, which is caught and takes nothing along.
+#[test]
+fn a_panic_of_a_library_is_caught() {
+    const FOUND: &[u8] =
+        b"\x10\x0F\x14\x0C\x0B\0\xFFO\xFFQ\0)\0\0\0\0\0\x15\0\0\0\x10\0\0\0\0\0\0\0\0\0\0\0\x10\0\x15\0\0\
+        \0\0\0\0\0\0\0\0\0\x01\x8B\x01\x01\xFFR\0\x0C\0\0\0\x01\0\x04\x04\x04\0\0\xFF\\\0\x1DB\x8F \x8F\
+        \0\x8F\0\x8E\xE0\x87P\x87P\x87hp\x05p\x05p\x8Dw\xD3w\xD3wb\xFF\\\0%\0\x01Created by OpenJPEG ver\
+        sion 6.5.2\xFF\x90\0\x0A\0\0\0\0\0+\0\x01\xFF\x93\xC3\xF5\x04\x01MONOCHROME2\x07\xC6\x10\x0B<#e\
+        \xA0\x07\x06\x03\x82)\x80\xFFY";
+    for _ in 0..3 {
+        targets::frame(FOUND);
+    }
+}
+
 #[test]
 fn broken_pictures() {
     let seeds = picture_seeds();
