@@ -424,7 +424,16 @@ impl From<QueryError> for Problem {
     }
 }
 
-/// An error with all its sources.
-fn with_sources(error: impl std::error::Error + Send + Sync + 'static) -> String {
-    format!("{:#}", anyhow::Error::new(error))
+/// An error with all its sources. Not by `anyhow`, which takes a backtrace where
+/// `RUST_BACKTRACE` is set: one stands behind every answer that is tried first
+/// without waiting and cannot be given so.
+fn with_sources(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
