@@ -238,7 +238,6 @@ fn a_client_that_waits_for_100_continue_gets_it() {
     assert!(answer.contains("HTTP/1.1 200"), "{answer}");
 }
 
-/// Sixty-four clients that sent a byte now and then once kept everybody else from storing.
 /// A client that sends on although it has been refused was cut off after five seconds,
 /// and if it then wrote before it read, it lost the answer.
 #[test]
@@ -259,6 +258,7 @@ fn an_answer_amid_a_slow_body_is_not_lost() {
     assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
 }
 
+/// Sixty-four clients that sent a byte now and then once kept everybody else from storing.
 #[test]
 fn a_body_that_does_not_come_is_408() {
     let hilum = Hilum::with(|config| config.limits.body_silent_seconds_max = 1);
