@@ -121,17 +121,22 @@ fn counted(server: &Process, name: &str) -> u32 {
     line.and_then(|line| line.rsplit(' ').next()).map_or(0, |value| value.parse().expect("a number"))
 }
 
+/// Stores a fixture; the URL of its instance.
+fn stored(server: &Process, name: &str) -> String {
+    let body = multipart("XX", &[&fixture(name)]);
+    let kind = "multipart/related; type=\"application/dicom\"; boundary=XX";
+    let url = format!("{}/studies", server.base);
+    let report = server.client.post(url).header("Content-Type", kind).body(body).send().expect("an answer");
+    let report: serde_json::Value = serde_json::from_str(&report.text().expect("text")).expect("JSON");
+    report["00081199"]["Value"][0]["00081190"]["Value"][0].as_str().expect("a URL").to_owned()
+}
+
 #[test]
 fn ret_05_ten_who_ask_for_one_frame_cost_one_decoding() {
     // A process of its own, since counters are of a process.
     let folder = tempfile::TempDir::new().expect("a folder");
     let server = Process::start(&folder.path().join("data"));
-    let body = multipart("XX", &[&fixture("RG3_J2KI.dcm")]);
-    let kind = "multipart/related; type=\"application/dicom\"; boundary=XX";
-    let url = format!("{}/studies", server.base);
-    let report = server.client.post(url).header("Content-Type", kind).body(body).send().expect("an answer");
-    let report: serde_json::Value = serde_json::from_str(&report.text().expect("text")).expect("JSON");
-    let url = report["00081199"]["Value"][0]["00081190"]["Value"][0].as_str().expect("a URL").to_owned();
+    let url = stored(&server, "RG3_J2KI.dcm");
     let ask = |path: &str, accept: &str| {
         let answer = server.client.get(format!("{url}{path}")).header("Accept", accept).send();
         assert_eq!(answer.expect("an answer").status(), 200, "{path} {accept}");
@@ -155,12 +160,7 @@ fn ret_05_a_frame_that_is_not_kept_is_made_once_an_answer() {
     let folder = tempfile::TempDir::new().expect("a folder");
     let server =
         Process::with(&folder.path().join("data"), |command| command.env("HILUM_PIXELS_CACHE_BYTES", "0"));
-    let body = multipart("XX", &[&fixture("examples_ybr_color.dcm")]);
-    let kind = "multipart/related; type=\"application/dicom\"; boundary=XX";
-    let url = format!("{}/studies", server.base);
-    let report = server.client.post(url).header("Content-Type", kind).body(body).send().expect("an answer");
-    let report: serde_json::Value = serde_json::from_str(&report.text().expect("text")).expect("JSON");
-    let url = report["00081199"]["Value"][0]["00081190"]["Value"][0].as_str().expect("a URL").to_owned();
+    let url = stored(&server, "examples_ybr_color.dcm");
     let plain = "multipart/related; type=\"application/octet-stream\"";
     let frames = |list: &str| {
         let answer = server.client.get(format!("{url}/frames/{list}")).header("Accept", plain).send();
