@@ -49,7 +49,8 @@ pub fn described(syntax: &TransferSyntax, description: &Description) -> Result<D
     let refuse = |what: &str| Err(PixelError::Unsupported(format!("{} of {what}", syntax.name)));
     let bits = description.bits_allocated;
     let colours = description.samples_per_pixel;
-    if matches!(description.number, Number::Float | Number::Double) {
+    let is_floating = matches!(description.number, Number::Float | Number::Double);
+    if is_floating && syntax.pixels != Pixels::Native {
         return refuse("floating point samples");
     }
     let mut after = *description;

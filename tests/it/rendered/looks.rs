@@ -53,6 +53,32 @@ fn rnd_01_a_faint_fraction_is_not_a_certain_one() {
     assert_eq!(pixels_of(&segmentation, ""), [0, 64, 128, 0, 0, 0, 0, 32]);
 }
 
+/// Parametric maps (Float and Double Float Pixel Data) were refused: whether their frames
+/// can be decoded was asked of the encoder, which takes no floating point samples.
+#[test]
+fn rnd_08_floating_point_samples_are_drawn() {
+    let values = [-1.0_f32, 0.0, 0.25, 0.5, 0.75, 1.0, 0.1, 100.0];
+    let float = gray([0; 8]).without(0x7FE0_0010).without(0x0028_0101).without(0x0028_0102);
+    let double = float.clone().number(0x0028_0100, 64).bytes(
+        0x7FE0_0009,
+        "OD",
+        values.iter().flat_map(|value| f64::from(*value).to_le_bytes()).collect(),
+    );
+    let float = float.number(0x0028_0100, 32).bytes(
+        0x7FE0_0008,
+        "OF",
+        values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+    );
+    for image in [&float, &double] {
+        assert_eq!(pixels_of(image, "?window=0.5,1,linear-exact"), [0, 0, 64, 128, 191, 255, 26, 255]);
+        assert_eq!(pixels_of(image, "")[..2], [0, 3], "from the smallest value to the largest");
+    }
+    let hilum = Hilum::start();
+    assert!(hilum.store(&[&float.file()]).status().is_success());
+    let refused = hilum.get_as(&format!("{PATH}/frames/1"), "image/jls");
+    assert!(problem(refused, 406, "not-acceptable")["detail"].as_str().unwrap().contains("floating point"));
+}
+
 #[test]
 fn rnd_10_inversion_palettes_and_colour_spaces() {
     let values = [0, 1, 2, 3, 3, 2, 1, 255];
