@@ -19,7 +19,7 @@ use super::metadata::{Encoder, decompress_dictionary, dictionary_of};
 use super::rows::{FeedKind, FeedRow, PackRow, SopRow, State};
 use super::series::Rollup;
 use super::tables::{Tables, decode, encode};
-use super::{CatalogError, Resplit, keys};
+use super::{CatalogError, Resplit, dictionaries, keys};
 use crate::dicom::{InstancePath, InstanceUid, SeriesPath, StudyUid};
 use crate::storage::{PackId, Place, Role, Stamp};
 
@@ -258,11 +258,11 @@ impl<'t, 'e> Batch<'t, 'e> {
         let prepared = match self.encoder.prepared(series_id) {
             Some(prepared) => prepared,
             None => {
-                let stored = self.tables.dictionaries.get(series_id)?;
-                let stored = stored.map(|stored| decompress_dictionary(stored.value()));
+                let stored = dictionaries::get(&self.tables, series_id)?;
+                let stored = stored.map(|stored| decompress_dictionary(&stored));
                 let Some(dictionary) = stored.transpose().map_err(failed)? else {
                     let dictionary = self.encoder.compress_dictionary(dictionary_of(json)).map_err(failed)?;
-                    self.tables.dictionaries.insert(series_id, dictionary.as_slice())?;
+                    dictionaries::put(&mut self.tables, series_id, &dictionary)?;
                     return self.encoder.compress_first(json).map_err(failed);
                 };
                 self.encoder.prepare(series_id, &dictionary).map_err(failed)?

@@ -10,6 +10,7 @@ mod absorbing;
 mod apply;
 mod change;
 mod checked;
+mod dictionaries;
 mod error;
 mod file;
 mod guarded;

@@ -16,7 +16,7 @@ use super::instance::{Head, part};
 use super::metadata::Decoder;
 use super::rows::{self, SeriesRow, StudyRow};
 use super::tables::{decode, encode};
-use super::{CatalogError, Resplit, keys};
+use super::{CatalogError, Resplit, dictionaries, keys};
 use crate::dicom::{DataSet, InstanceUid, SeriesPath, StudyUid};
 use crate::storage::Stamp;
 
@@ -219,7 +219,7 @@ fn write_series(
     let key = keys::series_key(path);
     if row.instances == 0 {
         batch.tables.series.remove(key.as_slice())?;
-        batch.tables.dictionaries.remove(row.id)?;
+        dictionaries::remove(&mut batch.tables, row.id)?;
         batch.encoder.forget(row.id);
         return Ok(());
     }
@@ -323,8 +323,9 @@ fn split_again(
     let key = keys::instance_key(series.id, &series.newest_instance);
     let row = batch.tables.instances.get(key.as_slice())?.ok_or_else(|| missing("instances"))?;
     let (head, rest) = Head::read(&key, row.value())?;
-    let dictionary = batch.tables.dictionaries.get(series.id)?.ok_or_else(|| missing("dictionaries"))?;
-    let mut decoder = Decoder::new(dictionary.value()).map_err(failed)?;
+    let dictionary =
+        dictionaries::get(&batch.tables, series.id)?.ok_or_else(|| missing("dictionary_pieces"))?;
+    let mut decoder = Decoder::new(&dictionary).map_err(failed)?;
     let mut json = Vec::new();
     match head.metadata(rest) {
         Some(metadata) => decoder.decompress(metadata, &mut json).map_err(failed)?,

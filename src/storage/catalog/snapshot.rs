@@ -17,7 +17,7 @@ use super::metadata::Decoder;
 use super::rows::{FeedEntry, FeedRow, PackRow, SeriesRow, SopRow, State, StudyRow, Totals};
 use super::tables::{self, PartKey, decode};
 use super::versions::{self, Version};
-use super::{CatalogError, keys};
+use super::{CatalogError, dictionaries, keys};
 use crate::dicom::{Bulk, FrameSpan, InstancePath, InstanceUid, SeriesPath, StudyUid};
 use crate::storage::{CHUNK_BYTES, Chunks, PackId, Stamp, waiting};
 
@@ -491,9 +491,10 @@ impl Snapshot {
     }
 
     fn decoder(&self, series_id: u64, path: &SeriesPath) -> Result<Decoder, CatalogError> {
-        let dictionary = self.table(tables::DICTIONARIES)?.get(series_id)?;
-        let dictionary = dictionary.ok_or_else(|| missing("dictionaries", path))?;
-        Decoder::new(dictionary.value()).map_err(|why| CatalogError::Metadata {
+        let pieces = self.table(tables::DICTIONARY_PIECES)?;
+        let dictionary = dictionaries::read(&pieces, || self.table(tables::DICTIONARIES), series_id)?;
+        let dictionary = dictionary.ok_or_else(|| missing("dictionary_pieces", path))?;
+        Decoder::new(&dictionary).map_err(|why| CatalogError::Metadata {
             key: path.to_string(),
             verb: "decompressed",
             why,

@@ -7,13 +7,15 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{CatalogError, keys};
 
-/// The number of this layout. 1 had no versions.
-pub(super) const FORMAT: u32 = 2;
+/// The number of this layout. 1 had no versions, 2 every dictionary in one row.
+pub(super) const FORMAT: u32 = 3;
 
 pub(super) type Bytes = TableDefinition<'static, &'static [u8], &'static [u8]>;
 pub(super) type ById = TableDefinition<'static, u64, &'static [u8]>;
 /// Pieces of an instance too large for its row, by (seq, kind, block).
 pub(super) type PartKey = (u64, u8, u32);
+/// Pieces of a dictionary, by (series id, number).
+pub(super) type PieceKey = (u64, u32);
 
 /// `format` → u32 little endian; `id`, `stamp` (the newest there was) → u64
 /// little endian; `state` → [`super::rows::State`].
@@ -36,8 +38,11 @@ pub(super) const SOPS: Bytes = TableDefinition::new("sops");
 pub(super) const TOMBSTONES: TableDefinition<&[u8], u64> = TableDefinition::new("tombstones");
 /// study 0 series 0 instance 0 stamp (8 bytes, big endian) → [`super::versions`].
 pub(super) const VERSIONS: Bytes = TableDefinition::new("versions");
-/// Series id → zstd frame of the dictionary of its metadata.
+/// Series id → zstd frame of the dictionary of its metadata, of series that format 2 began.
 pub(super) const DICTIONARIES: ById = TableDefinition::new("dictionaries");
+/// Pieces of such a frame: see [`super::dictionaries`].
+pub(super) const DICTIONARY_PIECES: TableDefinition<PieceKey, &[u8]> =
+    TableDefinition::new("dictionary_pieces");
 /// Sequence number → [`super::rows::FeedRow`].
 pub(super) const FEED: ById = TableDefinition::new("feed");
 /// Pack number → [`super::PackRow`].
@@ -56,6 +61,7 @@ pub(super) struct Tables<'t> {
     pub tombstones: Table<'t, &'static [u8], u64>,
     pub versions: Table<'t, &'static [u8], &'static [u8]>,
     pub dictionaries: Table<'t, u64, &'static [u8]>,
+    pub dictionary_pieces: Table<'t, PieceKey, &'static [u8]>,
     pub feed: Table<'t, u64, &'static [u8]>,
     pub packs: Table<'t, u32, &'static [u8]>,
 }
@@ -74,6 +80,7 @@ impl<'t> Tables<'t> {
             tombstones: write.open_table(TOMBSTONES)?,
             versions: write.open_table(VERSIONS)?,
             dictionaries: write.open_table(DICTIONARIES)?,
+            dictionary_pieces: write.open_table(DICTIONARY_PIECES)?,
             feed: write.open_table(FEED)?,
             packs: write.open_table(PACKS)?,
         })

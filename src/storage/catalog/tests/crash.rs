@@ -286,7 +286,7 @@ fn a_newer_format_is_refused() {
     write.open_table(tables::META).unwrap().insert("format", 7u32.to_le_bytes().as_slice()).unwrap();
     write.commit().unwrap();
     drop(database);
-    assert!(matches!(open(), Err(CatalogError::TooNew { found: 7, known: 2, .. })));
+    assert!(matches!(open(), Err(CatalogError::TooNew { found: 7, known: tables::FORMAT, .. })));
     std::fs::write(&file, b"this is not a database, but long enough to look at").unwrap();
     assert!(matches!(open(), Err(CatalogError::Open { .. })));
 }

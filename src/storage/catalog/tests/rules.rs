@@ -326,28 +326,58 @@ fn a_version_without_an_instance() {
     assert_eq!(catalog.read().unwrap().newest_stamp().unwrap(), Some(Stamp(10)));
 }
 
-/// Format 1 had no versions, and nothing else was different.
+/// Format 1 had no versions, 1 and 2 a dictionary in one row; nothing else was different.
 #[test]
-fn a_catalog_of_format_1_is_taken() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(FILE_NAME);
-    let open = || Catalog::open(&path, Options::default(), None, resplit()).unwrap();
-    let catalog = open();
-    fast(&catalog, &[store(version(&super::path(1, 1, 1), 10), Rule::Reject)]);
-    catalog.checkpoint().unwrap();
-    let (id, seen) = (catalog.id(), view(&catalog));
-    drop(catalog);
-    let database = open_file(&path).unwrap();
-    let write = database.begin_write().unwrap();
-    write.open_table(tables::META).unwrap().insert("format", 1_u32.to_le_bytes().as_slice()).unwrap();
-    write.delete_table(tables::VERSIONS).unwrap();
-    write.commit().unwrap();
-    drop(database);
-    let catalog = open();
-    assert_eq!((catalog.id(), view(&catalog)), (id, seen));
-    drop(catalog);
-    let database = open_file(&path).unwrap();
-    assert_eq!(tables::format_of(&database.begin_read().unwrap()).unwrap(), Some(2));
+fn a_catalog_of_an_older_format_is_taken() {
+    for format in [1_u32, 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let open = || Catalog::open(&path, Options::default(), None, resplit()).unwrap();
+        let catalog = open();
+        let changes = [(1, 1), (1, 2), (2, 3)].map(|(series, instance)| {
+            store(version(&super::path(1, series, instance), 10 + u64::from(instance)), Rule::Reject)
+        });
+        fast(&catalog, &changes);
+        catalog.checkpoint().unwrap();
+        let (id, seen) = (catalog.id(), view(&catalog));
+        drop(catalog);
+        let database = open_file(&path).unwrap();
+        let write = database.begin_write().unwrap();
+        write.open_table(tables::META).unwrap().insert("format", format.to_le_bytes().as_slice()).unwrap();
+        if format == 1 {
+            write.delete_table(tables::VERSIONS).unwrap();
+        }
+        {
+            let mut whole = std::collections::BTreeMap::<u64, Vec<u8>>::new();
+            for piece in write.open_table(tables::DICTIONARY_PIECES).unwrap().range::<tables::PieceKey>(..).unwrap() {
+                let (key, piece) = piece.unwrap();
+                whole.entry(key.value().0).or_default().extend(piece.value());
+            }
+            assert_eq!(whole.len(), 2);
+            let mut rows = write.open_table(tables::DICTIONARIES).unwrap();
+            for (id, dictionary) in &whole {
+                rows.insert(id, dictionary.as_slice()).unwrap();
+            }
+        }
+        write.delete_table(tables::DICTIONARY_PIECES).unwrap();
+        write.commit().unwrap();
+        drop(database);
+        let catalog = open();
+        assert_eq!((catalog.id(), view(&catalog)), (id, seen), "{format}");
+        // A series of then goes on, and can be deleted.
+        let more = super::path(1, 2, 4);
+        fast(&catalog, &[store(version(&more, 20), Rule::Reject)]);
+        let json = catalog.read().unwrap().metadata_of(&more).unwrap().unwrap();
+        assert_eq!(json, version(&more, 20).metadata);
+        fast(&catalog, &[delete(Target::Series(more.series_path()), 30)]);
+        assert_eq!(view(&catalog).instances.len(), 2);
+        drop(catalog);
+        let database = open_file(&path).unwrap();
+        let read = database.begin_read().unwrap();
+        assert_eq!(tables::format_of(&read).unwrap(), Some(tables::FORMAT));
+        let left = read.open_table(tables::DICTIONARIES).unwrap();
+        assert_eq!(redb::ReadableTableMetadata::len(&left).unwrap(), 1);
+    }
 }
 
 /// An instance was kept and deleted, came back in another study and was kept
