@@ -3,6 +3,7 @@
 
 const ROOT: &str = "2.25.4711";
 const CT_IMAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
+const ENHANCED_CT_IMAGE: &str = "1.2.840.10008.5.1.4.1.1.2.1";
 const SLIDE_IMAGE: &str = "1.2.840.10008.5.1.4.1.1.77.1.6";
 const EXPLICIT_LITTLE: &str = "1.2.840.10008.1.2.1";
 const JPEG_BASELINE: &str = "1.2.840.10008.1.2.4.50";
@@ -133,6 +134,60 @@ fn gray(study: usize, slice: usize, size: u16, modality: &str, patient: &str, pi
     Made { known: Known { frames, ..known }, file }
 }
 
+/// An enhanced CT of 100 frames of 512 x 512 x 16 bits, 52 MB, each with functional
+/// groups of its own.
+pub fn enhanced(study: usize) -> Made {
+    const FRAMES: usize = 100;
+    const FRAME_BYTES: usize = 512 * 512 * 2;
+    let known = known(study, 0);
+    let mut set = head(&known, ENHANCED_CT_IMAGE, "CT", &format!("EN{study:06}"), study, 0);
+    put(&mut set, 0x0028, 0x0002, "US", &1_u16.to_le_bytes());
+    put(&mut set, 0x0028, 0x0004, "CS", b"MONOCHROME2");
+    put(&mut set, 0x0028, 0x0008, "IS", FRAMES.to_string().as_bytes());
+    for (element, value) in
+        [(0x0010, 512), (0x0011, 512), (0x0100, 16), (0x0101, 12), (0x0102, 11), (0x0103, 0)]
+    {
+        put(&mut set, 0x0028, element, "US", &u16::to_le_bytes(value));
+    }
+    let groups: Vec<Vec<u8>> = (0..FRAMES).map(functional_groups).collect();
+    sequence(&mut set, 0x5200, 0x9230, &groups);
+    let pixels = Noise(((study as u64) << 20) + 1).bytes(FRAMES * FRAME_BYTES);
+    put(&mut set, 0x7FE0, 0x0010, "OW", &pixels);
+    let frames = pixels.chunks(FRAME_BYTES).map(|frame| frame[..64].to_vec()).collect();
+    let file = file(ENHANCED_CT_IMAGE, &known.instance, EXPLICIT_LITTLE, &set);
+    Made { known: Known { frames, ..known }, file }
+}
+
+/// Content, position, orientation, measures and window of one frame.
+fn functional_groups(frame: usize) -> Vec<u8> {
+    let mut content = Vec::new();
+    put(&mut content, 0x0018, 0x9074, "DT", format!("20200101101500.{frame:06}").as_bytes());
+    put(&mut content, 0x0018, 0x9220, "FD", &0.5_f64.to_le_bytes());
+    put(&mut content, 0x0020, 0x9056, "SH", b"1");
+    put(&mut content, 0x0020, 0x9057, "UL", &u32::to_le_bytes(u32::try_from(frame + 1).expect("few")));
+    let mut position = Vec::new();
+    put(&mut position, 0x0020, 0x0032, "DS", format!("-250\\-250\\{frame}.5").as_bytes());
+    let mut orientation = Vec::new();
+    put(&mut orientation, 0x0020, 0x0037, "DS", b"1\\0\\0\\0\\1\\0");
+    let mut measures = Vec::new();
+    put(&mut measures, 0x0018, 0x0050, "DS", b"1.5");
+    put(&mut measures, 0x0028, 0x0030, "DS", b"0.976562\\0.976562");
+    let mut window = Vec::new();
+    put(&mut window, 0x0028, 0x1050, "DS", b"40");
+    put(&mut window, 0x0028, 0x1051, "DS", b"400");
+    let mut groups = Vec::new();
+    for (group, element, macro_) in [
+        (0x0020, 0x9111, content),
+        (0x0020, 0x9113, position),
+        (0x0020, 0x9116, orientation),
+        (0x0028, 0x9110, measures),
+        (0x0028, 0x9132, window),
+    ] {
+        sequence(&mut groups, group, element, &[macro_]);
+    }
+    groups
+}
+
 /// A slide of `tiles` JPEG tiles. They only look like JPEG from outside: no
 /// server has to decode them here.
 pub fn slide(study: usize, tiles: usize) -> Made {
@@ -238,7 +293,7 @@ fn put(set: &mut Vec<u8>, group: u16, element: u16, vr: &str, value: &[u8]) {
     set.extend_from_slice(&element.to_le_bytes());
     set.extend_from_slice(vr.as_bytes());
     let length = value.len().next_multiple_of(2);
-    if matches!(vr, "OB" | "OW") {
+    if matches!(vr, "OB" | "OW" | "SQ") {
         set.extend_from_slice(&[0, 0]);
         set.extend_from_slice(&u32::try_from(length).expect("a value is small").to_le_bytes());
     } else {
@@ -254,4 +309,12 @@ fn item(set: &mut Vec<u8>, value: &[u8]) {
     set.extend_from_slice(&[0xFE, 0xFF, 0x00, 0xE0]);
     set.extend_from_slice(&u32::try_from(value.len()).expect("an item is small").to_le_bytes());
     set.extend_from_slice(value);
+}
+
+fn sequence(set: &mut Vec<u8>, group: u16, element: u16, items: &[Vec<u8>]) {
+    let mut value = Vec::new();
+    for one in items {
+        item(&mut value, one);
+    }
+    put(set, group, element, "SQ", &value);
 }

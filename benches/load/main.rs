@@ -8,6 +8,7 @@ mod data;
 mod http;
 mod pixels;
 mod servers;
+mod works;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -20,20 +21,17 @@ use clap::Parser;
 use data::{Known, Made};
 use http::Answer;
 use servers::Server;
-
-const JSON: &str = "application/dicom+json";
-const FILES: &str = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
-const FRAMES: &str = "multipart/related; type=\"application/octet-stream\"; transfer-syntax=*";
-const TILES: &str = "multipart/related; type=\"image/jpeg\"; transfer-syntax=1.2.840.10008.1.2.4.50";
+use works::{Load, Work};
 
 /// Answers that are also served as files, and their bytes.
 const PUBLISHED_MAX: usize = 500;
 const PUBLISHED_BYTES_MAX: usize = 100 << 20;
 
 /// Numbers of studies: the first ones are read, those from here on only stored.
-const STORED_FROM: usize = 1_000_000;
-const CT_STUDY: usize = 900_001;
-const SLIDE_STUDY: usize = 900_002;
+const STORED_FROM: usize = 100_000_000;
+const CT_STUDY: usize = 90_000_001;
+const SLIDE_STUDY: usize = 90_000_002;
+const ENHANCED_STUDY: usize = 90_000_003;
 
 #[derive(Parser)]
 #[command(about = "Load on Hilum and, where it is installed, on Orthanc")]
@@ -53,6 +51,9 @@ struct Options {
     /// Tiles of the slide.
     #[arg(long, default_value_t = 1000)]
     tiles: usize,
+    /// Connections that read, several numbers by commas.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16])]
+    connections: Vec<usize>,
     /// Only measurements with this in their name.
     #[arg(long, default_value = "")]
     only: String,
@@ -115,31 +116,9 @@ struct Bench {
 struct Filled {
     slices: Vec<Known>,
     slide: Known,
+    /// Of 100 frames, 52 MB.
+    enhanced: Known,
 }
-
-/// One measurement.
-struct Work<'a> {
-    name: String,
-    connections: usize,
-    load: Load<'a>,
-}
-
-impl Work<'_> {
-    /// The name of an answer that is served as a file.
-    fn file(&self, number: usize) -> String {
-        let name = self.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-        format!("{name}-{}-{number}", self.connections)
-    }
-}
-
-enum Load<'a> {
-    /// Requests of so many files each, so often.
-    Store { make: fn(usize) -> Made, files: usize, requests: usize },
-    /// The path, what to accept, and the check of the answer to request `n`.
-    Read { path: Box<dyn Fn(usize) -> String + Sync + 'a>, accept: &'static str, check: Check<'a> },
-}
-
-type Check<'a> = Box<dyn Fn(usize, &[u8]) -> bool + Sync + 'a>;
 
 /// What one server made of one measurement.
 struct Measured {
@@ -158,14 +137,18 @@ impl Bench {
     fn fill(&self) -> anyhow::Result<Filled> {
         let slide = data::slide(SLIDE_STUDY, self.options.tiles);
         let slices: Vec<Made> = (0..self.options.slices).map(|slice| data::ct(CT_STUDY, slice)).collect();
+        let enhanced = data::enhanced(ENHANCED_STUDY);
         for server in self.servers.iter().filter(|server| !server.is_static()) {
             let begun = Instant::now();
             let mut client = server.client()?;
+            let mut bytes = 0;
             let mut store = |made: &[Made]| -> anyhow::Result<()> {
                 let files: Vec<&[u8]> = made.iter().map(|made| made.file.as_slice()).collect();
+                bytes += files.iter().map(|file| file.len()).sum::<usize>();
                 stored(&client.store(&format!("{}/studies", server.root), &files)?, made)
             };
             store(std::slice::from_ref(&slide))?;
+            store(std::slice::from_ref(&enhanced))?;
             slices.chunks(20).try_for_each(&mut store)?;
             for first in (0..self.options.studies).step_by(50) {
                 let last = (first + 50).min(self.options.studies);
@@ -173,132 +156,19 @@ impl Bench {
             }
             eprintln!("{} is filled after {:.1} s", server.name, begun.elapsed().as_secs_f64());
             server.settle()?;
-            eprintln!("{} has it indexed after {:.1} s", server.name, begun.elapsed().as_secs_f64());
-        }
-        Ok(Filled { slices: slices.into_iter().map(|made| made.known).collect(), slide: slide.known })
-    }
-
-    fn works<'a>(&'a self, filled: &'a Filled) -> Vec<Work<'a>> {
-        let slices = &filled.slices;
-        let studies = self.options.studies;
-        let slice = move |n: usize| &slices[n * 7 % slices.len()];
-        let tile = move |n: usize| n * 31 % filled.slide.frames.len();
-        let mut works = Vec::new();
-        let mut store = |name: &str, connections, make, files, requests| {
-            works.push(Work {
-                name: name.to_owned(),
-                connections,
-                load: Load::Store { make, files, requests },
-            });
-        };
-        for connections in [1, 16] {
-            store(
-                "store: CT slice, one a request",
-                connections,
-                |n| data::ct(n, 0),
-                1,
-                10 * connections + 40,
-            );
-            store(
-                "store: small instance, one a request",
-                connections,
-                data::small,
-                1,
-                25 * connections + 100,
+            eprintln!(
+                "{} has it indexed after {:.1} s: {:.1} MB of files on {:.1} MB of disk",
+                server.name,
+                begun.elapsed().as_secs_f64(),
+                bytes as f64 / 1e6,
+                server.disk_bytes() as f64 / 1e6
             );
         }
-        store("store: small instances, 50 a request", 4, data::small, 50, 16);
-        let mut read =
-            |name: &str, connections, accept, path: Box<dyn Fn(usize) -> String + Sync + 'a>, check| {
-                let load = Load::Read { path, accept, check };
-                works.push(Work { name: name.to_owned(), connections, load });
-            };
-        let holds = |bytes: &[u8], part: &[u8]| memchr::memmem::find(bytes, part).is_some();
-        for connections in [1, 16] {
-            read(
-                "frame: tile of a slide",
-                connections,
-                TILES,
-                Box::new(move |n| format!("{}/frames/{}", filled.slide.path(), tile(n) + 1)),
-                Box::new(move |n, body| holds(body, &filled.slide.frames[tile(n)])),
-            );
-            read(
-                "frame: CT slice",
-                connections,
-                FRAMES,
-                Box::new(move |n| format!("{}/frames/1", slice(n).path())),
-                Box::new(move |n, body| body.len() > 512 * 1024 && holds(body, &slice(n).frames[0])),
-            );
-            read(
-                "instance: CT slice",
-                connections,
-                FILES,
-                Box::new(move |n| slice(n).path()),
-                Box::new(move |n, body| body.len() > 512 * 1024 && holds(body, &slice(n).frames[0])),
-            );
-            read(
-                "search: Patient ID",
-                connections,
-                JSON,
-                Box::new(move |n| format!("/studies?PatientID={}", data::patient(n * 17 % studies))),
-                Box::new(move |n, body| holds(body, data::patient(n * 17 % studies).as_bytes())),
-            );
-            read(
-                "search: name, 25 of many",
-                connections,
-                JSON,
-                Box::new(|_| "/studies?PatientName=BENCH*&limit=25&includefield=StudyDescription".to_owned()),
-                Box::new(|_, body| memchr::memmem::find_iter(body, b"Thorax").count() == 25),
-            );
-            read(
-                "search: name contains",
-                connections,
-                JSON,
-                Box::new(move |n| {
-                    format!("/studies?PatientName=*{}*", data::patient(n * 17 % studies).to_lowercase())
-                }),
-                Box::new(move |n, body| holds(body, data::patient(n * 17 % studies).as_bytes())),
-            );
-            read(
-                "search: dates, 25 of many",
-                connections,
-                JSON,
-                Box::new(move |n| {
-                    let to = data::date(n * 17 % studies);
-                    format!("/studies?StudyDate={}01-{to}&limit=25", &to[..6])
-                }),
-                Box::new(move |n, body| holds(body, &data::date(n * 17 % studies).as_bytes()[..6])),
-            );
-            read(
-                "search: modality, 25 of many",
-                connections,
-                JSON,
-                Box::new(|n| format!("/studies?ModalitiesInStudy={}&limit=25", data::modality(n))),
-                Box::new(|_, body| memchr::memmem::find_iter(body, b"\"00100020\"").count() == 25),
-            );
-            read(
-                "search: everything, 25 of all",
-                connections,
-                JSON,
-                Box::new(|_| "/studies?limit=25".to_owned()),
-                Box::new(|_, body| memchr::memmem::find_iter(body, b"\"00100020\"").count() == 25),
-            );
-        }
-        read(
-            "metadata: the CT series",
-            1,
-            JSON,
-            Box::new(|_| format!("{}/metadata", slices[0].series_path())),
-            Box::new(|_, body| memchr::memmem::find_iter(body, b"\"00200032\"").count() == slices.len()),
-        );
-        read(
-            "series: all its instances",
-            1,
-            FILES,
-            Box::new(|_| slices[0].series_path()),
-            Box::new(|_, body| body.len() > slices.len() * 512 * 1024),
-        );
-        works
+        Ok(Filled {
+            slices: slices.into_iter().map(|made| made.known).collect(),
+            slide: slide.known,
+            enhanced: enhanced.known,
+        })
     }
 
     fn measure_all(&self, works: &[Work<'_>]) -> anyhow::Result<()> {

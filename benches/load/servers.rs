@@ -2,6 +2,7 @@
 //! stopped at the end.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -164,12 +165,29 @@ impl Server {
         children.split_whitespace().map(str::to_owned).chain([own]).collect()
     }
 
+    /// What its folder takes of the disk, without its log, in bytes.
+    pub fn disk_bytes(&self) -> u64 {
+        let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.blocks() * 512);
+        within(&self.folder).saturating_sub(size(&self.folder.join("log")))
+    }
+
     /// The most memory it ever had, in MiB.
     pub fn memory_mib(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
         line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
     }
+}
+
+/// What the files below a folder take of the disk.
+fn within(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => within(&entry.path()),
+        Ok(metadata) => metadata.blocks() * 512,
+        Err(_) => 0,
+    });
+    sizes.sum()
 }
 
 /// Ticks of a process so far, in the system or not.

@@ -349,7 +349,9 @@ fn a_catalog_of_an_older_format_is_taken() {
         }
         {
             let mut whole = std::collections::BTreeMap::<u64, Vec<u8>>::new();
-            for piece in write.open_table(tables::DICTIONARY_PIECES).unwrap().range::<tables::PieceKey>(..).unwrap() {
+            for piece in
+                write.open_table(tables::DICTIONARY_PIECES).unwrap().range::<tables::PieceKey>(..).unwrap()
+            {
                 let (key, piece) = piece.unwrap();
                 whole.entry(key.value().0).or_default().extend(piece.value());
             }
