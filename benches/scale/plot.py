@@ -49,4 +49,6 @@ def draw(name, title, across, up):
     (OUT / f"{name}.svg").write_text("\n".join(svg) + "\n")
 
 
-draw("searches", "A search, by the size of the archive", "studies", "CPU ms a search")
+draw("searches", "A search, by the size of the archive", "studies", "ms a search, one connection")
+draw("archive", "What a study costs, by the size of the archive", "studies", "in the unit of each line")
+draw("clients", "Answers a second, by the number of clients", "connections", "answers a second, two cores")

@@ -97,6 +97,26 @@ impl Codecs {
     }
 }
 
+/// The code stream of a frame as a JPEG file that any viewer shows as the frame decodes;
+/// none where it would not, or might not.
+#[must_use]
+pub fn jpeg_picture(syntax: &str, code: &[u8], description: &Description) -> Option<Vec<u8>> {
+    use Photometric::{Rgb, YbrFull, YbrFull422};
+    let is_colour = matches!(description.photometric, Rgb | YbrFull | YbrFull422);
+    let is_plain = is_colour && (description.samples_per_pixel, description.bits_stored) == (3, 8);
+    if !is_plain || !may_be_picture(syntax) {
+        return None;
+    }
+    let luminance_chrominance = description.photometric.is_luminance_chrominance();
+    jpeg::picture(code, description.columns, description.rows, luminance_chrominance)
+}
+
+/// Whether [`jpeg_picture`] may make something of frames in a Transfer Syntax.
+#[must_use]
+pub fn may_be_picture(syntax: &str) -> bool {
+    transfer_syntax::find(syntax).is_some_and(|syntax| syntax.pixels == Pixels::Jpeg && !syntax.is_lossless())
+}
+
 /// A picture of eight bits a channel, gray or RGB, as a JPEG XL code stream
 /// without loss. What comes out was decoded to the same again.
 ///

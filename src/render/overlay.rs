@@ -24,11 +24,20 @@ const DATA: u16 = 0x3000;
 /// Draws the overlays of a frame, `frame_index` counting from 0. Planes that
 /// make no sense are left out: the picture is worth more than they.
 pub fn draw(image: &mut Image, bytes: &[u8], description: &Description, set: &DataSet, frame_index: u32) {
-    for group in (0..GROUPS).map(|number| 0x6000 + number * 2) {
+    for group in groups() {
         if set.first_text(Tag(group, TYPE)) != Some("R") {
             draw_group(image, bytes, description, set, group, frame_index, [255; 3]);
         }
     }
+}
+
+/// Whether there are any, of whatever type.
+pub fn any(set: &DataSet) -> bool {
+    groups().any(|group| set.get(Tag(group, ROWS)).is_some())
+}
+
+fn groups() -> impl Iterator<Item = u16> {
+    (0..GROUPS).map(|number| 0x6000 + number * 2)
 }
 
 /// Draws one overlay, of whatever type, in a colour.

@@ -95,6 +95,12 @@ pub fn range(frame: &Frame<'_>) -> Result<Option<(f64, f64)>, RenderError> {
     Ok(Some(Measured::read(bytes, description, &attributes)?.range()))
 }
 
+/// Whether anything may be drawn over the frames of an image.
+#[must_use]
+pub fn has_overlays(set: &DataSet) -> bool {
+    overlay::any(set)
+}
+
 /// Height of a pixel by its width: Pixel Aspect Ratio, or what the spacings
 /// say.
 fn pixel_aspect(attributes: &FrameAttributes<'_>) -> f64 {

@@ -93,6 +93,16 @@ pub struct Order {
     pub presentation: Option<Box<InstanceRow>>,
 }
 
+impl Order {
+    /// Nothing is asked for but the frame.
+    fn is_plain(&self) -> bool {
+        self.look == Look::default()
+            && self.quality == encode::QUALITY_DEFAULT
+            && self.profile == icc::Asked::No
+            && self.presentation.is_none()
+    }
+}
+
 /// What was drawn, and from what; for all archives of a server.
 pub struct Gallery {
     pictures: Kept<Bytes>,
@@ -216,6 +226,13 @@ impl Desk {
             What::Frame(number) => *number,
             What::Representative => picture::representative(&subject.set, row.frames.count()),
         };
+        if format == Format::Jpeg
+            && order.is_plain()
+            && !picture::has_overlays(&subject.set)
+            && let Some(picture) = subject.stored_picture(&self.core, number)?
+        {
+            return Ok(picture);
+        }
         let frame = subject.frame(&self.core, number)?;
         let frame = frame_of(&subject, &frame, number);
         let image = match &order.presentation {

@@ -68,6 +68,15 @@ impl Subject {
         Ok(Self { set, image, bytes: metadata.len() * 3 + read })
     }
 
+    /// One frame as it is stored, if that is a picture for any viewer: `number` as
+    /// for [`Self::frame`], which it goes before.
+    pub fn stored_picture(&self, core: &Core, number: u32) -> Result<Option<Vec<u8>>, ArchiveError> {
+        match (&self.image, number.checked_sub(1)) {
+            (Some(image), Some(index)) => core.stored_picture(image, index),
+            _ => Ok(None),
+        }
+    }
+
     /// One decoded frame, `number` counting from 1. Blocks for as long as that
     /// takes: only for the pool of pixels.
     ///

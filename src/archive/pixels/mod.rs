@@ -234,9 +234,7 @@ impl Core {
         if let Some(made) = self.frames.cached(&key) {
             return made.map_err(failed);
         }
-        let snapshot = self.catalog.read()?;
-        let code = FrameReader::new(self, &snapshot, &image.row)?.one(index)?.read_all(self)?;
-        drop(snapshot);
+        let code = self.code(image, index)?;
         metrics::counter!("hilum_frames_made_total").increment(1);
         let codecs = &self.frames.workshop.codecs;
         let decoded = codecs.decode(&image.row.transfer_syntax, &code, &image.description);
@@ -252,6 +250,24 @@ impl Core {
         }
         self.frames.keep(&key, made.clone());
         made.map_err(failed)
+    }
+}
+
+impl Core {
+    /// A frame that is stored as a picture which any viewer shows as it is, as a JPEG
+    /// file; none if it is not one. Blocks on storage.
+    pub(super) fn stored_picture(&self, image: &Image, index: u32) -> Result<Option<Vec<u8>>, ArchiveError> {
+        let syntax = &image.row.transfer_syntax;
+        if !pixels::may_be_picture(syntax) {
+            return Ok(None);
+        }
+        Ok(pixels::jpeg_picture(syntax, &self.code(image, index)?, &image.description))
+    }
+
+    /// A frame as it is stored.
+    fn code(&self, image: &Image, index: u32) -> Result<Bytes, ArchiveError> {
+        let snapshot = self.catalog.read()?;
+        FrameReader::new(self, &snapshot, &image.row)?.one(index)?.read_all(self)
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
         samples::{Samples, Values},
     },
     NAME,
-    segments::{self, Frame},
+    segments::{self, Frame, Segment},
 };
 
 /// Three components become RGB if they are luminance and chrominance, and are
@@ -63,14 +63,45 @@ pub fn encode(image: &Samples, photometric: Photometric, quality: u8) -> Result<
     Ok(code)
 }
 
+/// The code stream as a file that shows the same to those who know nothing but it;
+/// none if they would take its colours for others. What application segments and
+/// comments say besides may tell of the patient, and is left out.
+pub fn picture(code: &[u8], frame: &Frame, luminance_chrominance: bool) -> Option<Vec<u8>> {
+    let seen = match (frame.is_jfif, frame.adobe_transform) {
+        (true, Some(0)) => return None,
+        (true, _) => true,
+        (false, Some(transform)) => transform != 0,
+        (false, None) => !frame.is_named_rgb(),
+    };
+    // Fragments are padded to even lengths.
+    let end = code.iter().rposition(|&byte| byte != 0)? + 1;
+    let is_whole = code.get(..end)?.ends_with(&[0xFF, 0xD9]);
+    (seen == luminance_chrominance && is_whole).then(|| {
+        without(code.get(..end).unwrap_or(code), |segment| match segment.marker {
+            0xE0 => !segment.bytes.starts_with(b"JFIF\0"),
+            0xEE => !segment.bytes.starts_with(b"Adobe"),
+            marker => is_remark(marker),
+        })
+    })
+}
+
 /// The code stream without application segments and comments: some are broken,
 /// and what they say of the colour was read before.
 fn without_remarks(code: &[u8]) -> Vec<u8> {
+    without(code, |segment| is_remark(segment.marker))
+}
+
+fn is_remark(marker: u8) -> bool {
+    matches!(marker, 0xE0..=0xEF | 0xFE)
+}
+
+/// The code stream without some of the segments before its first scan.
+fn without(code: &[u8], left_out: impl Fn(&Segment<'_>) -> bool) -> Vec<u8> {
     let mut kept = Vec::with_capacity(code.len());
     let mut copied = 0;
     let mut at = 0;
     while let Ok(segment) = segments::next(code, at) {
-        if matches!(segment.marker, 0xE0..=0xEF | 0xFE) {
+        if left_out(&segment) {
             kept.extend_from_slice(&code[copied..segment.at]);
             copied = segment.end;
         }
@@ -81,4 +112,43 @@ fn without_remarks(code: &[u8]) -> Vec<u8> {
     }
     kept.extend_from_slice(&code[copied..]);
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::picture, *};
+
+    const COMMENT: &[u8] = b"\xFF\xFE\x00\x0ADOE^JOHN\xFF\xE1\x00\x06Exif";
+
+    /// A JPEG that says of its colours what these segments say.
+    fn saying(remarks: &[u8]) -> Vec<u8> {
+        let values = Values::Bytes((0..16 * 8 * 3_u16).map(|at| (at % 251) as u8).collect());
+        let samples = Samples { columns: 16, rows: 8, per_pixel: 3, precision: 8, values };
+        let code = without_remarks(&encode(&samples, Photometric::Rgb, 90).unwrap());
+        [&code[..2], remarks, &code[2..]].concat()
+    }
+
+    #[test]
+    fn a_picture_is_given_only_where_any_viewer_sees_the_same() {
+        let jfif = b"\xFF\xE0\x00\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0".as_slice();
+        let adobe =
+            |transform: u8| [b"\xFF\xEE\x00\x0EAdobe\0\x64\0\0\0\0".as_slice(), &[transform]].concat();
+        let bare = saying(b"");
+        let shown = |code: &[u8], luminance| picture(code, 16, 8, luminance);
+        assert_eq!(shown(&bare, true).as_deref(), Some(&bare[..]));
+        assert_eq!(shown(&bare, false), None, "it is RGB, and does not say so");
+        assert_eq!(shown(&saying(&adobe(0)), false), Some(saying(&adobe(0))));
+        assert_eq!(shown(&saying(&adobe(1)), true), Some(saying(&adobe(1))));
+        assert_eq!(shown(&saying(jfif), true), Some(saying(jfif)));
+        assert_eq!(shown(&saying(&[jfif, &adobe(0)].concat()), true), None, "who is right?");
+        assert_eq!(
+            shown(&saying(&[jfif, COMMENT].concat()), true),
+            Some(saying(jfif)),
+            "nothing else is said"
+        );
+        assert_eq!(shown(&[&bare[..], &[0]].concat(), true).as_deref(), Some(&bare[..]), "padded");
+        assert_eq!(shown(&bare[..bare.len() - 2], true), None, "cut off");
+        assert_eq!(picture(&bare, 8, 16, true), None, "of another image");
+        assert_eq!(shown(b"", true), None);
+    }
 }

@@ -46,6 +46,18 @@ pub fn decode(
     }
 }
 
+/// The code stream of a colour image as a file for any viewer, if it shows there what
+/// [`decode`] makes of it: sequential, of 8 bits, whole, of so many columns and rows.
+/// Only its headers are looked at.
+pub fn picture(code: &[u8], columns: u32, rows: u32, luminance_chrominance: bool) -> Option<Vec<u8>> {
+    let frame = segments::frame(code).ok()?;
+    let is_baseline = frame.process == Process::Sequential && frame.precision == 8;
+    if !is_baseline || frame.components.len() != 3 || (frame.columns, frame.rows) != (columns, rows) {
+        return None;
+    }
+    baseline::picture(code, &frame, is_luminance_chrominance(&frame, luminance_chrominance))
+}
+
 /// Whether three components are luminance and chrominance: what an Adobe marker
 /// says, else component names, else a JFIF marker, else the data set.
 fn is_luminance_chrominance(frame: &Frame, data_set: bool) -> bool {
