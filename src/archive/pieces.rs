@@ -14,10 +14,10 @@ use bytes::{Bytes, BytesMut};
 use super::{ArchiveError, Core, pixels::Image, retrieve::FileForm};
 use crate::{
     dicom::{part10::Inflated, source::Source},
-    storage::{Place, catalog::InstanceRow},
+    storage::{CHUNK_BYTES, Place, catalog::InstanceRow, packs::READ_CHUNKS_MAX, waiting},
 };
 
-/// Bytes read from storage at once.
+/// Bytes of a body that are in memory before the next are read.
 const READ_BYTES: u64 = 512 * 1024;
 
 /// One stored file, as much of its row as reading it needs.
@@ -271,7 +271,8 @@ impl Pieces {
                 return Ok(Some(bytes));
             }
             let start = piece.range.start;
-            let end = piece.range.end.min(start + READ_BYTES);
+            // Where a chunk of the file ends, so that none is read twice.
+            let end = piece.range.end.min((start / CHUNK_BYTES + READ_CHUNKS_MAX) * CHUNK_BYTES);
             let bytes = read(core, piece, start..end)?;
             piece.range.start = end;
             self.length -= end - start;
@@ -279,6 +280,19 @@ impl Pieces {
                 self.list.pop_front();
             }
             return Ok(Some(bytes));
+        }
+    }
+
+    /// The same for a thread that must not wait, if memory has what is next and
+    /// nothing is to be made of it: that belongs into a pool.
+    pub(super) fn next_at_once(&mut self, core: &Core) -> Option<Result<Bytes, ArchiveError>> {
+        match &self.list.front()?.origin {
+            Origin::Stored(_) => waiting::at_once(|| self.next(core))?.transpose(),
+            Origin::Memory(_)
+            | Origin::Inflated(_)
+            | Origin::Later(_)
+            | Origin::Checksum(_)
+            | Origin::Frame(..) => None,
         }
     }
 

@@ -5,6 +5,8 @@
 
 use std::{ops::Range, sync::Arc};
 
+use bytes::Bytes;
+
 use super::{
     Archive, ArchiveError, Core,
     checked::CheckedSource,
@@ -142,6 +144,12 @@ impl Archive {
             let sight = self.core.sight_of_memory(permit)?;
             work(&View { core: &self.core, sight, trail: permit.trail().cloned() })
         })
+    }
+
+    /// Takes the next bytes of a body in this thread, which must not wait: as many
+    /// as one read gives, if memory has them. `None`: they have to be waited for.
+    pub fn read_at_once(&self, pieces: &mut Pieces) -> Option<Result<Bytes, ArchiveError>> {
+        pieces.next_at_once(&self.core)
     }
 
     /// Reads the next bytes of a body into memory, for [`Pieces::take_ready`].

@@ -71,6 +71,9 @@ impl BaseUrl {
     #[must_use]
     pub fn client<'a>(&self, peer: Option<IpAddr>, header: &dyn Fn(&str) -> Vec<&'a str>) -> Option<IpAddr> {
         let mut client = peer?;
+        if !self.trusts(client) {
+            return Some(client);
+        }
         // The common proxies append to X-Forwarded-For and pass a Forwarded of
         // the client on as it is; so it counts only where the other is not.
         let mut hops: Vec<Option<IpAddr>> = header("x-forwarded-for")

@@ -1,11 +1,15 @@
 //! Answers: bodies that stream out of the archive, with what RFC 9110 says of
 //! them (length, ranges, entity tags, conditional requests, content codings).
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
-    body::SizedStream,
+    body::{BodySize, MessageBody, SizedStream},
     http::{
         StatusCode,
         header::{self, HeaderName},
@@ -248,48 +252,104 @@ async fn stream_out(
     if pieces.length() == 0 && ready.len() <= 1 {
         return Ok(response.body(ready.pop_front().unwrap_or_default()));
     }
-    let mut outflow = Outflow { state: state.clone(), ready, coming: None };
-    outflow.ask_for(pieces);
-    let body = stream::unfold(outflow, |mut outflow| async move {
-        let bytes = outflow.next().await.transpose()?;
-        Some((bytes, outflow))
-    });
-    Ok(response.body(SizedStream::new(length, Box::pin(body))))
+    Ok(response.body(Outflow {
+        state: state.clone(),
+        length,
+        ready,
+        rest: Rest::InMemory(pieces),
+        in_turn: 0,
+    }))
 }
 
-/// A body on its way: while the client takes what is ready, the next bytes are
-/// being read.
+/// Reads that a worker does for one answer before others have their turn.
+const READS_IN_TURN: u32 = 2;
+
+/// A body on its way.
 struct Outflow {
     state: actix_web::web::Data<State>,
+    length: u64,
     ready: VecDeque<Bytes>,
-    coming: Option<JoinHandle<Result<Pieces, ArchiveError>>>,
+    rest: Rest,
+    /// Reads since others had their turn.
+    in_turn: u32,
+}
+
+/// What is not ready yet.
+enum Rest {
+    /// As far as is known: the worker itself reads it, a piece at a time.
+    InMemory(Pieces),
+    /// Something had to be waited for. The next bytes are being read while the
+    /// client takes what is ready.
+    Coming(JoinHandle<Result<Pieces, ArchiveError>>),
+    Nothing,
 }
 
 impl Outflow {
     /// Begins to read on.
     fn ask_for(&mut self, rest: Pieces) {
-        if rest.length() > 0 {
+        self.rest = if rest.length() > 0 {
             let state = self.state.clone();
-            self.coming = Some(actix_web::rt::spawn(async move { state.archive.read(rest).await }));
-        }
+            Rest::Coming(actix_web::rt::spawn(async move { state.archive.read(rest).await }))
+        } else {
+            Rest::Nothing
+        };
     }
 
     /// The next bytes; none at the end.
-    async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        if let Some(bytes) = self.ready.pop_front() {
-            return Ok(Some(bytes));
+    fn poll(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Bytes, ArchiveError>>> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(bytes)));
+            }
+            match &mut self.rest {
+                Rest::InMemory(rest) if rest.length() > 0 => {
+                    if self.in_turn >= READS_IN_TURN {
+                        self.in_turn = 0;
+                        task.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    self.ready = rest.take_ready();
+                    if !self.ready.is_empty() {
+                        continue;
+                    }
+                    self.in_turn += 1;
+                    if let Some(bytes) = self.state.archive.read_at_once(rest) {
+                        return Poll::Ready(Some(bytes));
+                    }
+                    let rest = std::mem::take(rest);
+                    self.ask_for(rest);
+                }
+                Rest::Coming(coming) => {
+                    let read = std::task::ready!(Pin::new(coming).poll(task));
+                    self.rest = Rest::Nothing;
+                    match read.unwrap_or(Err(ArchiveError::Stopping)) {
+                        Ok(mut rest) => {
+                            self.ready = rest.take_ready();
+                            self.ask_for(rest);
+                        }
+                        Err(error) => return Poll::Ready(Some(Err(error))),
+                    }
+                }
+                Rest::InMemory(_) | Rest::Nothing => return Poll::Ready(None),
+            }
         }
-        let Some(coming) = self.coming.take() else { return Ok(None) };
-        let read = coming.await.unwrap_or(Err(ArchiveError::Stopping));
-        let mut rest = read.map_err(|error| {
+    }
+}
+
+impl MessageBody for Outflow {
+    type Error = Problem;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.length)
+    }
+
+    fn poll_next(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.get_mut().poll(task).map_err(|error| {
             // The status is sent: all that is left is to break off, so that the
             // client sees that it did not get the whole.
             tracing::error!(%error, "an answer was broken off");
             Problem::from(error)
-        })?;
-        self.ready = rest.take_ready();
-        self.ask_for(rest);
-        Ok(self.ready.pop_front())
+        })
     }
 }
 

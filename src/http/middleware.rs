@@ -102,13 +102,19 @@ fn method_name(method: &Method) -> &'static str {
 /// The path with what may stand in a log: words of the route, UIDs, numbers and
 /// ids. Whatever else a client writes into it may be a name.
 fn plain_path(path: &str, pattern: Option<&str>) -> String {
-    let words: Vec<&str> = pattern.unwrap_or_default().split('/').collect();
+    let pattern = pattern.unwrap_or_default();
     let is_plain = |segment: &str| {
-        words.contains(&segment)
-            || segment.bytes().all(|byte| byte.is_ascii_hexdigit() || b".,-".contains(&byte))
+        segment.bytes().all(|byte| byte.is_ascii_hexdigit() || b".,-".contains(&byte))
+            || pattern.split('/').any(|word| word == segment)
     };
-    let segments = path.split('/').map(|segment| if is_plain(segment) { segment } else { "…" });
-    segments.collect::<Vec<_>>().join("/")
+    let mut plain = String::with_capacity(path.len());
+    for (index, segment) in path.split('/').enumerate() {
+        if index > 0 {
+            plain.push('/');
+        }
+        plain.push_str(if is_plain(segment) { segment } else { "…" });
+    }
+    plain
 }
 
 /// One line a request. The query may hold names and is left out.

@@ -18,11 +18,13 @@
 //! 5. No lock that a reader needs is held while the disk works.
 
 mod append;
+mod buffers;
 mod cache;
 mod copy;
 mod error;
 pub mod faulty;
 mod hasher;
+mod lately;
 mod life;
 mod local;
 mod mirror;
@@ -49,7 +51,7 @@ pub use copy::{Checked, Cut, PackWriter, Reader, Writer};
 pub use error::{PackError, Standing, Why};
 pub use hasher::{Hashed, Hasher};
 pub use local::Local;
-pub use read::PackSource;
+pub use read::{PackSource, READ_CHUNKS_MAX};
 pub use remote::TierOptions;
 pub use replay::{Damage, ReplayEnd, Replayed};
 pub use tiered::{Closed, Moved, TierStats};
@@ -57,6 +59,7 @@ pub use upload::Upload;
 pub use volume::{Access, Listed, PackFile, Volume};
 
 use self::cache::FileCache;
+use self::lately::Lately;
 use self::record::{RECORD_BYTES, Seat};
 use self::sealed::Ring;
 use self::tiered::Tiered;
@@ -115,6 +118,7 @@ struct Shared {
     tiered: Option<Arc<Tiered>>,
     options: Options,
     files: FileCache,
+    lately: Lately,
     ring: Ring,
     known: Mutex<Known>,
     /// The pack that `append` writes. Held while it writes.
@@ -202,6 +206,7 @@ impl Packs {
                 tiered,
                 options,
                 files: FileCache::new(options.files_open_max),
+                lately: Lately::default(),
                 ring: Ring::new(),
                 known: Mutex::new(known),
                 batch: Mutex::new(None),

@@ -10,6 +10,7 @@ use crate::{
 };
 
 const FILES: &str = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
+const SINGLE: &str = "application/dicom; transfer-syntax=*";
 
 /// The pack in which these bytes stand.
 fn pack_with(hilum: &Hilum, needle: &[u8]) -> PathBuf {
@@ -73,6 +74,32 @@ fn neg_07_a_damaged_instance_of_many_fails_alone() {
     problem(hilum.get_as(alone, FILES), 500, "damaged");
     damage(&hilum, b"needle 3");
     problem(hilum.get_as("/studies/1.2/series/1.2.2", FILES), 500, "damaged");
+}
+
+/// Long answers go out in many reads, and end where the first damaged byte of them
+/// would be.
+#[test]
+fn neg_07_a_long_answer_breaks_off_where_it_is_damaged() {
+    let hilum = Hilum::start();
+    let file = |number: u8| {
+        let sample = Sample::new("1.2", "1.2.1", &format!("1.2.9.{number}"));
+        sample.pixels(1100, 1100, number).text(0xFFFC_FFFC, "OB", &format!("needle {number}")).file()
+    };
+    let files: Vec<Vec<u8>> = (1..=3).map(file).collect();
+    assert!(hilum.store(&files.iter().map(Vec::as_slice).collect::<Vec<_>>()).status().is_success());
+    // The second time what there is is in memory.
+    for _ in 0..2 {
+        let found = parts(hilum.get_as("/studies/1.2", FILES));
+        assert!(found.iter().map(|(_, bytes)| bytes).eq(&files));
+        let single = hilum.get_as("/studies/1.2/series/1.2.1/instances/1.2.9.3", SINGLE);
+        assert!(single.bytes().unwrap() == files[2]);
+    }
+    damage(&hilum, b"needle 3");
+    for (path, accept) in [("/studies/1.2", FILES), ("/studies/1.2/series/1.2.1/instances/1.2.9.3", SINGLE)] {
+        let response = hilum.get_as(path, accept);
+        assert_eq!(response.status(), 200, "{path}");
+        assert!(response.bytes().is_err(), "{path}");
+    }
 }
 
 /// A lost pack is known before the first byte, wherever in the answer its

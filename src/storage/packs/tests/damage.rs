@@ -2,7 +2,7 @@
 
 use super::super::record::{self, RECORD_BYTES, Seat};
 use super::*;
-use crate::storage::CHUNK_BYTES;
+use crate::storage::{CHUNK_BYTES, waiting};
 
 #[test]
 pub(super) fn a_torn_tail_at_every_byte() {
@@ -154,4 +154,42 @@ pub(super) fn a_stored_pack_is_not_replayed() {
     disk.replace(pack, torn);
     let (seen, end) = replay(&on(disk, Options::default()), pack, 0);
     assert_eq!((seen, end.valid_until, end.tail.len()), (vec![], 0, 1));
+}
+
+/// A worker that reads one tile after the other has what it checked; whoever may
+/// wait for the disk sees what the disk has, and nobody is given another file's
+/// bytes that came into the same place.
+#[test]
+pub(super) fn a_chunk_that_was_checked_is_at_hand_for_a_while() {
+    let disk = Faulty::new();
+    let packs = on(disk.clone(), Options::default());
+    let file = item(1, 100_000);
+    let place = append(&packs, std::slice::from_ref(&file)).unwrap()[0];
+    if packs.is_encrypted(place.pack) {
+        return;
+    }
+    let sums = Hasher::hash(file.bytes()).chunks.0;
+    // No worker opens a pack.
+    assert_eq!(packs.read(&place, 0..100_000, 0, &sums).unwrap(), file.bytes());
+    let tile = |range: std::ops::Range<u64>, sums: &[u32]| {
+        waiting::at_once(|| packs.read(&place, range, 0, sums)).expect("it is in memory")
+    };
+    assert_eq!(tile(100..200, &sums).unwrap(), file.bytes()[100..200]);
+    let mut damaged = disk.bytes(place.pack).unwrap();
+    damaged[place.offset as usize + 300] ^= 1;
+    damaged[place.offset as usize + 99_999] ^= 1;
+    disk.replace(place.pack, damaged);
+    assert_eq!(tile(250..350, &sums).unwrap(), file.bytes()[250..350]);
+    let refused = |read: Result<bytes::Bytes, PackError>| matches!(read, Err(PackError::Damaged { .. }));
+    assert!(refused(packs.read(&place, 250..350, 0, &sums)));
+    assert!(refused(tile(250..350, &[sums[0] ^ 1, sums[1]])), "it is of another file");
+    assert!(refused(tile(99_990..100_000, &sums)) && refused(tile(0..100_000, &sums)));
+    // So many others later the disk is asked again.
+    let others: Vec<Item> = (2..70).map(|number| item(number, 10)).collect();
+    for (other, place) in others.iter().zip(append(&packs, &others).unwrap()) {
+        let sums = Hasher::hash(other.bytes()).chunks.0;
+        let read = waiting::at_once(|| packs.read(&place, 0..10, 0, &sums));
+        assert_eq!(read.expect("it is in memory").unwrap(), other.bytes());
+    }
+    assert!(refused(tile(250..350, &sums)));
 }
