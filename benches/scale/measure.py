@@ -48,7 +48,7 @@ write("searches", ["search", *SIZES], searches)
 write("archive", ["what", *SIZES], archive)
 
 rows, _ = bench("--connections", ",".join(map(str, CLIENTS)), "--only", "search", "--studies", 10_000)
-more, _ = bench("--connections", ",".join(map(str, CLIENTS)), "--only", "frame")
+more, _ = bench("--connections", ",".join(map(str, CLIENTS)), "--only", "frame: ")
 rows |= more
 names = {name.rsplit(", ", 1)[0] for name in rows}
 of = lambda name, clients: rows[f"{name}, {clients} connection{'s' if clients > 1 else ''}"]

@@ -10,7 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parent.parent / "docs" / "scale"
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 400, 64, 220, 40, 48
-COLOURS = ["#0b6e99", "#c2410c", "#15803d", "#7c3aed", "#a16207", "#be185d", "#6b7280", "#9ca3af"]
+COLOURS = ["#0b6e99", "#c2410c", "#15803d", "#7c3aed", "#a16207", "#be185d", "#6b7280", "#9ca3af", "#0f766e"]
 
 
 def draw(name, title, across, up):
