@@ -9,6 +9,11 @@ pub fn decode(code: &[u8], description: &Description) -> Result<Vec<u8>, PixelEr
         PixelError::Mismatch(format!("it has {} bytes, the data set says {expected}", code.len()))
     })?;
     match (description.photometric, description.bits_allocated) {
+        (Photometric::YbrFull422, 8)
+            if description.samples_per_pixel == 3 && !description.pixels().is_multiple_of(2) =>
+        {
+            Err(PixelError::Unsupported("native YBR_FULL_422 with an odd number of pixels".to_owned()))
+        }
         (Photometric::YbrFull422, 8) if description.samples_per_pixel == 3 => Ok(each_with_its_colour(code)),
         (Photometric::YbrFull422 | Photometric::YbrPartial422 | Photometric::YbrPartial420, _)
             if description.samples_per_pixel == 3 =>

@@ -228,6 +228,13 @@ fn a_panic_of_a_library_is_caught() {
     }
 }
 
+/// One pixel in YBR_FULL_422, of which two share their colour: it came out as no pixel at
+/// all, and an answer would have broken off before its end.
+#[test]
+fn a_pixel_without_its_partner_is_refused() {
+    targets::frame(b"\0\0\0\x0B\"Value\"");
+}
+
 #[test]
 fn broken_pictures() {
     let seeds = picture_seeds();
