@@ -97,24 +97,23 @@ impl Codecs {
     }
 }
 
-/// The code stream of a frame as a JPEG file that any viewer shows as the frame decodes;
-/// none where it would not, or might not.
+/// Whether frames in a Transfer Syntax, so described, may be pictures for any viewer as
+/// they are: to be known before one is read.
 #[must_use]
-pub fn jpeg_picture(syntax: &str, code: &[u8], description: &Description) -> Option<Vec<u8>> {
+pub fn may_be_picture(syntax: &str, description: &Description) -> bool {
     use Photometric::{Rgb, YbrFull, YbrFull422};
     let is_colour = matches!(description.photometric, Rgb | YbrFull | YbrFull422);
     let is_plain = is_colour && (description.samples_per_pixel, description.bits_stored) == (3, 8);
-    if !is_plain || !may_be_picture(syntax) {
-        return None;
-    }
-    let luminance_chrominance = description.photometric.is_luminance_chrominance();
-    jpeg::picture(code, description.columns, description.rows, luminance_chrominance)
+    let lossy_jpeg = |syntax: &TransferSyntax| syntax.pixels == Pixels::Jpeg && !syntax.is_lossless();
+    is_plain && transfer_syntax::find(syntax).is_some_and(lossy_jpeg)
 }
 
-/// Whether [`jpeg_picture`] may make something of frames in a Transfer Syntax.
+/// The code stream of a frame that [`may_be_picture`] as a JPEG file that any viewer shows
+/// as the frame decodes; none where it would not, or might not.
 #[must_use]
-pub fn may_be_picture(syntax: &str) -> bool {
-    transfer_syntax::find(syntax).is_some_and(|syntax| syntax.pixels == Pixels::Jpeg && !syntax.is_lossless())
+pub fn jpeg_picture(code: &[u8], description: &Description) -> Option<Vec<u8>> {
+    let luminance_chrominance = description.photometric.is_luminance_chrominance();
+    jpeg::picture(code, description.columns, description.rows, luminance_chrominance)
 }
 
 /// A picture of eight bits a channel, gray or RGB, as a JPEG XL code stream

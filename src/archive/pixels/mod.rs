@@ -257,11 +257,10 @@ impl Core {
     /// A frame that is stored as a picture which any viewer shows as it is, as a JPEG
     /// file; none if it is not one. Blocks on storage.
     pub(super) fn stored_picture(&self, image: &Image, index: u32) -> Result<Option<Vec<u8>>, ArchiveError> {
-        let syntax = &image.row.transfer_syntax;
-        if !pixels::may_be_picture(syntax) {
+        if !pixels::may_be_picture(&image.row.transfer_syntax, &image.description) {
             return Ok(None);
         }
-        Ok(pixels::jpeg_picture(syntax, &self.code(image, index)?, &image.description))
+        Ok(pixels::jpeg_picture(&self.code(image, index)?, &image.description))
     }
 
     /// A frame as it is stored.
