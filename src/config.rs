@@ -94,6 +94,8 @@ pub struct Store {
     pub streams_max: usize,
     #[serde(with = "bytes")]
     pub small_bytes_max: u64,
+    #[serde(with = "bytes")]
+    pub alone_bytes_min: u64,
     pub duplicates: Duplicates,
     pub warn_attributes: bool,
     pub coerce: Vec<Coercion>,

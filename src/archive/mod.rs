@@ -152,8 +152,10 @@ pub struct Options {
     pub warn_attributes: bool,
     /// What is put right in instances that arrive.
     pub coercion: Vec<CoercionRule>,
-    /// A file up to this size is kept in memory until it is written with others.
+    /// A file up to this size is kept in memory until it is whole.
     pub small_bytes_max: usize,
+    /// One from this size on is then written by itself, a smaller one with others.
+    pub alone_bytes_min: usize,
     /// Memory for files that are arriving.
     pub upload_memory_bytes_max: u64,
     /// Files waiting for the committer.
@@ -228,7 +230,10 @@ pub struct Archive {
     memory: Arc<Semaphore>,
     /// Streams into packs.
     lanes: Arc<Semaphore>,
+    /// Lanes there are in all.
+    streams_max: usize,
     small_bytes_max: usize,
+    alone_bytes_min: usize,
 }
 
 impl Archive {
@@ -362,7 +367,9 @@ impl Archive {
             studio: Studio::new(options.pictures, shared.pictures, number, thumbnails),
             memory: shared.memory,
             lanes: shared.lanes,
+            streams_max: options.packs.streams_max,
             small_bytes_max: options.small_bytes_max,
+            alone_bytes_min: options.alone_bytes_min,
         });
         Ok((archive, recovered))
     }

@@ -1,9 +1,10 @@
 //! Store: bytes come in, an acknowledged instance comes out.
 //!
 //! A small file stays in memory until it is whole and is written by the
-//! committer together with its neighbours. A large one is streamed into a pack
-//! of its own lane, so that memory does not grow with it. Either way it is
-//! parsed once, here, and everything a read will need is computed from that.
+//! committer together with its neighbours; one of some hundred KiB by itself,
+//! into a pack of its own lane. A large one is streamed into such a pack, so that
+//! memory does not grow with it. Either way it is parsed once, here, and
+//! everything a read will need is computed from that.
 //!
 //! One instance failing is data ([`Outcome::Failed`]), never an error of the
 //! request.
@@ -49,6 +50,9 @@ const KEPT: &str = "another file with this SOP Instance UID was stored before an
 
 /// Bytes gathered before they are handed to storage.
 const WRITE_BYTES: usize = 512 * 1024;
+/// A file that is large enough takes a lane while fewer than these are in use: two
+/// fill the disk, more than eight gain nothing.
+const ALONE_LANES_MAX: usize = 4;
 /// How long an upload waits for a free lane before the client is told to come back.
 const LANE_WAIT: Duration = Duration::from_secs(30);
 
@@ -162,6 +166,17 @@ impl Archive {
         let mut incoming = self.begin_store(permit);
         incoming.write(bytes).await?;
         incoming.finish(None).await?.outcome().await
+    }
+
+    /// A lane for a file of `bytes` that is in memory, if that is better than a
+    /// flush shared with others: the disk then writes one file while the next
+    /// is copied.
+    fn lane_for(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let in_use = self.streams_max.saturating_sub(self.lanes.available_permits());
+        if bytes < self.alone_bytes_min || in_use >= ALONE_LANES_MAX {
+            return None;
+        }
+        Arc::clone(&self.lanes).try_acquire_owned().ok()
     }
 }
 
@@ -412,18 +427,20 @@ fn finish_in_memory(
         Ok(understood) => understood,
         Err(settled) => return Ok(settled),
     };
+    if let Some(lane) = archive.lane_for(bytes.len()) {
+        let mut upload = archive.core.packs.begin()?;
+        upload.write(&bytes)?;
+        return place(archive, lane, upload, understood);
+    }
     let Understood { instance, about, warnings, reservation, room } = understood;
     let (path, sop_class) = (instance.path.clone(), instance.sop_class.clone());
     let answer = archive.committer.submit(Work::File { bytes, instance, reservation, room })?;
     Ok(Pending { about, ..committing(path, sop_class, warnings, answer, held) })
 }
 
-/// The lane is given back when the upload is over, after it (parameters are
-/// dropped from the last to the first), and not when the commit is: a request
-/// with more large files than there are lanes would wait for itself.
 fn finish_stream(
     archive: &Archive,
-    _lane: OwnedSemaphorePermit,
+    lane: OwnedSemaphorePermit,
     upload: Upload,
     hashed: Hashed,
     study: Option<&StudyUid>,
@@ -434,6 +451,20 @@ fn finish_stream(
         // Dropping the upload cuts the bytes off again.
         Err(settled) => return Ok(settled),
     };
+    place(archive, lane, upload, understood)
+}
+
+/// Completes what a lane holds, and queues its commit.
+///
+/// The lane is given back when the upload is over, after it (parameters are
+/// dropped from the last to the first), and not when the commit is: a request
+/// with more large files than there are lanes would wait for itself.
+fn place(
+    archive: &Archive,
+    _lane: OwnedSemaphorePermit,
+    upload: Upload,
+    understood: Understood,
+) -> Result<Pending, ArchiveError> {
     let Understood { mut instance, about, warnings, reservation, room } = understood;
     instance.stamp = archive.core.clock.stamp();
     instance.place = upload.finish(&instance.path, instance.stamp, instance.role, instance.digest)?;

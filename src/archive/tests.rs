@@ -53,6 +53,7 @@ pub(super) fn options() -> Options {
         },
         commitments: commitments::Options { transactions_max: 10, keep: std::time::Duration::ZERO },
         small_bytes_max: 1 << 20,
+        alone_bytes_min: 512 << 10,
         upload_memory_bytes_max: 64 << 20,
         queue_max: 16,
         pool_running_max: 4,

@@ -210,6 +210,7 @@ fn whole_options(config: &Config) -> archive::Options {
             keep: Duration::from_secs(config.commitment.result_days.saturating_mul(24 * 60 * 60)),
         },
         small_bytes_max: size(config.store.small_bytes_max),
+        alone_bytes_min: size(config.store.alone_bytes_min),
         upload_memory_bytes_max: config.limits.upload_memory_bytes_max,
         queue_max: config.limits.queue_max,
         paging: archive::PagingOptions {

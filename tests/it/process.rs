@@ -19,11 +19,12 @@ pub fn binary() -> PathBuf {
     std::env::var_os("TEST_HILUM_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_hilum").into(), PathBuf::from)
 }
 
-/// Small packs and a low bound for streaming, so that a short run meets all of
-/// a pack's life.
-pub const SMALL: [(&str, &str); 3] = [
+/// Small packs and low bounds for streaming and for what is written alone, so
+/// that a short run meets all of a pack's life.
+pub const SMALL: [(&str, &str); 4] = [
     ("HILUM_STORE_PACK_BYTES_MAX", "4 MiB"),
     ("HILUM_STORE_SMALL_BYTES_MAX", "64 KiB"),
+    ("HILUM_STORE_ALONE_BYTES_MIN", "16 KiB"),
     ("HILUM_STORE_STREAMS_MAX", "4"),
 ];
 
