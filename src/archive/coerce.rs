@@ -7,7 +7,7 @@ use std::{io::Read, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{Archive, ArchiveError, Core, store::join};
+use super::{Archive, ArchiveError, Core, incoming::join};
 use crate::{
     config::Network,
     dicom::{

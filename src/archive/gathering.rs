@@ -14,10 +14,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{
-    Archive, ArchiveError, Pending, StoreOutcome,
-    store::{Stored, hold},
-};
+use super::{Archive, ArchiveError, Pending, StoreOutcome, incoming::hold, store::Stored};
 use crate::{
     auth::Permit,
     dicom::{
