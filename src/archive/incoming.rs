@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle};
 
 use super::{
     Archive, ArchiveError,
@@ -44,15 +44,35 @@ enum State {
         bytes: usize,
         held: Vec<OwnedSemaphorePermit>,
     },
+    /// On its way into a pack: what came last waits while the pool writes what
+    /// came before.
     Stream {
-        upload: Box<Upload>,
-        hasher: Box<Hasher>,
+        lent: JoinHandle<Result<Writing, ArchiveError>>,
         waiting: Vec<Bytes>,
         bytes: usize,
-        lane: OwnedSemaphorePermit,
     },
+    /// All of it is in a pack.
+    Placed(Writing),
     /// A write failed, or a hand-over to the pool was cut off.
     Lost,
+}
+
+/// What writes one file. The permit of the lane is dropped last (fields are
+/// dropped in their order): whoever gets a lane finds a free stream.
+struct Writing {
+    upload: Box<Upload>,
+    hasher: Box<Hasher>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Writing {
+    fn write(mut self, parts: &[Bytes]) -> Result<Self, ArchiveError> {
+        for bytes in parts {
+            self.hasher.update(bytes);
+            self.upload.write(bytes)?;
+        }
+        Ok(self)
+    }
 }
 
 impl Archive {
@@ -118,56 +138,56 @@ impl Incoming {
                 waiting.push(bytes);
                 if *size >= WRITE_BYTES { self.drain().await } else { Ok(()) }
             }
-            State::Lost => Err(ArchiveError::Stopping),
+            State::Placed(_) | State::Lost => Err(ArchiveError::Stopping),
         }
     }
 
     /// Moves from memory into a pack.
     async fn spill(&mut self) -> Result<(), ArchiveError> {
         let lanes = Arc::clone(&self.archive.lanes);
-        let lane = tokio::time::timeout(LANE_WAIT, lanes.acquire_owned())
+        let permit = tokio::time::timeout(LANE_WAIT, lanes.acquire_owned())
             .await
             .map_err(|_| ArchiveError::Busy)?
             .map_err(|_| ArchiveError::Stopping)?;
-        let State::Memory { chunks, bytes, held } = std::mem::replace(&mut self.state, State::Lost) else {
+        let State::Memory { chunks, held, .. } = std::mem::replace(&mut self.state, State::Lost) else {
             return Err(ArchiveError::Stopping);
         };
         let core = Arc::clone(&self.archive.core);
         core.ledger.has_room_for(self.received)?;
-        let upload =
-            self.archive.pool.run(move || Ok::<_, ArchiveError>(Box::new(core.packs.begin()?))).await?;
-        self.state = State::Stream { upload, hasher: Box::default(), waiting: chunks, bytes, lane };
-        let drained = self.drain().await;
-        drop(held);
-        drained
+        let write = move || {
+            let upload = Box::new(core.packs.begin()?);
+            let written = Writing { upload, hasher: Box::default(), permit }.write(&chunks);
+            drop(held);
+            written
+        };
+        let lent = self.archive.pool.begin(write).await?;
+        self.state = State::Stream { lent, waiting: Vec::new(), bytes: 0 };
+        Ok(())
     }
 
-    /// Writes what is waiting into the pack.
+    /// Lets the pool write what is waiting into the pack, once it has written what
+    /// it was given before.
     async fn drain(&mut self) -> Result<(), ArchiveError> {
-        let state = std::mem::replace(&mut self.state, State::Lost);
         // What would not fit in the end is not written to be cut off again.
         self.archive.core.ledger.has_room_for(self.received)?;
-        let State::Stream { mut upload, mut hasher, waiting, lane, .. } = state else {
+        let State::Stream { lent, waiting, .. } = std::mem::replace(&mut self.state, State::Lost) else {
             return Err(ArchiveError::Stopping);
         };
-        // The lane goes with the upload and outlives it, even when nobody
-        // waits for this any more: whoever gets a lane finds a free stream.
-        let written = self.archive.pool.run(move || {
-            let written = waiting.iter().try_for_each(|bytes| {
-                hasher.update(bytes);
-                upload.write(bytes)
-            });
-            match written {
-                Ok(()) => Ok::<_, ArchiveError>((upload, hasher, lane)),
-                Err(error) => {
-                    drop(upload);
-                    drop(lane);
-                    Err(error.into())
-                }
-            }
-        });
-        let (upload, hasher, lane) = written.await?;
-        self.state = State::Stream { upload, hasher, waiting: Vec::new(), bytes: 0, lane };
+        let writing = returned(lent).await?;
+        let lent = self.archive.pool.begin(move || writing.write(&waiting)).await?;
+        self.state = State::Stream { lent, waiting: Vec::new(), bytes: 0 };
+        Ok(())
+    }
+
+    /// Waits until all that came is in the pack, if it goes there.
+    async fn settle(&mut self) -> Result<(), ArchiveError> {
+        if !matches!(self.state, State::Stream { .. }) {
+            return Ok(());
+        }
+        self.drain().await?;
+        if let State::Stream { lent, .. } = std::mem::replace(&mut self.state, State::Lost) {
+            self.state = State::Placed(returned(lent).await?);
+        }
         Ok(())
     }
 
@@ -187,26 +207,23 @@ impl Incoming {
                 self.original = original;
                 self.state = State::Memory { bytes: file.len(), chunks: vec![file], held };
             }
-            State::Stream { upload, hasher, waiting, bytes, lane } => {
+            State::Placed(writing) => {
                 // Without changes the upload goes on as it is. With changes it is
                 // taken back before another begins: who holds a lane must not
                 // wait for one.
-                let run = move || match coerce::streamed(&core, peer, &upload)? {
+                let run = move || match coerce::streamed(&core, peer, &writing.upload)? {
                     Some(coerced) => {
-                        drop(upload);
-                        drop(lane);
+                        drop(writing);
                         Ok(Err(coerced))
                     }
-                    None => Ok::<_, ArchiveError>(Ok((upload, lane))),
+                    None => Ok::<_, ArchiveError>(Ok(writing)),
                 };
                 match self.archive.pool.run(run).await? {
-                    Ok((upload, lane)) => {
-                        self.state = State::Stream { upload, hasher, waiting, bytes, lane };
-                    }
+                    Ok(writing) => self.state = State::Placed(writing),
                     Err(coerced) => self.take_spool(coerced).await?,
                 }
             }
-            State::Lost => return Err(ArchiveError::Stopping),
+            State::Stream { .. } | State::Lost => return Err(ArchiveError::Stopping),
         }
         Ok(())
     }
@@ -225,7 +242,7 @@ impl Incoming {
             at += bytes.len() as u64;
             self.write(bytes).await?;
         }
-        if matches!(self.state, State::Stream { .. }) { self.drain().await } else { Ok(()) }
+        self.settle().await
     }
 
     /// The file is whole: parses it and queues its commit. With `study`, an
@@ -234,9 +251,7 @@ impl Incoming {
     /// # Errors
     /// When the archive cannot store anything at the moment.
     pub async fn finish(mut self, study: Option<&StudyUid>) -> Result<Pending, ArchiveError> {
-        if matches!(self.state, State::Stream { .. }) {
-            self.drain().await?;
-        }
+        self.settle().await?;
         if self.archive.has_coercion() && self.original.is_none() && !self.is_own {
             self.coerce().await?;
         }
@@ -252,10 +267,10 @@ impl Incoming {
                 State::Memory { chunks, held, .. } => {
                     store::finish_in_memory(&worker, chunks, held, study.as_ref(), &permit)
                 }
-                State::Stream { upload, hasher, lane, .. } => {
+                State::Placed(Writing { upload, hasher, permit: lane }) => {
                     store::finish_stream(&worker, lane, *upload, hasher.finish(), study.as_ref(), &permit)
                 }
-                State::Lost => Err(ArchiveError::Stopping),
+                State::Stream { .. } | State::Lost => Err(ArchiveError::Stopping),
             })
             .await?;
         Ok(pending.changed_from(original).on_trail(self.permit.trail().cloned()))
@@ -265,13 +280,18 @@ impl Incoming {
 impl Drop for Incoming {
     /// An upload that is cut off is taken back, which is work for the disk.
     fn drop(&mut self) {
-        if matches!(self.state, State::Stream { .. })
+        if matches!(self.state, State::Stream { .. } | State::Placed(_))
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let state = std::mem::replace(&mut self.state, State::Lost);
             runtime.spawn_blocking(move || drop(state));
         }
     }
+}
+
+/// What was lent to the pool, once that has written.
+async fn returned(lent: JoinHandle<Result<Writing, ArchiveError>>) -> Result<Writing, ArchiveError> {
+    lent.await.unwrap_or(Err(ArchiveError::Stopping))
 }
 
 /// Accounts for `bytes` of memory in steps; false when there is no more.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinHandle};
 
 use super::ArchiveError;
 use crate::storage::waiting;
@@ -36,16 +36,30 @@ impl Pool {
         E: From<ArchiveError> + Send + 'static,
         F: FnOnce() -> Result<T, E> + Send + 'static,
     {
-        let _place = self.places.try_acquire().map_err(|_| ArchiveError::Busy)?;
+        let task = self.begin(work).await?;
+        task.await.unwrap_or_else(|_| Err(ArchiveError::Stopping.into()))
+    }
+
+    /// Begins a blocking piece of work as soon as there is room for it. Its answer,
+    /// if nobody waits for it any more, is dropped where the work ran.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Busy`] when the queue is full.
+    pub async fn begin<T, F>(&self, work: F) -> Result<JoinHandle<T>, ArchiveError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| ArchiveError::Busy)?;
         let permit = Arc::clone(&self.running).acquire_owned().await.map_err(|_| ArchiveError::Stopping)?;
         // The permit goes with the work: a caller that hangs up does not make
         // room while its work still runs. Work that waits for a bucket gives it up.
-        let task = tokio::task::spawn_blocking(move || {
+        Ok(tokio::task::spawn_blocking(move || {
             let held = waiting::hold(permit);
             let answer = work();
             drop(held);
+            drop(place);
             answer
-        });
-        task.await.unwrap_or_else(|_| Err(ArchiveError::Stopping.into()))
+        }))
     }
 }

@@ -17,9 +17,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use super::error::PackError;
+use super::lock;
 use super::volume::{Access, Listed, PackFile, Volume};
 use crate::storage::{PackId, waiting, whole_file};
 
@@ -277,13 +279,24 @@ impl Volume for Local {
 /// form in the standard library, so it moves the cursor, which nothing else uses.
 #[derive(Debug)]
 struct LocalFile {
-    file: File,
+    file: Arc<File>,
     cursor: Mutex<()>,
+    /// A flush that goes on beside writes.
+    flushing: Mutex<Option<JoinHandle<io::Result<()>>>>,
 }
 
 impl LocalFile {
     fn new(file: File) -> Self {
-        Self { file, cursor: Mutex::new(()) }
+        Self { file: Arc::new(file), cursor: Mutex::new(()), flushing: Mutex::new(None) }
+    }
+
+    /// Waits for a flush that goes on. The system tells of a failed write once: if
+    /// it told that one, another would say that all is well.
+    fn flushed_meanwhile(&self) -> io::Result<()> {
+        match lock(&self.flushing).take() {
+            Some(flushing) => flushing.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())),
+            None => Ok(()),
+        }
     }
 }
 
@@ -303,8 +316,8 @@ impl PackFile for LocalFile {
         if let [part] = parts {
             return self.file.write_all_at(part, offset);
         }
-        let _cursor = self.cursor.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut file = &self.file;
+        let _cursor = lock(&self.cursor);
+        let mut file = &*self.file;
         file.seek(SeekFrom::Start(offset))?;
         let mut parts = parts;
         // Empty parts at the front would look like a write of nothing.
@@ -321,7 +334,21 @@ impl PackFile for LocalFile {
     }
 
     fn flush(&self) -> io::Result<()> {
+        self.flushed_meanwhile()?;
         self.file.sync_data()
+    }
+
+    fn begin_flush(&self) -> io::Result<bool> {
+        if lock(&self.flushing).as_ref().is_some_and(|flushing| !flushing.is_finished()) {
+            return Ok(false);
+        }
+        self.flushed_meanwhile()?;
+        let file = Arc::clone(&self.file);
+        // A system that has no more threads flushes later.
+        let flushing = std::thread::Builder::new().name("flush".into()).spawn(move || file.sync_data()).ok();
+        let begun = flushing.is_some();
+        *lock(&self.flushing) = flushing;
+        Ok(begun)
     }
 
     fn resize(&self, length: u64) -> io::Result<()> {
@@ -329,7 +356,7 @@ impl PackFile for LocalFile {
     }
 
     fn seal(&self) -> io::Result<()> {
-        self.file.sync_data()?;
+        self.flush()?;
         let mut permissions = self.file.metadata()?.permissions();
         permissions.set_readonly(true);
         self.file.set_permissions(permissions)?;

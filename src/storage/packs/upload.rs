@@ -5,20 +5,23 @@
 //! the archive to tar and to a replay. A dropped upload is cut off again.
 
 use std::fmt;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use super::read::PackSource;
 use super::record::{RECORD_BYTES, What, encode, padding};
 use super::sealed::Claim;
-use super::{OpenPack, PackError, Packs, Shared, Standing, lock};
+use super::{OpenPack, PackError, PackFile, Packs, Shared, Standing, lock};
 use crate::dicom::source::Source;
 use crate::dicom::uid::InstancePath;
 use crate::storage::seal::Sealer;
 use crate::storage::{Digest, PackId, Place, Role, Stamp};
 
-/// So much is written at most before it is flushed: the flush that an answer
-/// waits for is then short, and the system's memory not full of a 5 GB file.
+/// From so much on it is flushed while more is written, if the volume can: the
+/// disk is at work meanwhile, and the flush that an answer waits for is short.
+const UNFLUSHED_BYTES: u64 = 8 << 20;
+/// So much is written at most before it is flushed, or the system's memory would
+/// be full of a 5 GB file.
 const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
 
 /// A file that is being streamed. Dropping it takes it back, which is work for
@@ -97,8 +100,10 @@ impl Upload {
         }
         self.length += bytes.len() as u64;
         if self.unflushed >= UNFLUSHED_BYTES_MAX {
-            self.unflushed = 0;
             self.flush()?;
+            self.unflushed = 0;
+        } else if self.unflushed >= UNFLUSHED_BYTES && self.flushing(|file| file.begin_flush())? {
+            self.unflushed = 0;
         }
         Ok(())
     }
@@ -183,18 +188,21 @@ impl Upload {
     }
 
     fn flush(&mut self) -> Result<(), PackError> {
+        self.flushing(|file| file.flush())
+    }
+
+    fn flushing<T>(&mut self, flush: impl FnOnce(&dyn PackFile) -> io::Result<T>) -> Result<T, PackError> {
         let open = self.open()?;
         let pack = open.pack;
-        if let Err(error) = open.file.flush() {
-            if error.kind() == std::io::ErrorKind::HostUnreachable {
+        flush(&*open.file).map_err(|error| {
+            if error.kind() == io::ErrorKind::HostUnreachable {
                 // On the disk it is flushed; only the bucket did not take it.
                 self.take_back();
             } else if let Some(open) = self.open.take() {
                 self.slot.0.abandon(open);
             }
-            return Err(PackError::io(pack, "flush", error));
-        }
-        Ok(())
+            PackError::io(pack, "flush", error)
+        })
     }
 
     fn take_back(&mut self) {

@@ -85,6 +85,16 @@ pub trait PackFile: Send + Sync {
     /// What the storage says.
     fn flush(&self) -> io::Result<()>;
 
+    /// Begins to make durable what was written so far, while more is written, if
+    /// the storage can and is not at it already; whether it does. The next call
+    /// of this, `flush` or `seal` tells how it ended.
+    ///
+    /// # Errors
+    /// As of `flush`, for one that was begun before.
+    fn begin_flush(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// Cuts off what is behind `length`, or adds zeros up to it.
     ///
     /// # Errors

@@ -138,7 +138,14 @@ pub struct Disk {
     namings: Vec<Naming>,
     inodes: BTreeMap<u64, usize>,
     /// Files of which a flush failed, and what was done to them after that.
-    after_failure: BTreeMap<usize, (String, u64)>,
+    after_failure: BTreeMap<usize, AfterFailure>,
+}
+
+#[derive(Debug)]
+struct AfterFailure {
+    path: String,
+    writes: u64,
+    flushes: u64,
 }
 
 impl Disk {
@@ -207,7 +214,9 @@ impl Disk {
                 for change in file.and_then(|file| self.waiting.remove(&file)).unwrap_or_default() {
                     apply(&mut self.files[file.expect("it has changes")], &change);
                 }
-                self.note_touch(file);
+                if let Some(after) = file.and_then(|file| self.after_failure.get_mut(&file)) {
+                    after.flushes += 1;
+                }
             }
             5 => self.name(Naming::Folder { path }),
             6 => {
@@ -225,7 +234,9 @@ impl Disk {
             }
             10 => {
                 if let Some(&file) = self.inodes.get(&inode) {
-                    self.after_failure.entry(file).or_insert((path, 0));
+                    let failed = |path| AfterFailure { path, writes: 0, flushes: 0 };
+                    let again = |after: &mut AfterFailure| after.flushes += 1;
+                    self.after_failure.entry(file).and_modify(again).or_insert_with(|| failed(path));
                 }
             }
             _ => panic!("{kind} is not known"),
@@ -240,25 +251,27 @@ impl Disk {
     fn change(&mut self, inode: u64, change: Change) {
         let file = *self.inodes.get(&inode).expect("opened before it is written");
         // Cutting off what was refused is all that may still be done.
-        if !matches!(change, Change::Truncate { .. }) {
-            self.note_touch(Some(file));
+        if !matches!(change, Change::Truncate { .. })
+            && let Some(after) = self.after_failure.get_mut(&file)
+        {
+            after.writes += 1;
         }
         self.waiting.entry(file).or_default().push(change);
     }
 
-    fn note_touch(&mut self, file: Option<usize>) {
-        if let Some((_, touched)) = file.and_then(|file| self.after_failure.get_mut(&file)) {
-            *touched += 1;
-        }
-    }
-
     /// Files that were written or flushed again after a flush of them had failed.
     pub fn used_after_failure(&self) -> Vec<String> {
-        self.after_failure
-            .values()
-            .filter(|(_, touched)| *touched > 0)
-            .map(|(path, _)| path.clone())
-            .collect()
+        self.after_failure(|after| after.writes + after.flushes)
+    }
+
+    /// Files that were flushed again after a flush of them had failed.
+    pub fn flushed_after_failure(&self) -> Vec<String> {
+        self.after_failure(|after| after.flushes)
+    }
+
+    fn after_failure(&self, count: impl Fn(&AfterFailure) -> u64) -> Vec<String> {
+        let counted = self.after_failure.values().filter(|after| count(after) > 0);
+        counted.map(|after| after.path.clone()).collect()
     }
 
     /// Changes that no flush has made durable.

@@ -182,11 +182,21 @@ impl Trial {
         self.read(rule);
     }
 
-    /// Killed and started again, on a disk that is well.
-    fn end(mut self, rules: &str) -> u64 {
+    /// What was done to the disk so far.
+    fn disk(&self) -> Disk {
         let mut disk = Disk::default();
         disk.follow(&self.folder.path().join("log"));
-        assert_eq!(disk.used_after_failure(), [""; 0], "{rules}: used after a flush of it had failed");
+        disk
+    }
+
+    fn end(self, rules: &str) -> u64 {
+        let used = self.disk().used_after_failure();
+        assert_eq!(used, [""; 0], "{rules}: used after a flush of it had failed");
+        self.restart(rules)
+    }
+
+    /// Killed and started again, on a disk that is well.
+    fn restart(mut self, rules: &str) -> u64 {
         self.server.kill();
         let data = self.data();
         let server = Process::start(&data);
@@ -247,6 +257,32 @@ fn disks_that_fail() {
         FAULTS.len() as u64 * times
     );
     assert!(refusals > 20);
+}
+
+/// A large file is flushed while more of it is written. When that flush fails, the
+/// system may call the next one good: the pack must be given up without one.
+#[test]
+fn a_flush_that_fails_beside_writes() {
+    if disk::library().is_none() {
+        return;
+    }
+    let mut trial = Trial::begin(false);
+    trial.change("none");
+    let rule = format!("flush {EIO} /packs/");
+    trial.fail(&rule);
+    for _ in 0..3 {
+        let made = trial.made(30_000_000);
+        let response = trial.server.store(&[&made.bytes()]).expect("an answer");
+        assert!(trial.is_refused(response, "a large store"));
+    }
+    trial.read(&rule);
+    trial.recover(&rule);
+    let made = trial.made(30_000_000);
+    trial.server.must_store(&[&made.bytes()]);
+    trial.there.push(made);
+    trial.read(&rule);
+    assert_eq!(trial.disk().flushed_after_failure(), [""; 0], "flushed again after it had failed");
+    trial.restart(&rule);
 }
 
 /// A page of a pack that cannot be read is a failure of its instance, and the
