@@ -16,7 +16,7 @@ use super::schema::Fields;
 use super::terms::{self, Terms};
 use super::text::Texts;
 use crate::dicom::attributes;
-use crate::dicom::dataset::DataSet;
+use crate::dicom::dataset::{DataSet, Element};
 use crate::storage::Digest;
 
 /// Terms of a block that is closed to further instances.
@@ -50,10 +50,8 @@ impl Block {
     /// Takes in the attributes of an instance, those of its study and series
     /// left aside: they are searched for in the documents of these.
     pub fn add(&mut self, instance: DataSet) {
-        for (tag, element) in instance.iter().filter(|(tag, _)| tells_of_instance(*tag)) {
-            if self.is_known(&instance, tag) {
-                continue;
-            }
+        let fresh = self.fresh(&instance);
+        for &(tag, element) in &fresh {
             if self.terms.len() < TERMS_MAX {
                 self.terms.add_attribute(&instance, tag, element);
             } else {
@@ -61,17 +59,30 @@ impl Block {
             }
         }
         self.terms.add_pairs(&instance, tells_of_instance);
-        let mut texts = std::mem::take(&mut self.texts);
-        texts.add_set(&instance, |tag| tells_of_instance(tag) && !self.is_known(&instance, tag));
-        self.texts = texts;
+        let is_fresh = |tag| fresh.binary_search_by_key(&tag, |(tag, _)| *tag).is_ok();
+        self.texts.add_set(&instance, is_fresh);
         self.last = instance;
     }
 
-    /// Whether the instance before has the same attribute; of a private one the
-    /// creator must be the same too.
-    fn is_known(&self, instance: &DataSet, tag: Tag) -> bool {
-        let same = |tag: Tag| self.last.get(tag) == instance.get(tag);
-        same(tag) && (!attributes::is_private(tag) || same(Tag(tag.group(), tag.element() >> 8)))
+    /// The attributes that the instance before has not, or not so; of a private one
+    /// the creator must be the same too. Slices of a series differ in a few.
+    fn fresh<'a>(&self, instance: &'a DataSet) -> Vec<(Tag, &'a Element)> {
+        let mut fresh = Vec::new();
+        let mut before = self.last.iter().peekable();
+        for (tag, element) in instance.iter() {
+            while before.next_if(|(other, _)| *other < tag).is_some() {}
+            let same = before.next_if(|(other, _)| *other == tag).is_some_and(|(_, other)| other == element);
+            let is_known = same && (!attributes::is_private(tag) || self.has_creator_of(tag, instance));
+            if !is_known && tells_of_instance(tag) {
+                fresh.push((tag, element));
+            }
+        }
+        fresh
+    }
+
+    fn has_creator_of(&self, tag: Tag, instance: &DataSet) -> bool {
+        let creator = Tag(tag.group(), tag.element() >> 8);
+        self.last.get(creator) == instance.get(creator)
     }
 
     /// Whether further instances should go into another block.
