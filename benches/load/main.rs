@@ -72,6 +72,9 @@ struct Options {
     /// Without Orthanc even where it is installed.
     #[arg(long)]
     alone: bool,
+    /// Orthanc with what of its settings makes it faster, all flushes left on.
+    #[arg(long)]
+    tuned: bool,
     /// Reads only, beside nginx, which serves the same answers as files.
     #[arg(long)]
     nginx: bool,
@@ -93,7 +96,7 @@ fn main() -> anyhow::Result<()> {
     } else if options.nginx {
         servers.push(Server::nginx(&options.folder)?);
     } else if !options.alone {
-        servers.extend(Server::orthanc(&options.folder)?);
+        servers.extend(Server::orthanc(&options.folder, options.tuned)?);
     }
     let bench = Bench { options, servers, stored: AtomicUsize::new(STORED_FROM) };
     if bench.options.pixels {
