@@ -9,7 +9,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, oneshot},
+    task::{JoinHandle, spawn_blocking},
+};
 
 use super::{
     Archive, ArchiveError, Core, Duplicates,
@@ -47,6 +50,7 @@ const KEPT: &str = "another file with this SOP Instance UID was stored before an
 /// A file that is large enough takes a lane while fewer than these are in use: two
 /// fill the disk, more than eight gain nothing.
 const ALONE_LANES_MAX: usize = 4;
+
 /// What became of one instance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
@@ -86,6 +90,8 @@ pub struct Pending {
 
 enum PendingState {
     Known(Outcome),
+    /// Being written by itself.
+    Writing(JoinHandle<Result<Pending, ArchiveError>>),
     Committing {
         path: InstancePath,
         warnings: Vec<Note>,
@@ -116,6 +122,12 @@ impl Pending {
         Self { sop_class, sop_instance, about, trail: None, original: None, state }
     }
 
+    /// One that is being written.
+    fn writing(writing: JoinHandle<Result<Self, ArchiveError>>) -> Self {
+        let state = PendingState::Writing(writing);
+        Self { sop_class: None, sop_instance: None, about: None, trail: None, original: None, state }
+    }
+
     /// The same of a file that rules have changed.
     pub(super) fn changed_from(self, original: Option<Box<DataSet>>) -> Self {
         Self { original, ..self }
@@ -130,9 +142,15 @@ impl Pending {
     ///
     /// # Errors
     /// When the archive cannot store anything at the moment.
-    pub async fn outcome(self) -> Result<Stored, ArchiveError> {
+    pub async fn outcome(mut self) -> Result<Stored, ArchiveError> {
+        if let PendingState::Writing(writing) = self.state {
+            let written = writing.await.map_err(|_| ArchiveError::Stopping)??;
+            self = Self { original: self.original, trail: self.trail, ..written };
+        }
         let outcome = match self.state {
             PendingState::Known(outcome) => outcome,
+            // What has been written is not written again.
+            PendingState::Writing(_) => return Err(ArchiveError::Stopping),
             PendingState::Committing { path, warnings, answer, _held } => {
                 let answer = answer.await.map_err(|_| ArchiveError::Stopping)??;
                 committed(answer, path, warnings)
@@ -152,7 +170,7 @@ impl Pending {
 }
 
 pub(super) fn finish_in_memory(
-    archive: &Archive,
+    archive: &Arc<Archive>,
     chunks: Vec<Bytes>,
     held: Vec<OwnedSemaphorePermit>,
     study: Option<&StudyUid>,
@@ -165,9 +183,16 @@ pub(super) fn finish_in_memory(
         Err(settled) => return Ok(settled),
     };
     if let Some(lane) = archive.lane_for(bytes.len()) {
-        let mut upload = archive.core.packs.begin()?;
-        upload.write(&bytes)?;
-        return place(archive, lane, upload, understood);
+        let archive = Arc::clone(archive);
+        // What the request has next arrives meanwhile. It is no work of the pool,
+        // all of which may be waiting for the reservation of this instance; there
+        // are never more than lanes.
+        return Ok(Pending::writing(spawn_blocking(move || {
+            let mut upload = archive.core.packs.begin()?;
+            upload.write(&bytes)?;
+            drop((bytes, held));
+            place(&archive, lane, upload, understood)
+        })));
     }
     let Understood { instance, about, warnings, reservation, room } = understood;
     let (path, sop_class) = (instance.path.clone(), instance.sop_class.clone());
