@@ -10,6 +10,7 @@ fn start(tiers: &Tiers, disk: &str) -> Process {
     let data = tiers.folder.path().join(disk);
     Process::with(&data, |command| {
         let command = tiers.with(command);
+        command.env("HILUM_STORE_ALONE_BYTES_MIN", "16 KiB");
         command.env("HILUM_TIER_ACKNOWLEDGE", "bucket").env("HILUM_TIER_AFTER_DAYS", "1")
     })
 }

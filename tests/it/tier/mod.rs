@@ -47,6 +47,8 @@ impl Tiers {
             ("HILUM_TIER_CHECK_SECONDS", "1"),
             ("HILUM_TIER_READ_SECONDS_MAX", "2"),
             ("HILUM_TIER_CACHE_BYTES_MAX", "3 MiB"),
+            // All into one pack after the other: spread over lanes, none would be full.
+            ("HILUM_STORE_ALONE_BYTES_MIN", "1 GiB"),
         ])
     }
 
