@@ -293,7 +293,8 @@ impl LocalFile {
     /// Waits for a flush that goes on. The system tells of a failed write once: if
     /// it told that one, another would say that all is well.
     fn flushed_meanwhile(&self) -> io::Result<()> {
-        match lock(&self.flushing).take() {
+        let flushing = lock(&self.flushing).take();
+        match flushing {
             Some(flushing) => flushing.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into())),
             None => Ok(()),
         }
