@@ -100,7 +100,12 @@ impl Representation {
         base_url: &str,
         identity: &blake3::Hasher,
     ) -> Self {
-        let etag = tag(identity, root, base_url);
+        // Decoded or as stored, a frame is of one media type: its parameter tells them apart.
+        let mut identity = identity.clone();
+        for part in &parts {
+            identity.update(part.content_type.as_bytes());
+        }
+        let etag = tag(&identity, root, base_url);
         let boundary = multipart::boundary(key, &etag.to_string());
         let layout = Layout::of(
             &boundary,

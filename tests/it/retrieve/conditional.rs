@@ -275,3 +275,28 @@ fn iop_23_long_metadata_come_in_chunks() {
     let again = hilum.get("/studies/1.2/metadata").header("If-None-Match", etag).send().unwrap();
     assert_eq!(again.status(), 304);
 }
+
+/// A frame decoded and the same frame as it is stored are both parts of
+/// `application/octet-stream`. They had one strong entity tag, so a browser that
+/// held the one and asked for the other was told by 304 that it had it.
+#[test]
+fn gen_09_a_decoded_frame_has_another_tag_than_the_stored_one() {
+    let hilum = Hilum::start();
+    let stored = hilum.store_fixture("variants/MR_small_RLE.dcm");
+    let octets = |syntax: &str| format!("multipart/related; type=application/octet-stream{syntax}");
+    let (decoded, as_stored) = (octets(""), octets("; transfer-syntax=*"));
+    for path in ["frames/1", "bulkdata/7FE00010", "pixeldata"] {
+        let path = format!("{}/{path}", stored.path);
+        let first = hilum.get_as(&path, &decoded);
+        let tag = header(&first, "etag");
+        let ask = |name: &str, extra: &str| {
+            let request = hilum.get(&path).header("Accept", &as_stored).header(name, &tag);
+            request.header("Range", extra).send().unwrap()
+        };
+        assert_eq!(ask("If-None-Match", "").status(), 200, "{path}");
+        assert_eq!(ask("If-Range", "bytes=1-2").status(), 200, "{path}: a part of other bytes");
+        let second = hilum.get_as(&path, &as_stored);
+        assert_ne!(header(&second, "content-type"), header(&first, "content-type"), "{path}: one boundary");
+        assert!(first.bytes().unwrap() != second.bytes().unwrap(), "{path}");
+    }
+}
