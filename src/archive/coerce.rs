@@ -119,7 +119,7 @@ fn plan(
 /// so that the same file sent again comes to the same bytes.
 fn moment(core: &Core, instance: &Instance) -> Result<String, ArchiveError> {
     if let Some(metadata) = core.catalog.read()?.metadata_of(&instance.path)?
-        && let Ok(set) = json::read(&metadata, json::Limits::default())
+        && let Ok(set) = json::read(&metadata, json::Limits::OWN)
         && let Some(moment) = coerce::last_moment(&set)
     {
         return Ok(moment.to_owned());

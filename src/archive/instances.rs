@@ -89,7 +89,7 @@ fn read_whole(
 }
 
 fn parse(metadata: &[u8]) -> Result<DataSet, ArchiveError> {
-    json::read(metadata, json::Limits::default()).map_err(|error| ArchiveError::Damaged(error.to_string()))
+    json::read(metadata, json::Limits::OWN).map_err(|error| ArchiveError::Damaged(error.to_string()))
 }
 
 /// With the attributes put in that the archive states itself.

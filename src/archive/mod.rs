@@ -432,7 +432,7 @@ fn unlock(packs: &Packs, options: &Options) -> Result<(), ArchiveError> {
 /// When the newest instance of a study is deleted, the next newest speaks for
 /// the study: by its metadata, as its file did when it came.
 fn resplit(metadata: &[u8]) -> Option<(DataSet, DataSet)> {
-    let set = json::read(metadata, json::Limits::default()).ok()?;
+    let set = json::read(metadata, json::Limits::OWN).ok()?;
     let parts = attributes::split(&set);
     Some((parts.study, parts.series))
 }

@@ -507,7 +507,7 @@ impl Core {
 
 fn data_set(snapshot: &Snapshot, row: &InstanceRow) -> Result<DataSet, ArchiveError> {
     let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-    json::read(&metadata, json::Limits::default()).map_err(|error| ArchiveError::Damaged(error.to_string()))
+    json::read(&metadata, json::Limits::OWN).map_err(|error| ArchiveError::Damaged(error.to_string()))
 }
 
 /// Documents of which a zero at the end is padding. A binary one, such as STL,

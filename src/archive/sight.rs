@@ -233,7 +233,7 @@ impl<'a> Sight<'a> {
             }
             self.check_time()?;
             self.raw.metadata(&series.path, None, &mut |_, metadata| {
-                let set = json::read(metadata, json::Limits::default());
+                let set = json::read(metadata, json::Limits::OWN);
                 all = set.is_ok_and(|set| is_deidentified(&set));
                 if all { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;

@@ -23,6 +23,12 @@ pub struct Limits {
     pub elements_max: usize,
 }
 
+impl Limits {
+    /// For what the archive wrote itself: of that the reader of the file took as
+    /// much as it may.
+    pub const OWN: Self = Self { depth_max: 128, elements_max: usize::MAX };
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { depth_max: 64, elements_max: 300_000 }

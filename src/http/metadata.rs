@@ -51,7 +51,7 @@ pub async fn metadata(
 
 /// What is wanted of the JSON of an instance, with its bulk values under `url`.
 fn selected(selection: &Selection, url: &str, stored: &[u8]) -> Result<DataSet, ArchiveError> {
-    let mut set = json::read(stored, json::Limits::default())
+    let mut set = json::read(stored, json::Limits::OWN)
         .map_err(|error| ArchiveError::Damaged(format!("the metadata of an instance: {error}")))?;
     json::link(&mut set, url);
     Ok(selection.apply(set))

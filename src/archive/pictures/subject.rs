@@ -55,7 +55,7 @@ impl Subject {
     /// When what is stored is damaged or describes no image.
     pub fn read(core: &Core, snapshot: &Snapshot, row: &InstanceRow) -> Result<Self, ArchiveError> {
         let metadata = snapshot.metadata_of(&row.path)?.ok_or(ArchiveError::Gone("instance"))?;
-        let mut set = json::read(&metadata, json::Limits::default())
+        let mut set = json::read(&metadata, json::Limits::OWN)
             .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
         let mut filler = Filler { core, snapshot, row, left: VALUES_BYTES_MAX };
         filler.fill(&mut set)?;

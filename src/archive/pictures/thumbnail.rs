@@ -194,7 +194,7 @@ impl View<'_> {
         rows.sort_by_key(|row| row.frames.count());
         for row in &rows {
             let metadata = self.snapshot().metadata_of(&row.path)?.unwrap_or_default();
-            let set = json::read(&metadata, json::Limits::default())
+            let set = json::read(&metadata, json::Limits::OWN)
                 .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
             if !slide::shows_label(&set) {
                 return Ok(row.clone());

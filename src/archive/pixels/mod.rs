@@ -207,7 +207,7 @@ impl Image {
     pub(super) fn of(snapshot: &Snapshot, row: &InstanceRow, syntax: &str) -> Result<Self, ArchiveError> {
         let refused = |why| ArchiveError::Pixels { instance: Box::new(row.path.clone()), frame: 1, why };
         let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-        let set: DataSet = json::read(&metadata, json::Limits::default())
+        let set: DataSet = json::read(&metadata, json::Limits::OWN)
             .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
         let description = Description::of(&set).map_err(refused)?;
         let unknown = || refused(PixelError::Unsupported(format!("Transfer Syntax {syntax}")));

@@ -301,3 +301,39 @@ fn only_json_can_be_had() {
     let response = hilum.get(&format!("{path}?accept=image/*")).header("Accept", "*/*");
     problem(response.send().unwrap(), 400, "invalid-parameter");
 }
+
+/// Contours of a large structure set, or the tiles of a sparse slide: what the
+/// reader of files took was more than the reader of the archive's own metadata
+/// would. Stored with 200, it was "damaged" (500) wherever its metadata were
+/// read: as XML, with `includefield`, decoded, drawn; and searches did not find it.
+#[test]
+fn sto_01_what_was_stored_is_read_however_many_values_it_has() {
+    let hilum = Hilum::start();
+    let points = "1\\".repeat(29_999) + "1";
+    let contour = Sample::empty().text(0x3006_0042, "CS", "POINT").text(0x3006_0050, "DS", &points);
+    let contours = vec![contour; 32];
+    let code: Vec<u8> = [&[1, 0, 0, 0, 64, 0, 0, 0][..], &[0; 56], &[3, 9, 9, 9, 9, 0]].concat();
+    let sample = Sample::new("1.2", "1.2.1", "1.2.1.1")
+        .text(0x0010_0010, "PN", "Doe^John")
+        .text(0x0018_0060, "DS", "120")
+        .items(0x3006_0039, &contours)
+        .pixels(2, 2, 1)
+        .without(0x7FE0_0010);
+    hilum.must_store(&[&sample.encapsulated("1.2.840.10008.1.2.5", &[&code])]);
+    let path = "/studies/1.2/series/1.2.1/instances/1.2.1.1";
+
+    let chosen = hilum.json(&format!("{path}/metadata?includefield=KVP"));
+    assert_eq!(chosen[0]["00180060"]["Value"], json!([120]));
+    let xml = hilum.get_as(&format!("{path}/metadata"), "application/dicom+xml");
+    assert_eq!(xml.status(), 200);
+    assert!(xml.text().unwrap().contains("<Value number=\"30000\">"));
+    let frame = hilum.get_as(&format!("{path}/frames/1"), "application/octet-stream");
+    assert_eq!((frame.status().as_u16(), frame.bytes().unwrap().as_ref()), (200, &[9; 4][..]));
+    assert_eq!(hilum.get_as(&format!("{path}/rendered"), "image/png").status(), 200);
+    assert_eq!(hilum.get_as(&format!("{path}/thumbnail"), "image/png").status(), 200);
+    let key = "ROIContourSequence.ContourGeometricType=POINT";
+    for query in ["KVP=120&includefield=KVP", key, "q=doe&KVP=120"] {
+        let found = hilum.json(&format!("/instances?{query}"));
+        assert_eq!(found.as_array().map(Vec::len), Some(1), "{query}");
+    }
+}
