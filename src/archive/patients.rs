@@ -142,7 +142,7 @@ fn each_study(
     let mut sink = |found: &Match| take(&found.study);
     let asked = Asked::of(core, query)?;
     let search = Search { core, query, asked, root: &Root::default(), base_url: "", until };
-    search.find(&mut Page::into(&mut sink)).map(drop)
+    search.find_all(&mut Page::into(&mut sink))
 }
 
 /// What the caller sees of these patients in all, whatever was searched for.

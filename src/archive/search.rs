@@ -174,6 +174,11 @@ impl Search<'_> {
         needs_rows(self.query) || self.is_partial() && computed()
     }
 
+    /// Gives the page all that matches, in the order that is asked for.
+    pub(super) fn find_all(&self, page: &mut Page<'_>) -> Result<(), ArchiveError> {
+        if self.needs_rows() { self.find_in_order(page).map(drop) } else { self.find(page).map(drop) }
+    }
+
     /// As [`Self::find`], in an order that the index does not hold: everything
     /// that matches is read. What ties stays in the default order.
     fn find_in_order(&self, page: &mut Page<'_>) -> Result<(u64, Option<Held>), ArchiveError> {

@@ -274,7 +274,7 @@ async fn count(
 ) -> Result<HttpResponse, Problem> {
     accepts_count(state, request)?;
     let Asked { query, base_url, warnings } = Asked::of(state, request, resource)?;
-    let query = Query { limit: Some(0), offset: 0, ..query };
+    let query = Query { limit: Some(0), offset: 0, order: Vec::new(), ..query };
     let permit = state.permit(request);
     let wanted = SearchRequest { query, root, base_url: base_url.clone(), results_max: 0, asker: None };
     let total = state.archive.search(&permit, wanted, |found| found.total).await?;
@@ -289,7 +289,7 @@ async fn count_patient_groups(
 ) -> Result<HttpResponse, Problem> {
     accepts_count(state, request)?;
     let Asked { query, base_url, warnings } = Asked::of(state, request, resource)?;
-    let query = Query { limit: Some(0), offset: 0, ..query };
+    let query = Query { limit: Some(0), offset: 0, order: Vec::new(), ..query };
     let total = state.archive.patients(&state.permit(request), query, 0, |found| found.total).await?;
     Ok(counted(total, &base_url, &warnings))
 }

@@ -140,3 +140,27 @@ fn sto_13_patients_follow_store_and_delete() {
     assert_eq!(hilum.delete("/studies/1.9").status(), 204);
     assert_eq!(hilum.json("/patients?PatientID=P2"), json!([]));
 }
+
+/// By an attribute whose order the index does not hold, patients came in no
+/// order at all, and nobody said so.
+#[test]
+fn qrs_x_patients_in_any_order() {
+    let hilum = Hilum::start();
+    for (study, id, weight) in
+        [("1.1", "P1", "81"), ("1.2", "P2", "7.5"), ("1.3", "P3", "100"), ("1.4", "P4", "")]
+    {
+        let sample = Sample::new(study, &format!("{study}.1"), &format!("{study}.1.1"));
+        let sample = sample.text(0x0010_0020, "LO", id).text(0x0010_1030, "DS", weight);
+        hilum.must_store(&[&sample.file()]);
+    }
+    settle(&hilum);
+    let ids = |query: &str| {
+        let found = hilum.json(&format!("/patients?{query}"));
+        let sets = found.as_array().expect("an array").iter();
+        sets.map(|set| text(set, "00100020").to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(ids("orderby=PatientWeight"), "P2 P1 P3 P4");
+    assert_eq!(ids("orderby=-PatientWeight"), "P3 P1 P2 P4");
+    assert_eq!(ids("orderby=-PatientWeight&offset=1&limit=2"), "P1 P2");
+    assert_eq!(hilum.json("/patients/count?orderby=PatientWeight"), json!({ "count": 4 }));
+}
