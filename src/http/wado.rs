@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     archive::{ArchiveError, FileForm, Frames, InstanceRow, Scope, View},
+    dicom::transfer_syntax,
     pixels,
 };
 
@@ -111,7 +112,7 @@ pub(super) fn represent_files(
     let mut gathered = Gathered::new(items(scope));
     let mut single = false;
     for row in view.instances(scope)? {
-        let stored = stored_pixels(&row);
+        let stored = stored_file(view, &row)?;
         let is_encodable = |syntax: &str| view.image(&row, syntax).is_ok();
         let Some(delivery) = asked.choices.deliver_if(&stored, is_encodable) else {
             gathered.leave_out(&row);
@@ -198,6 +199,17 @@ fn stored_pixels(row: &InstanceRow) -> Stored<'_> {
         content: Content::Pixels,
         decodable: row.frames.count() > 0 && pixels::can_decode(&row.transfer_syntax),
     }
+}
+
+/// The same of a whole file. A report may come in a Transfer Syntax of pixels
+/// that it does not have.
+fn stored_file<'r>(view: &View<'_>, row: &'r InstanceRow) -> Result<Stored<'r>, ArchiveError> {
+    let stored = stored_pixels(row);
+    let may_have_none = row.frames == Frames::None && transfer_syntax::is_encapsulated(&row.transfer_syntax);
+    if may_have_none && !view.bulk_paths(row)?.iter().any(|path| path == PIXEL_DATA) {
+        return Ok(Stored { content: Content::Bytes, ..stored });
+    }
+    Ok(stored)
 }
 
 struct FrameParts {

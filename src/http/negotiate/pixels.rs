@@ -370,6 +370,7 @@ fn how_plain(stored: &Stored<'_>) -> Option<How> {
     match syntax::find(own).map(|known| known.pixels) {
         Some(Pixels::Native) => Some(How::LittleEndian),
         Some(Pixels::Elsewhere) => None,
+        Some(_) if stored.content != Content::Pixels => Some(How::LittleEndian),
         Some(_) | None => stored.decodable.then_some(How::Decoded),
     }
 }

@@ -200,3 +200,30 @@ fn ret_01_bulk_data_in_place_of_files() {
         assert_eq!(bytes, &oracle::frames(&fixture("CT_small.dcm"))[0]);
     }
 }
+
+/// Reports of archives that name the Transfer Syntax of the images beside them
+/// have no pixels that would have to be decoded: 406 for "application/dicom".
+#[test]
+fn gen_08_what_has_no_pixels_is_explicit_little_endian_for_who_wants_that() {
+    let hilum = Hilum::start();
+    let sample = Sample::new("1.2", "1.2.1", "1.2.1.1")
+        .text(0x0008_0016, "UI", "1.2.840.10008.5.1.4.1.1.88.11")
+        .text(0x0010_0010, "PN", "Doe^John");
+    let jpeg = "1.2.840.10008.1.2.4.50";
+    hilum.must_store(&[&sample.file_as(jpeg)]);
+    let path = "/studies/1.2/series/1.2.1/instances/1.2.1.1";
+    let uri =
+        "/wado?requestType=WADO&studyUID=1.2&seriesUID=1.2.1&objectUID=1.2.1.1&contentType=application/dicom";
+    for (path, accept) in [(path, "application/dicom"), (uri, "*/*")] {
+        let answer = hilum.get_as(path, accept);
+        assert_eq!(answer.status(), 200, "{path}");
+        let file = answer.bytes().unwrap();
+        assert_eq!(oracle::declared(&file), EXPLICIT);
+        assert!(file.ends_with(&sample.data_set()));
+    }
+    for accept in
+        ["application/dicom; transfer-syntax=*", &format!("application/dicom; transfer-syntax={jpeg}")]
+    {
+        assert_eq!(oracle::declared(&hilum.get_as(path, accept).bytes().unwrap()), jpeg);
+    }
+}
