@@ -326,7 +326,9 @@ async fn thumbnail(
     };
     let wanted = Thumbnail { frame, width, height, format };
     let identity = identity(&row, &format!("{wanted:?}"));
-    if let Some(unchanged) = body::unchanged(request, &identity, chosen.media.name()) {
+    if chosen.form == Form::Single
+        && let Some(unchanged) = body::unchanged(request, &identity, chosen.media.name())
+    {
         return Ok(unchanged);
     }
     let base_url = state.base_url(request)?;
@@ -336,5 +338,12 @@ async fn thumbnail(
     let mut pieces = Pieces::new();
     pieces.push_bytes(bytes);
     let part = Part { content_type: chosen.media.name().to_owned(), location: Some(location), pieces };
-    Representation::single(part, &identity).send(state, request, &base_url).await
+    let representation = match chosen.form {
+        Form::Single => Representation::single(part, &identity),
+        Form::Multipart => {
+            let (key, root) = (&state.boundary_key, chosen.media.name());
+            Representation::multipart(key, root, vec![part], &base_url, &identity)
+        }
+    };
+    representation.send(state, request, &base_url).await
 }

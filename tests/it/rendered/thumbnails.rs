@@ -2,8 +2,8 @@
 
 use super::{PATH, gray, png_of};
 use crate::{
-    harness::Hilum,
-    library::{header, problem},
+    harness::{Hilum, parts},
+    library::{header, part_header, problem},
     sample::Sample,
 };
 
@@ -88,4 +88,21 @@ fn rnd_17_thumbnails_are_made_once_and_kept() {
     let deleted = hilum.delete(PATH).status();
     assert!(deleted.is_success());
     problem(hilum.get_as(&path, "*/*"), 410, "gone");
+}
+
+/// Who takes multipart only was given a bare picture, which it did not accept.
+#[test]
+fn ret_11_a_thumbnail_comes_in_a_part_for_who_asks_so() {
+    let hilum = Hilum::start();
+    let stored = hilum.store_fixture("CT_small.dcm");
+    let path = format!("{}/thumbnail", stored.path);
+    let single = hilum.get_as(&path, "image/png");
+    let tag = header(&single, "etag");
+    let multipart = hilum.get_as(&path, "multipart/related; type=\"image/png\"");
+    assert!(header(&multipart, "content-type").starts_with("multipart/related; type=\"image/png\""));
+    assert_ne!(header(&multipart, "etag"), tag);
+    let found = parts(multipart);
+    assert_eq!(found.len(), 1);
+    assert_eq!(part_header(&found[0].0, "content-type"), "image/png");
+    assert!(found[0].1 == single.bytes().unwrap());
 }
