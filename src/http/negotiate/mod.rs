@@ -116,7 +116,9 @@ impl Accept {
         let mut param = Vec::new();
         for value in params.into_iter().filter(|value| !value.trim().is_empty()) {
             // An unescaped + of a query is a space by now.
-            let value = value.replace("dicom json", "dicom+json").replace("dicom xml", "dicom+xml");
+            let value = [("dicom json", "dicom+json"), ("dicom xml", "dicom+xml"), ("svg xml", "svg+xml")]
+                .iter()
+                .fold(value.to_owned(), |value, (spaced, meant)| value.replace(spaced, meant));
             let ranges = pattern::patterns(&parse_accept([value.as_str()]));
             if ranges.is_empty() || ranges.iter().any(Pattern::has_wildcard) {
                 return Err(NegotiateError::Parameter);

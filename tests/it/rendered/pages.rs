@@ -50,6 +50,14 @@ fn rnd_13_a_waveform_is_drawn_on_paper() {
     for lead in ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"] {
         assert!(drawing.contains(&format!(">{lead}</text>")), "{lead}");
     }
+    // The + of a query is a space, and who writes the media type there means neither.
+    for encoded in ["image/svg+xml", "image%2Fsvg%2Bxml"] {
+        let answer = hilum.get_as(&format!("{path}?accept={encoded}"), "*/*");
+        assert_eq!(
+            (answer.status().as_u16(), header(&answer, "content-type").as_str()),
+            (200, "image/svg+xml")
+        );
+    }
     let (width, height, _) = png_of(hilum.get_as(&path, "image/png"));
     assert!(width > 1000 && height > 400, "{width} by {height}");
     let (width, _, _) =
