@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::io::IoSlice;
 
+use super::error::is_of_bucket;
 use super::record::{RECORD_BYTES, What, encode, padded, padding};
 use super::sealed::{Claim, PackKey};
 use super::{OpenPack, PackError, Packs, Shared, lock};
@@ -89,7 +90,7 @@ impl Packs {
         };
         if let Err(error) = open.file.flush() {
             // On the disk it is flushed; only the bucket did not take it.
-            let reusable = error.kind() == std::io::ErrorKind::HostUnreachable && open.cut_back().is_ok();
+            let reusable = is_of_bucket(&error) && open.cut_back().is_ok();
             let error = PackError::io(open.pack, "flush", error);
             if reusable {
                 *batch = Some(open);

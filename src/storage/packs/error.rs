@@ -106,6 +106,13 @@ impl PackError {
     }
 }
 
+/// Whether a flush failed only after the disk had flushed: the bucket did not take
+/// it. A disk behind a network may say too that its host cannot be reached, with a
+/// number of the system's.
+pub(super) fn is_of_bucket(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::HostUnreachable && error.raw_os_error().is_none()
+}
+
 /// `EMFILE` and `ENFILE`, for which the standard library has no kind.
 fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(23 | 24))

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+use super::error::is_of_bucket;
 use super::read::PackSource;
 use super::record::{RECORD_BYTES, What, encode, padding};
 use super::sealed::Claim;
@@ -195,7 +196,7 @@ impl Upload {
         let open = self.open()?;
         let pack = open.pack;
         flush(&*open.file).map_err(|error| {
-            if error.kind() == io::ErrorKind::HostUnreachable {
+            if is_of_bucket(&error) {
                 // On the disk it is flushed; only the bucket did not take it.
                 self.take_back();
             } else if let Some(open) = self.open.take() {

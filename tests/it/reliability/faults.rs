@@ -22,6 +22,7 @@ const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
 const EROFS: i32 = 30;
 const EMFILE: i32 = 24;
+const EHOSTUNREACH: i32 = 113;
 const EDQUOT: i32 = 122;
 
 /// What fails: the kind of call, the error, and what its path has in it.
@@ -283,6 +284,24 @@ fn a_flush_that_fails_beside_writes() {
     trial.read(&rule);
     assert_eq!(trial.disk().flushed_after_failure(), [""; 0], "flushed again after it had failed");
     trial.restart(&rule);
+}
+
+/// A disk behind a network may say of a flush that its host cannot be reached. That was
+/// taken for the word of a bucket, before whose answer the disk has flushed: the pack
+/// went on, though nobody knew what of it was on the disk.
+#[test]
+fn a_flush_that_does_not_reach_its_host() {
+    if disk::library().is_none() {
+        return;
+    }
+    let mut trial = Trial::begin(false);
+    trial.change("none");
+    let rule = format!("flush {EHOSTUNREACH} /packs/");
+    trial.fail(&rule);
+    trial.change(&rule);
+    trial.read(&rule);
+    trial.recover(&rule);
+    trial.end(&rule);
 }
 
 /// A page of a pack that cannot be read is a failure of its instance, and the
