@@ -223,12 +223,15 @@ impl Uploads {
         self.has_room(&known, note.bytes())?;
         let note = Note { touched: now(), ..note };
         let path = self.path(id, if self.ring.is_some() { "sealed" } else { "bytes" });
-        let begun = File::create_new(&path).and_then(|file| match &self.ring {
+        let file = File::create_new(&path).map_err(UploadError::at(&path, "create"))?;
+        let begun = match &self.ring {
             Some(ring) => SealedBytes::begin(file, ring).map(|_| sealed::FIRST),
             None => Ok(0),
-        });
-        let stored = begun.map_err(UploadError::at(&path, "create"))?;
-        self.put_note(id, &note, stored)?;
+        };
+        let begun = begun.map_err(UploadError::at(&path, "create"));
+        let noted = begun.and_then(|stored| self.put_note(id, &note, stored).map(|()| stored));
+        // On a full disk each try would leave a file until the next start.
+        let stored = noted.inspect_err(|_| drop(self.remove_files(id)))?;
         let upload = Upload {
             note: Mutex::new(note.clone()),
             stored: AtomicU64::new(stored),
@@ -257,14 +260,19 @@ impl Uploads {
     /// # Errors
     /// `Unknown`, `Taken`.
     pub fn take(&self, id: &str) -> Result<Writer, UploadError> {
+        let writer = self.take_any(id)?;
+        // It may have gone between the two.
+        if self.note(id).is_none() { Err(UploadError::Unknown) } else { Ok(writer) }
+    }
+
+    /// The same of one that may have expired.
+    fn take_any(&self, id: &str) -> Result<Writer, UploadError> {
         let upload = self.upload(id).ok_or(UploadError::Unknown)?;
         if upload.taken.swap(true, Ordering::Acquire) {
             return Err(UploadError::Taken);
         }
         let written = upload.note().offset;
-        let writer = Writer { uploads: self.clone(), id: id.to_owned(), upload, content: None, written };
-        // It may have gone between the two.
-        if self.note(id).is_none() { Err(UploadError::Unknown) } else { Ok(writer) }
+        Ok(Writer { uploads: self.clone(), id: id.to_owned(), upload, content: None, written })
     }
 
     /// Those whose bytes are all there and of which nothing was made yet.
@@ -278,31 +286,41 @@ impl Uploads {
     /// Forgets those to which nothing has happened for too long; how many.
     ///
     /// # Errors
-    /// What the disk says.
+    /// What the disk says of one of them; the others are forgotten, and that one
+    /// is tried again the next time.
     pub fn expire(&self) -> Result<usize, UploadError> {
         let expired: Vec<String> = {
             let known = self.known();
             let expired = known.uploads.iter().filter(|(_, upload)| self.has_expired(&upload.note()));
             expired.map(|(id, _)| id.clone()).collect()
         };
-        let mut gone = 0;
+        let mut gone = Ok(0);
         for id in expired {
-            let Some(upload) = self.upload(&id) else { continue };
-            if !upload.taken.swap(true, Ordering::Acquire) {
-                self.forget(&id)?;
-                gone += 1;
+            // Somebody has it, or had it until just now and went on with it.
+            let Ok(writer) = self.take_any(&id) else { continue };
+            if !self.has_expired(&writer.note()) {
+                continue;
+            }
+            match writer.remove() {
+                Ok(()) => gone = gone.map(|gone| gone + 1),
+                Err(error) => gone = Err(error),
             }
         }
-        Ok(gone)
+        gone
     }
 
     fn forget(&self, id: &str) -> Result<(), UploadError> {
+        self.remove_files(id)?;
+        self.known().uploads.remove(id);
+        Ok(())
+    }
+
+    fn remove_files(&self, id: &str) -> Result<(), UploadError> {
         // The note first: without it the bytes are removed at the next start.
         for extension in ["json", "bytes", "sealed"] {
             let path = self.path(id, extension);
             whole_file::remove(&path).map_err(UploadError::at(&path, "remove"))?;
         }
-        self.known().uploads.remove(id);
         Ok(())
     }
 

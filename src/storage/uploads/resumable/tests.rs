@@ -91,6 +91,42 @@ fn limits() {
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }
 
+/// An upload that could not be removed once kept its place until the next start, and
+/// so did those behind it.
+#[test]
+fn what_cannot_be_removed_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let uploads = open_in(folder.path(), |options| options.idle = Duration::ZERO);
+    for id in ["a", "b"] {
+        uploads.begin(id, note(Some(0))).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(1100));
+    let in_the_way = folder.path().join("a.sealed");
+    fs::create_dir(&in_the_way).unwrap();
+    uploads.expire().unwrap_err();
+    assert_eq!(uploads.known().uploads.keys().collect::<Vec<_>>(), ["a"]);
+    fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(uploads.expire().unwrap(), 1);
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+}
+
+/// With each upload that a full disk refused there was one file more.
+#[test]
+fn what_cannot_be_begun_leaves_nothing() {
+    for ring in [None, Some(&ring())] {
+        let folder = tempfile::tempdir().unwrap();
+        let uploads = open_with(folder.path(), ring, |_| {});
+        let in_the_way = folder.path().join("a.unfinished");
+        fs::create_dir(&in_the_way).unwrap();
+        uploads.begin("a", note(Some(1))).unwrap_err();
+        fs::remove_dir(&in_the_way).unwrap();
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+        uploads.begin("a", note(Some(1))).unwrap();
+        uploads.begin("a", note(Some(1))).unwrap_err();
+        assert_eq!(uploads.take("a").unwrap().written(), 0, "another of the name takes nothing away");
+    }
+}
+
 #[test]
 fn what_a_crash_left_is_cleared() {
     let folder = tempfile::tempdir().unwrap();
