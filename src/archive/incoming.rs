@@ -10,7 +10,7 @@ use tokio::{sync::OwnedSemaphorePermit, task::JoinHandle};
 use super::{
     Archive, ArchiveError,
     coerce::{self, Coerced},
-    store::{self, Pending, Stored},
+    store::{self, Finished, Pending, Stored, Waiting},
 };
 use crate::{
     auth::Permit,
@@ -53,6 +53,8 @@ enum State {
     },
     /// All of it is in a pack.
     Placed(Writing),
+    /// It is whole, and another upload of the same instance is under way.
+    Waiting(Box<Waiting>),
     /// A write failed, or a hand-over to the pool was cut off.
     Lost,
 }
@@ -138,7 +140,7 @@ impl Incoming {
                 waiting.push(bytes);
                 if *size >= WRITE_BYTES { self.drain().await } else { Ok(()) }
             }
-            State::Placed(_) | State::Lost => Err(ArchiveError::Stopping),
+            State::Placed(_) | State::Waiting(_) | State::Lost => Err(ArchiveError::Stopping),
         }
     }
 
@@ -223,7 +225,7 @@ impl Incoming {
                     Err(coerced) => self.take_spool(coerced).await?,
                 }
             }
-            State::Stream { .. } | State::Lost => return Err(ArchiveError::Stopping),
+            State::Stream { .. } | State::Waiting(_) | State::Lost => return Err(ArchiveError::Stopping),
         }
         Ok(())
     }
@@ -256,31 +258,43 @@ impl Incoming {
             self.coerce().await?;
         }
         let archive = Arc::clone(&self.archive);
-        let study = study.cloned();
-        let permit = self.permit.clone();
+        let (study, permit) = (study.cloned(), self.permit.clone());
         let state = std::mem::replace(&mut self.state, State::Lost);
-        let worker = Arc::clone(&archive);
+        let finish = move || match state {
+            State::Memory { chunks, held, .. } => {
+                store::finish_in_memory(&archive, chunks, held, study.as_ref(), &permit)
+            }
+            State::Placed(Writing { upload, hasher, permit: lane }) => {
+                store::finish_stream(&archive, lane, upload, hasher.finish(), study.as_ref(), &permit)
+            }
+            State::Stream { .. } | State::Waiting(_) | State::Lost => Err(ArchiveError::Stopping),
+        };
+        let pending = match self.archive.pool.run(finish).await? {
+            Finished::Pending(pending) => pending,
+            Finished::Waiting(waiting) => self.wait(waiting).await?,
+        };
         let original = self.original.take();
-        let pending = archive
-            .pool
-            .run(move || match state {
-                State::Memory { chunks, held, .. } => {
-                    store::finish_in_memory(&worker, chunks, held, study.as_ref(), &permit)
-                }
-                State::Placed(Writing { upload, hasher, permit: lane }) => {
-                    store::finish_stream(&worker, lane, *upload, hasher.finish(), study.as_ref(), &permit)
-                }
-                State::Stream { .. } | State::Lost => Err(ArchiveError::Stopping),
-            })
-            .await?;
         Ok(pending.changed_from(original).on_trail(self.permit.trail().cloned()))
+    }
+
+    /// Goes on once the other uploads of the same instance are over.
+    async fn wait(&mut self, waiting: Box<Waiting>) -> Result<Pending, ArchiveError> {
+        let instance = waiting.instance().clone();
+        // Where it is taken back if the client hangs up.
+        self.state = State::Waiting(waiting);
+        let reservation = self.archive.core.reservations.take(&instance).await;
+        let State::Waiting(waiting) = std::mem::replace(&mut self.state, State::Lost) else {
+            return Err(ArchiveError::Stopping);
+        };
+        let (archive, permit) = (Arc::clone(&self.archive), self.permit.clone());
+        self.archive.pool.run(move || waiting.go_on(&archive, reservation, &permit)).await
     }
 }
 
 impl Drop for Incoming {
     /// An upload that is cut off is taken back, which is work for the disk.
     fn drop(&mut self) {
-        if matches!(self.state, State::Stream { .. } | State::Placed(_))
+        if matches!(self.state, State::Stream { .. } | State::Placed(_) | State::Waiting(_))
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let state = std::mem::replace(&mut self.state, State::Lost);

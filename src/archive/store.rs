@@ -27,7 +27,7 @@ use crate::{
     audit::Trail,
     auth::{Action, Permit},
     dicom::{
-        Bulk, DataSet, InstancePath, StudyUid, Tag, VR, Value, attributes,
+        Bulk, DataSet, InstancePath, InstanceUid, StudyUid, Tag, VR, Value, attributes,
         check::{self, Note},
         json,
         part10::{self, ReadError, Warning},
@@ -169,51 +169,113 @@ impl Pending {
     }
 }
 
+/// A file that is whole.
+pub(super) enum Content {
+    Memory {
+        bytes: Bytes,
+        held: Vec<OwnedSemaphorePermit>,
+    },
+    /// In a pack, without its record. The lane is dropped last.
+    Stream {
+        upload: Box<Upload>,
+        lane: OwnedSemaphorePermit,
+    },
+}
+
+/// What became of a file that is whole.
+pub(super) enum Finished {
+    /// Its commit is under way, or its outcome is known.
+    Pending(Pending),
+    /// Another upload of its SOP Instance UID is under way.
+    Waiting(Box<Waiting>),
+}
+
+/// A file that was parsed and needs the reservation of its SOP Instance UID.
+pub(super) struct Waiting {
+    content: Content,
+    read: part10::Instance,
+    hashed: Hashed,
+}
+
 pub(super) fn finish_in_memory(
     archive: &Arc<Archive>,
     chunks: Vec<Bytes>,
     held: Vec<OwnedSemaphorePermit>,
     study: Option<&StudyUid>,
     permit: &Permit,
-) -> Result<Pending, ArchiveError> {
+) -> Result<Finished, ArchiveError> {
     let bytes = join(chunks);
     let hashed = Hasher::hash(&bytes);
-    let understood = match understand(archive, &bytes.as_ref(), hashed, study, permit)? {
-        Ok(understood) => understood,
-        Err(settled) => return Ok(settled),
+    let read = match parse(archive, &bytes.as_ref(), study, permit)? {
+        Ok(read) => read,
+        Err(settled) => return Ok(Finished::Pending(settled)),
     };
-    if let Some(lane) = archive.lane_for(bytes.len()) {
-        let archive = Arc::clone(archive);
-        // What the request has next arrives meanwhile. It is no work of the pool,
-        // all of which may be waiting for the reservation of this instance; there
-        // are never more than lanes.
-        return Ok(Pending::writing(spawn_blocking(move || {
-            let mut upload = archive.core.packs.begin()?;
-            upload.write(&bytes)?;
-            drop((bytes, held));
-            place(&archive, lane, upload, understood)
-        })));
-    }
-    let Understood { instance, about, warnings, reservation, room } = understood;
-    let (path, sop_class) = (instance.path.clone(), instance.sop_class.clone());
-    let answer = archive.committer.submit(Work::File { bytes, instance, reservation, room })?;
-    Ok(Pending { about, ..committing(path, sop_class, warnings, answer, held) })
+    Waiting { content: Content::Memory { bytes, held }, read, hashed }.try_on(archive, permit)
 }
 
 pub(super) fn finish_stream(
-    archive: &Archive,
+    archive: &Arc<Archive>,
     lane: OwnedSemaphorePermit,
-    upload: Upload,
+    upload: Box<Upload>,
     hashed: Hashed,
     study: Option<&StudyUid>,
     permit: &Permit,
-) -> Result<Pending, ArchiveError> {
-    let understood = match understand(archive, &upload.source()?, hashed, study, permit)? {
-        Ok(understood) => understood,
+) -> Result<Finished, ArchiveError> {
+    let read = match parse(archive, &upload.source()?, study, permit)? {
+        Ok(read) => read,
         // Dropping the upload cuts the bytes off again.
-        Err(settled) => return Ok(settled),
+        Err(settled) => return Ok(Finished::Pending(settled)),
     };
-    place(archive, lane, upload, understood)
+    Waiting { content: Content::Stream { upload, lane }, read, hashed }.try_on(archive, permit)
+}
+
+impl Waiting {
+    /// Whose reservation it needs.
+    pub(super) fn instance(&self) -> &InstanceUid {
+        &self.read.path.instance
+    }
+
+    /// Goes on, if no other upload of the SOP Instance UID is under way.
+    fn try_on(self, archive: &Arc<Archive>, permit: &Permit) -> Result<Finished, ArchiveError> {
+        match archive.core.reservations.try_take(self.instance()) {
+            Some(reservation) => self.go_on(archive, reservation, permit).map(Finished::Pending),
+            None => Ok(Finished::Waiting(Box::new(self))),
+        }
+    }
+
+    /// Writes the file, or lets it be written, if it is to be stored.
+    pub(super) fn go_on(
+        self,
+        archive: &Arc<Archive>,
+        reservation: Reservation,
+        permit: &Permit,
+    ) -> Result<Pending, ArchiveError> {
+        let Self { content, read, hashed } = self;
+        let understood = match understand(archive, read, hashed, reservation, permit)? {
+            Ok(understood) => understood,
+            Err(settled) => return Ok(settled),
+        };
+        let (bytes, held) = match content {
+            Content::Stream { upload, lane } => return place(archive, lane, *upload, understood),
+            Content::Memory { bytes, held } => (bytes, held),
+        };
+        if let Some(lane) = archive.lane_for(bytes.len()) {
+            let archive = Arc::clone(archive);
+            // What the request has next arrives meanwhile. It takes no turn of the
+            // pool, for this is work of the pool, which must not wait for more of
+            // it; there are never more than lanes.
+            return Ok(Pending::writing(spawn_blocking(move || {
+                let mut upload = archive.core.packs.begin()?;
+                upload.write(&bytes)?;
+                drop((bytes, held));
+                place(&archive, lane, upload, understood)
+            })));
+        }
+        let Understood { instance, about, warnings, reservation, room } = understood;
+        let (path, sop_class) = (instance.path.clone(), instance.sop_class.clone());
+        let answer = archive.committer.submit(Work::File { bytes, instance, reservation, room })?;
+        Ok(Pending { about, ..committing(path, sop_class, warnings, answer, held) })
+    }
 }
 
 /// Completes what a lane holds, and queues its commit.
@@ -252,6 +314,43 @@ fn committing(
     }
 }
 
+/// Parses a file, and looks whether it is one that the caller may store. The inner
+/// error is an outcome: nothing is to be written.
+fn parse(
+    archive: &Archive,
+    source: &dyn Source,
+    study: Option<&StudyUid>,
+    permit: &Permit,
+) -> Result<Result<part10::Instance, Pending>, ArchiveError> {
+    let read = match part10::read(source, &archive.core.limits) {
+        Ok(read) => read,
+        Err(error) => return Ok(Err(unreadable(&error))),
+    };
+    if study.is_some_and(|study| *study != read.path.study) {
+        let why = "the Study Instance UID (0020,000D) is not the one in the request's URL".to_owned();
+        return Ok(Err(settled(Outcome::Failed { reason: reasons::STUDY_MISMATCH, why }, &read)));
+    }
+    if !is_permitted(&archive.core, permit, &read)? {
+        return Ok(Err(settled(refused(), &read)));
+    }
+    Ok(Ok(read))
+}
+
+/// What is known of a file of which nothing is written.
+fn settled(outcome: Outcome, read: &part10::Instance) -> Pending {
+    Pending::known(Stored {
+        sop_class: Some(read.sop_class.clone()),
+        sop_instance: Some(read.path.instance.to_string()),
+        about: Some(Box::new(about(read, false))),
+        outcome,
+    })
+}
+
+fn about(read: &part10::Instance, replaces: bool) -> About {
+    let subject = trails::subject_of(&read.dataset);
+    About { study: read.path.study.clone(), subject, replaces }
+}
+
 /// A file that was parsed, is not known yet, and may be written.
 struct Understood {
     instance: Box<NewInstance>,
@@ -261,46 +360,21 @@ struct Understood {
     room: Room,
 }
 
-/// Parses a file, gathers what the catalog keeps of it, and looks whether its
-/// SOP Instance UID is free. The inner error is an outcome: nothing is to be
-/// written.
+/// Looks whether the SOP Instance UID of a file is free, and gathers what the
+/// catalog keeps of it. The inner error is an outcome: nothing is to be written.
 fn understand(
     archive: &Archive,
-    source: &dyn Source,
+    read: part10::Instance,
     hashed: Hashed,
-    study: Option<&StudyUid>,
+    reservation: Reservation,
     permit: &Permit,
 ) -> Result<Result<Understood, Pending>, ArchiveError> {
-    let read = match part10::read(source, &archive.core.limits) {
-        Ok(read) => read,
-        Err(error) => return Ok(Err(unreadable(&error))),
-    };
-    let about = |read: &part10::Instance, replaces| {
-        let subject = trails::subject_of(&read.dataset);
-        Some(Box::new(About { study: read.path.study.clone(), subject, replaces }))
-    };
-    let settled = |outcome: Outcome, read: &part10::Instance| {
-        Pending::known(Stored {
-            sop_class: Some(read.sop_class.clone()),
-            sop_instance: Some(read.path.instance.to_string()),
-            about: about(read, false),
-            outcome,
-        })
-    };
-    if study.is_some_and(|study| *study != read.path.study) {
-        let why = "the Study Instance UID (0020,000D) is not the one in the request's URL".to_owned();
-        return Ok(Err(settled(Outcome::Failed { reason: reasons::STUDY_MISMATCH, why }, &read)));
-    }
-    if !is_permitted(&archive.core, permit, &read)? {
-        return Ok(Err(settled(refused(), &read)));
-    }
-    let reservation = archive.core.reservations.take(&read.path.instance);
     let (role, replaces) = match known(&archive.core, &read.path, hashed.digest)? {
         Ok(free) => free,
         Err(outcome) => return Ok(Err(settled(outcome, &read))),
     };
     let is_new = role == Role::Current && !replaces;
-    let room = match archive.core.ledger.reserve(source.len(), is_new) {
+    let room = match archive.core.ledger.reserve(hashed.length, is_new) {
         Ok(room) => room,
         Err(error) => {
             let (reason, why) = (reasons::OUT_OF_RESOURCES, error.to_string());
@@ -321,7 +395,7 @@ fn understand(
         .chain(read.warnings.iter().map(Note::from))
         .chain(findings.into_iter().map(Note::from))
         .collect();
-    let about = about(&read, replaces);
+    let about = Some(Box::new(about(&read, replaces)));
     let instance = NewInstance { role, ..new_instance(read, hashed.digest, hashed.chunks, permit.caller()) };
     let instance = Box::new(instance);
     Ok(Ok(Understood { instance, about, warnings, reservation, room }))

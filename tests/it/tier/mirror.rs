@@ -1,7 +1,11 @@
 //! Stores that are acknowledged when the bucket has them: the disk may be lost
 //! at any time.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use super::{Tiers, all_is_there, made, until};
 use crate::process::{Dice, Made, Process};
@@ -121,4 +125,48 @@ fn nothing_is_acknowledged_without_the_bucket() {
     let server = start(&tiers, "two");
     all_is_there(&server, &first);
     all_is_there(&server, &[refused, streamed]);
+}
+
+/// While the bucket said nothing, a client that sent what was on its way already
+/// kept a thread of the pool for each time, and with a few of these all searches
+/// and all reads waited too.
+#[test]
+fn who_sends_again_keeps_nobody_waiting() {
+    let tiers = Tiers::new();
+    let server = Process::with(&tiers.data(), |command| {
+        let command = tiers.with(command).env("HILUM_TIER_ACKNOWLEDGE", "bucket");
+        command.env("HILUM_STORE_ALONE_BYTES_MIN", "64 KiB").env("HILUM_TIER_READ_SECONDS_MAX", "20")
+    });
+    let there = made(1, 3);
+    super::store(&server, &there);
+    // One for the committer, one for a lane.
+    let coming = [Made::new(2, 1, 1, 5_000), Made::new(2, 1, 2, 100_000)];
+    let times = 4 * std::thread::available_parallelism().unwrap().get();
+    let answered = AtomicUsize::new(0);
+    tiers.s3.stall(true);
+    std::thread::scope(|scope| {
+        for _ in 0..times {
+            for made in &coming {
+                let (server, answered) = (&server, &answered);
+                scope.spawn(move || {
+                    let status = server.store(&[&made.bytes()]).unwrap().status();
+                    assert!(status == 200 || status == 503, "{status}");
+                    answered.fetch_add(1, Ordering::SeqCst);
+                });
+            }
+        }
+        until("they wait", || tiers.s3.stalled() > 1);
+        // The others have arrived by then.
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(server.search_all("/instances").len(), 3);
+        all_is_there(&server, &there);
+        assert_eq!(server.get(&format!("{}/metadata", there[0].path())).status(), 200);
+        assert_eq!(answered.load(Ordering::SeqCst), 0, "reads waited for the stores");
+        tiers.s3.stall(false);
+    });
+    for made in &coming {
+        until("it is stored", || server.store(&[&made.bytes()]).unwrap().status() == 200);
+    }
+    all_is_there(&server, &coming);
+    assert_eq!(server.search_all("/instances").len(), 5);
 }
