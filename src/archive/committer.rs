@@ -21,7 +21,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{ArchiveError, Core, Duplicates, quota::Room, recover, reserve::Reservation};
 use crate::{
@@ -44,8 +44,15 @@ const PATH_PAGE: usize = 1024;
 
 /// What is to be committed.
 pub(super) enum Work {
-    /// A file in memory, to be written into the batch pack.
-    File { bytes: Bytes, instance: Box<NewInstance>, reservation: Reservation, room: Room },
+    /// A file in memory, to be written into the batch pack. The memory is accounted
+    /// for until it is, whether anybody waits for that or not.
+    File {
+        bytes: Bytes,
+        held: Vec<OwnedSemaphorePermit>,
+        instance: Box<NewInstance>,
+        reservation: Reservation,
+        room: Room,
+    },
     /// A file that was streamed into a pack and is flushed already.
     Placed { instance: Box<NewInstance>, reservation: Reservation, room: Room },
     /// A study, a series or an instance to be deleted.
@@ -364,12 +371,12 @@ impl Loop {
         let mut files = Vec::new();
         for Job { work, answer } in jobs {
             match work {
-                Work::File { bytes, mut instance, reservation, room } => {
+                Work::File { bytes, held, mut instance, reservation, room } => {
                     instance.stamp = self.core.clock.stamp();
                     if instance.role == Role::Kept && self.is_gone(&instance.path) {
                         instance.role = Role::Current;
                     }
-                    files.push((stores.len(), bytes));
+                    files.push((stores.len(), bytes, held));
                     stores.push(Flushed { instance, answer, reservation, room });
                 }
                 Work::Placed { instance, reservation, room } => {
@@ -381,14 +388,14 @@ impl Loop {
         }
         let entries: Vec<Entry> = files
             .iter()
-            .map(|(index, bytes): &(usize, Bytes)| {
+            .map(|(index, bytes, _): &(usize, Bytes, _)| {
                 let NewInstance { path, stamp, role, digest, .. } = &*stores[*index].instance;
                 Entry::File(NewFile { path, stamp: *stamp, role: *role, digest: *digest, bytes })
             })
             .collect();
         match self.core.packs.append(&entries) {
             Ok(places) => {
-                for ((index, _), place) in files.iter().zip(places) {
+                for ((index, ..), place) in files.iter().zip(places) {
                     stores[*index].instance.place = place;
                 }
                 let places = stores.iter().map(|store| store.instance.place).collect();

@@ -96,8 +96,6 @@ enum PendingState {
         path: InstancePath,
         warnings: Vec<Note>,
         answer: oneshot::Receiver<Result<catalog::Outcome, ArchiveError>>,
-        /// Memory stays accounted for until the bytes are written.
-        _held: Vec<OwnedSemaphorePermit>,
     },
 }
 
@@ -151,7 +149,7 @@ impl Pending {
             PendingState::Known(outcome) => outcome,
             // What has been written is not written again.
             PendingState::Writing(_) => return Err(ArchiveError::Stopping),
-            PendingState::Committing { path, warnings, answer, _held } => {
+            PendingState::Committing { path, warnings, answer } => {
                 let answer = answer.await.map_err(|_| ArchiveError::Stopping)??;
                 committed(answer, path, warnings)
             }
@@ -273,8 +271,8 @@ impl Waiting {
         }
         let Understood { instance, about, warnings, reservation, room } = understood;
         let (path, sop_class) = (instance.path.clone(), instance.sop_class.clone());
-        let answer = archive.committer.submit(Work::File { bytes, instance, reservation, room })?;
-        Ok(Pending { about, ..committing(path, sop_class, warnings, answer, held) })
+        let answer = archive.committer.submit(Work::File { bytes, held, instance, reservation, room })?;
+        Ok(Pending { about, ..committing(path, sop_class, warnings, answer) })
     }
 }
 
@@ -294,7 +292,7 @@ fn place(
     instance.place = upload.finish(&instance.path, instance.stamp, instance.role, instance.digest)?;
     let (path, sop_class) = (instance.path.clone(), instance.sop_class.clone());
     let answer = archive.committer.submit(Work::Placed { instance, reservation, room })?;
-    Ok(Pending { about, ..committing(path, sop_class, warnings, answer, Vec::new()) })
+    Ok(Pending { about, ..committing(path, sop_class, warnings, answer) })
 }
 
 fn committing(
@@ -302,7 +300,6 @@ fn committing(
     sop_class: String,
     warnings: Vec<Note>,
     answer: oneshot::Receiver<Result<catalog::Outcome, ArchiveError>>,
-    held: Vec<OwnedSemaphorePermit>,
 ) -> Pending {
     Pending {
         sop_class: Some(sop_class),
@@ -310,7 +307,7 @@ fn committing(
         about: None,
         trail: None,
         original: None,
-        state: PendingState::Committing { path, warnings, answer, _held: held },
+        state: PendingState::Committing { path, warnings, answer },
     }
 }
 

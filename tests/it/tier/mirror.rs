@@ -3,12 +3,17 @@
 
 use std::{
     collections::BTreeMap,
+    io::{Read, Write},
+    net::TcpStream,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
 use super::{Tiers, all_is_there, made, until};
-use crate::process::{Dice, Made, Process};
+use crate::{
+    harness::multipart,
+    process::{Dice, Made, Process},
+};
 
 fn start(tiers: &Tiers, disk: &str) -> Process {
     let data = tiers.folder.path().join(disk);
@@ -169,4 +174,55 @@ fn who_sends_again_keeps_nobody_waiting() {
     }
     all_is_there(&server, &coming);
     assert_eq!(server.search_all("/instances").len(), 5);
+}
+
+/// Sends a whole store, and resets the connection before the answer.
+fn store_and_hang_up(address: &str, made: &Made) {
+    let body = multipart("x", &[&made.bytes()]);
+    let mut socket = TcpStream::connect(address).unwrap();
+    let media = "multipart/related; type=\"application/dicom\"; boundary=x";
+    let head = format!("POST /dicomweb/studies HTTP/1.1\r\nHost: {address}\r\nContent-Type: {media}\r\n");
+    write!(socket, "{head}Content-Length: {}\r\nExpect: 100-continue\r\n\r\n", body.len()).unwrap();
+    // Of a socket that is closed before all is read the system resets the connection.
+    socket.read_exact(&mut [0; 1]).unwrap();
+    // One that there is no room for is not read to its end.
+    socket.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    let _ = socket.write_all(&body);
+    std::thread::sleep(Duration::from_millis(50));
+}
+
+/// Files that wait for the bucket were counted for as long as somebody waited for them:
+/// clients that hung up and sent again filled the memory.
+#[test]
+fn who_hangs_up_leaves_no_memory_uncounted() {
+    const FILES: u64 = 40;
+    const COUNTED_MIB: u64 = 16;
+    let tiers = Tiers::new();
+    let server = Process::with(&tiers.data(), |command| {
+        let command = tiers.with(command).env("HILUM_TIER_ACKNOWLEDGE", "bucket");
+        command
+            .env("HILUM_TIER_READ_SECONDS_MAX", "60")
+            .env("HILUM_STORE_SMALL_BYTES_MAX", "4 MiB")
+            .env("HILUM_STORE_STREAMS_MAX", "1")
+            .env("HILUM_LIMITS_UPLOAD_MEMORY_BYTES_MAX", format!("{COUNTED_MIB} MiB"))
+    });
+    let address = server.base.trim_start_matches("http://").trim_end_matches("/dicomweb").to_owned();
+    super::store(&server, &made(1, 3));
+    let taken = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    let Some(before) = taken() else { return };
+    tiers.s3.stall(true);
+    let coming: Vec<Made> = (1..=FILES).map(|number| Made::new(2, 1, number, 3 << 20)).collect();
+    for made in &coming {
+        store_and_hang_up(&address, made);
+    }
+    until("they wait", || tiers.s3.stalled() > 0);
+    let more = taken().unwrap().saturating_sub(before) / 1024;
+    println!("{more} MiB more for {FILES} files of 3 MiB");
+    assert!(more < 4 * COUNTED_MIB, "{more} MiB for files that nobody waits for");
+    tiers.s3.stall(false);
+    until("it is stored", || server.store(&[&coming[0].bytes()]).unwrap().status() == 200);
 }
