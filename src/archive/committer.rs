@@ -11,7 +11,7 @@
 //! its SOP Instance UID and has looked whether it is known.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
@@ -152,7 +152,7 @@ struct Flushed {
     room: Room,
 }
 
-/// A batch that could not be written, and who waits to hear of it.
+/// Files of a batch that could not be written, and who waits to hear of it.
 type Refused = (ArchiveError, Vec<Answer>);
 
 impl Loop {
@@ -222,10 +222,14 @@ impl Loop {
     /// One batch: packs, then catalog, then the answers.
     fn store(&mut self, jobs: Vec<Job>) {
         let started = Instant::now();
-        let (stores, places) = match self.write_files(jobs) {
-            Ok(written) => written,
-            Err((error, waiting)) => return refuse(waiting, &error),
-        };
+        let (stores, refused) = self.write_files(jobs);
+        if let Some((error, waiting)) = refused {
+            refuse(waiting, &error);
+        }
+        if stores.is_empty() {
+            return;
+        }
+        let places: Vec<Place> = stores.iter().map(|store| store.instance.place).collect();
         metrics::histogram!("hilum_flush_seconds").record(started.elapsed());
         let mut answers = Vec::with_capacity(stores.len());
         let mut reservations = Vec::with_capacity(stores.len());
@@ -365,8 +369,9 @@ impl Loop {
         matches!(located, Ok(None))
     }
 
-    /// Writes the files of a batch with one flush.
-    fn write_files(&self, jobs: Vec<Job>) -> Result<(Vec<Flushed>, Vec<Place>), Refused> {
+    /// Writes the files of a batch with one flush. If that fails they are refused,
+    /// and only they: what is placed was durable before.
+    fn write_files(&self, jobs: Vec<Job>) -> (Vec<Flushed>, Option<Refused>) {
         let mut stores = Vec::with_capacity(jobs.len());
         let mut files = Vec::new();
         for Job { work, answer } in jobs {
@@ -398,10 +403,20 @@ impl Loop {
                 for ((index, ..), place) in files.iter().zip(places) {
                     stores[*index].instance.place = place;
                 }
-                let places = stores.iter().map(|store| store.instance.place).collect();
-                Ok((stores, places))
+                (stores, None)
             }
-            Err(error) => Err((error.into(), stores.into_iter().map(|store| store.answer).collect())),
+            Err(error) => {
+                let unwritten: HashSet<usize> = files.iter().map(|(index, ..)| *index).collect();
+                let (mut placed, mut waiting) = (Vec::new(), Vec::new());
+                for (index, store) in stores.into_iter().enumerate() {
+                    if unwritten.contains(&index) {
+                        waiting.push(store.answer);
+                    } else {
+                        placed.push(store);
+                    }
+                }
+                (placed, Some((error.into(), waiting)))
+            }
         }
     }
 }
@@ -503,3 +518,6 @@ fn refuse(waiting: Vec<Answer>, error: &ArchiveError) {
         let _ = answer.send(Err(error.again()));
     }
 }
+
+#[cfg(test)]
+mod tests;

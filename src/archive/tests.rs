@@ -20,7 +20,7 @@ use crate::{
 
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 
-fn file(study: u32) -> Bytes {
+pub(super) fn file(study: u32) -> Bytes {
     let mut sample = Sample::new(Encoding { explicit: true, big_endian: false });
     sample
         .text(Tag(0x0008, 0x0016), VR::UI, "1.2.840.10008.5.1.4.1.1.2")
