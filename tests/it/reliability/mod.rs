@@ -5,6 +5,7 @@
 
 pub mod disk;
 mod faults;
+mod gone;
 mod hostile;
 mod kills;
 mod load;
