@@ -6,6 +6,8 @@ const CT_IMAGE: &str = "1.2.840.10008.5.1.4.1.1.2";
 const ENHANCED_CT_IMAGE: &str = "1.2.840.10008.5.1.4.1.1.2.1";
 const SLIDE_IMAGE: &str = "1.2.840.10008.5.1.4.1.1.77.1.6";
 const EXPLICIT_LITTLE: &str = "1.2.840.10008.1.2.1";
+/// The study whose series grows.
+const SERIES_STUDY: usize = 90_000_004;
 const JPEG_BASELINE: &str = "1.2.840.10008.1.2.4.50";
 
 /// Where an instance is, and the bytes by which its frames are known again.
@@ -95,6 +97,11 @@ pub fn tile(study: usize) -> Made {
 /// A study of one instance with 4 KiB of pixels.
 pub fn small(study: usize) -> Made {
     image(study, 0, 45, modality(study), &patient(study))
+}
+
+/// The slice of that number in one series of small slices.
+pub fn small_slice(slice: usize) -> Made {
+    image(SERIES_STUDY, slice, 45, "CT", &patient(SERIES_STUDY))
 }
 
 /// The Patient ID of a small study.

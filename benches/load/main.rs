@@ -7,6 +7,7 @@
 mod data;
 mod http;
 mod pixels;
+mod series;
 mod servers;
 mod works;
 
@@ -66,6 +67,9 @@ struct Options {
     /// Decoding and rendering, with caches switched off, in place of the rest.
     #[arg(long)]
     pixels: bool,
+    /// One series of so many small slices, in place of the rest.
+    #[arg(long)]
+    series: Option<usize>,
     /// A second Hilum whose archive is encrypted, in place of Orthanc.
     #[arg(long)]
     encrypted: bool,
@@ -102,6 +106,9 @@ fn main() -> anyhow::Result<()> {
     if bench.options.pixels {
         let filled = pixels::fill(&bench.servers)?;
         bench.measure_all(&pixels::works(&filled))
+    } else if let Some(slices) = bench.options.series {
+        let series = series::fill(&bench.servers, slices)?;
+        bench.measure_all(&series::works(&series))
     } else {
         let filled = bench.fill()?;
         bench.measure_all(&bench.works(&filled))

@@ -5,8 +5,8 @@ use crate::data::{self, Made};
 use crate::{Bench, Filled};
 
 pub const JSON: &str = "application/dicom+json";
-const FILES: &str = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
-const FRAMES: &str = "multipart/related; type=\"application/octet-stream\"; transfer-syntax=*";
+pub const FILES: &str = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
+pub const FRAMES: &str = "multipart/related; type=\"application/octet-stream\"; transfer-syntax=*";
 const TILES: &str = "multipart/related; type=\"image/jpeg\"; transfer-syntax=1.2.840.10008.1.2.4.50";
 
 /// One measurement.
