@@ -49,6 +49,31 @@ pub(super) fn each_instance(
     }
 }
 
+/// Those instances of a series that are named, with their attributes, in the order
+/// in which they are named; what is not there is left out.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub(super) fn named_instances<'u>(
+    snapshot: &Snapshot,
+    series: &SeriesPath,
+    uids: impl Iterator<Item = &'u InstanceUid>,
+    whole: bool,
+) -> Result<Vec<(InstanceRow, DataSet)>, ArchiveError> {
+    let rows = snapshot.instances_named(series, uids)?;
+    if !whole {
+        return rows.into_iter().map(|row| summary_of(&row).map(|set| (row, set))).collect();
+    }
+    let mut sets = Vec::with_capacity(rows.len());
+    let uids = rows.iter().map(|row| &row.path.instance);
+    snapshot.metadata_named(series, uids, &mut |metadata| sets.push(parse(metadata)))?;
+    let with_set = |(row, set): (InstanceRow, Result<DataSet, ArchiveError>)| {
+        let set = with_computed(set?, &row);
+        Ok((row, set))
+    };
+    rows.into_iter().zip(sets).map(with_set).collect()
+}
+
 /// All attributes of one instance.
 ///
 /// # Errors

@@ -22,10 +22,12 @@ mod encryption;
 mod error;
 mod full_text;
 mod gathering;
+mod in_series;
 mod incoming;
 mod indexer;
 mod instances;
 mod metadata;
+mod orders;
 mod overlay;
 mod page;
 mod paging;
@@ -191,6 +193,7 @@ pub(crate) struct Core {
     frames: pixels::Frames,
     overlay: Overlay,
     paging: Paging,
+    orders: orders::Orders,
     documents: Documents,
     sorted_max: u64,
     search_time_max: Duration,
@@ -339,6 +342,7 @@ impl Archive {
             clock: Clock::default(),
             limits: options.parse,
             paging: Paging::new(options.paging),
+            orders: orders::Orders::default(),
             duplicates: options.duplicates,
             warn_attributes: options.warn_attributes,
             coercion: options.coercion.clone().into(),

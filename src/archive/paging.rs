@@ -20,7 +20,7 @@ use std::{
 
 use super::{
     candidates::Candidate,
-    page::{Place, Position},
+    page::{Places, Position},
 };
 use crate::storage::index;
 
@@ -64,7 +64,7 @@ pub(super) enum Held {
         seq: u64,
     },
     /// What matched.
-    List(Vec<Place>),
+    List(Places),
 }
 
 impl Held {
@@ -234,6 +234,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::page::Place;
 
     fn paging(sessions_max: usize) -> Paging {
         Paging::new(Options { idle: Duration::from_secs(60), sessions_max })
@@ -244,7 +245,7 @@ mod tests {
     }
 
     fn list(length: usize) -> Held {
-        Held::List(vec![Place { study: 1, series: None, instance: None }; length])
+        Held::List((0..length).map(|_| Place { study: 1, series: None, instance: None }).collect())
     }
 
     fn at(seen: usize) -> Position {

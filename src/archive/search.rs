@@ -8,7 +8,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::ControlFlow,
     sync::Arc,
 };
 
@@ -16,9 +15,10 @@ use super::{
     Archive, ArchiveError, Core,
     candidates::{Candidate, Candidates, Source, results_of},
     full_text::Asked,
+    in_series::Within,
     instances::{summary_of, whole_instance},
     overlay::{Moment, StudyView},
-    page::{InstanceOrder, Match, Page, Place, Position},
+    page::{Match, Page, Place, Places, Position},
     paging::{Asker, Held},
     sight::{Deadline, Sight},
 };
@@ -26,7 +26,7 @@ use crate::{
     auth::Permit,
     dicom::{
         DataSet, InstancePath, InstanceUid, SeriesPath, SeriesUid, StudyUid, Tag, attributes,
-        query::{self, Hearing, Level, Projection, Query, Test},
+        query::{self, Level, Projection, Query, Test},
     },
     storage::{
         catalog::{SeriesRow, Snapshot},
@@ -37,7 +37,6 @@ use crate::{
 pub(super) const STUDY_UID: Tag = Tag(0x0020, 0x000D);
 pub(super) const SERIES_UID: Tag = Tag(0x0020, 0x000E);
 pub(super) const SOP_UID: Tag = Tag(0x0008, 0x0018);
-const INSTANCE_NUMBER: Tag = Tag(0x0020, 0x0013);
 pub(super) const RETRIEVE_URL: Tag = Tag(0x0008, 0x1190);
 
 /// Candidates more than a page needs, in case some were deleted since.
@@ -182,16 +181,24 @@ impl Search<'_> {
     /// As [`Self::find`], in an order that the index does not hold: everything
     /// that matches is read. What ties stays in the default order.
     fn find_in_order(&self, page: &mut Page<'_>) -> Result<(u64, Option<Held>), ArchiveError> {
-        let mut keyed: Vec<(SortKey, Place)> = Vec::new();
+        let mut keyed: Vec<(SortKey, usize, Place)> = Vec::new();
+        // Series come in the default order, the instances of each in any.
+        let mut ordinal = 0;
         let mut sink = |found: &Match| {
             let (series, instance) = (found.series.as_deref(), found.instance.as_ref());
-            keyed.push((key_of_rows(self.query, &found.study, series, instance), found.place.clone()));
+            let place = found.place.clone();
+            if keyed.last().is_some_and(|(_, _, last)| !last.is_beside(&place)) {
+                ordinal += 1;
+            }
+            keyed.push((key_of_rows(self.query, &found.study, series, instance), ordinal, place));
         };
         let mut all = Page::into(&mut sink);
         all.matches_max = self.core.sorted_max;
         self.find(&mut all)?;
-        keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let held = Held::List(keyed.into_iter().map(|(_, place)| place).collect());
+        keyed.sort_by(|(a, first, of_a), (b, second, of_b)| {
+            a.cmp(b).then_with(|| first.cmp(second)).then_with(|| of_a.instance.cmp(&of_b.instance))
+        });
+        let held = Held::List(keyed.into_iter().map(|(_, _, place)| place).collect::<Places>());
         let total = self.go_on(&held, page)?;
         Ok((total, Some(held)))
     }
@@ -212,11 +219,11 @@ impl Search<'_> {
         match held {
             Held::List(places) => {
                 page.seen = page.start.seen.min(places.len());
-                for place in places.iter().skip(page.seen) {
+                for place in places.after(page.seen) {
                     if page.is_full() {
                         break;
                     }
-                    match self.at(&snapshot, place)? {
+                    match self.at(&snapshot, &place)? {
                         Some(found) => page.take(found),
                         None => page.seen += 1,
                     }
@@ -291,7 +298,7 @@ impl Search<'_> {
         Ok(Some(studies))
     }
 
-    fn uids_of(&self, tag: Tag) -> Option<&[String]> {
+    pub(super) fn uids_of(&self, tag: Tag) -> Option<&[String]> {
         self.query.keys.iter().find(|key| key.tag == tag).and_then(|key| match &key.test {
             Test::Uids(uids) if uids.len() <= NAMED_STUDIES_MAX => Some(uids.as_slice()),
             Test::Any
@@ -353,7 +360,8 @@ impl Search<'_> {
                     if self.query.target == Level::Series {
                         self.try_one(place, study, Some(&set), page);
                     } else {
-                        self.try_instances(&snapshot, &place, (study, &set), &path, None, page)?;
+                        let within = Within { path: &path, place: &place, study, series: &set, since: None };
+                        self.try_instances(&snapshot, &within, page)?;
                     }
                 }
             }
@@ -392,78 +400,6 @@ impl Search<'_> {
         if query::matches(self.query, study, series.map(Arc::as_ref), None) {
             page.take(Match { place, study: Arc::clone(study), series: series.cloned(), instance: None });
         }
-    }
-
-    /// Takes the matching instances of one series; those only that were there
-    /// at `since`.
-    fn try_instances(
-        &self,
-        snapshot: &Sight<'_>,
-        place: &Place,
-        (study, series): (&Arc<DataSet>, &Arc<DataSet>),
-        path: &SeriesPath,
-        since: Option<u64>,
-        page: &mut Page<'_>,
-    ) -> Result<(), ArchiveError> {
-        let upper = self.query.keys.iter().filter(|key| key.level != Level::Instance);
-        for key in upper {
-            let set = if key.level == Level::Study { study } else { series };
-            if !query::matches_key(key, set) {
-                return Ok(());
-            }
-        }
-        let heard_above = self.asked.as_ref().map(|asked| {
-            let mut hearing = asked.text.listen();
-            Asked::hear_row(&mut hearing, study);
-            Asked::hear_row(&mut hearing, series);
-            hearing
-        });
-        let mut instances = self.instances_of(snapshot, path, since, heard_above.as_ref())?;
-        instances.sort_by(|(a, _), (b, _)| a.cmp(b));
-        if let Some(last) = page.cut() {
-            instances.retain(|(order, _)| order > last);
-            page.seen = page.start.seen;
-        }
-        for (order, instance) in instances {
-            if query::matches(self.query, study, Some(series), Some(&instance)) {
-                page.take(Match {
-                    place: Place { instance: Some(order), ..place.clone() },
-                    study: Arc::clone(study),
-                    series: Some(Arc::clone(series)),
-                    instance: Some(instance),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// The attributes of the instances of a series, with what orders them: of
-    /// those that have the words which the levels above them lack.
-    fn instances_of(
-        &self,
-        snapshot: &Sight<'_>,
-        path: &SeriesPath,
-        since: Option<u64>,
-        heard_above: Option<&Hearing<'_>>,
-    ) -> Result<Vec<(InstanceOrder, DataSet)>, ArchiveError> {
-        let mut found = Vec::new();
-        snapshot.each_instance(path, self.query.wants_whole_instances(), &mut |row, set| {
-            if since.is_some_and(|since| row.seq > since) && snapshot.raw().versions(&row.path)?.is_empty() {
-                // New, and not another version of what was there.
-                return Ok(ControlFlow::Continue(()));
-            }
-            if let (Some(asked), Some(heard)) = (&self.asked, heard_above) {
-                let mut hearing = heard.clone();
-                asked.hear_instance(snapshot.raw(), &mut hearing, &row, &set)?;
-                if !hearing.is_complete() {
-                    return Ok(ControlFlow::Continue(()));
-                }
-            }
-            let number = set.first_int(INSTANCE_NUMBER).unwrap_or(i64::MAX);
-            found.push(((number, row.path.instance), set));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(found)
     }
 
     /// Searches everything, by index and overlay.
@@ -602,7 +538,8 @@ impl Search<'_> {
         match (&series, self.query.target) {
             (Some(set), Level::Instance) => {
                 let Some(path) = series_path(&study, set) else { return Ok(()) };
-                self.try_instances(snapshot, &place, (&study, set), &path, since, page)
+                let within = Within { path: &path, place: &place, study: &study, series: set, since };
+                self.try_instances(snapshot, &within, page)
             }
             (series, _) => {
                 self.try_one(place, &study, series.as_ref(), page);

@@ -27,6 +27,12 @@ pub fn matches(query: &Query, study: &DataSet, series: Option<&DataSet>, instanc
     })
 }
 
+/// Is there a key of this level that may leave something out?
+#[must_use]
+pub fn narrows(query: &Query, level: Level) -> bool {
+    query.keys.iter().any(|key| key.level == level && !is_universal(&key.test))
+}
+
 /// Does one key match a data set of its level?
 #[must_use]
 pub fn matches_key(key: &Key, set: &DataSet) -> bool {

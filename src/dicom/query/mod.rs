@@ -27,7 +27,7 @@ pub use closeness::{edits_allowed, is_fuzzy_match, sound};
 pub use error::{QueryError, Reason};
 pub use filter::{Alternative, Filter, is_deidentified};
 pub use full_text::{Closeness, FullText, Hearing, Word};
-pub use matching::{each_text, is_empty, matches, matches_key};
+pub use matching::{each_text, is_empty, matches, matches_key, narrows};
 pub use moment::{normal_date, normal_datetime, normal_time};
 pub use names::{name_tokens, normal_name};
 pub use parse::{Options, parse};

@@ -127,6 +127,26 @@ impl Snapshot {
             .collect()
     }
 
+    /// Those of a series that are named and there, in the order in which they are named.
+    pub fn instances_named<'u>(
+        &self,
+        series: &SeriesPath,
+        uids: impl Iterator<Item = &'u InstanceUid>,
+    ) -> Result<Vec<InstanceRow>, CatalogError> {
+        let Some(series_id) = self.series_id(series)? else { return Ok(Vec::new()) };
+        let table = self.table(tables::INSTANCES)?;
+        let mut rows = Vec::new();
+        for uid in uids {
+            let key = keys::instance_key(series_id, uid);
+            if let Some(row) = table.get(key.as_slice())? {
+                let SeriesPath { study, series } = series.clone();
+                let path = InstancePath { study, series, instance: uid.clone() };
+                rows.push(InstanceRow::read(path, &key, row.value())?);
+            }
+        }
+        Ok(rows)
+    }
+
     /// Where a SOP Instance UID is.
     pub fn locate(&self, uid: &InstanceUid) -> Result<Option<InstancePath>, CatalogError> {
         let key = uid.as_str().as_bytes();
@@ -276,6 +296,28 @@ impl Snapshot {
             }
         }
         Ok(true)
+    }
+
+    /// Gives the metadata of those of a series that are named and there, in the order
+    /// in which they are named.
+    pub fn metadata_named<'u>(
+        &self,
+        series: &SeriesPath,
+        uids: impl Iterator<Item = &'u InstanceUid>,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), CatalogError> {
+        let Some(series_id) = self.series_id(series)? else { return Ok(()) };
+        let table = self.table(tables::INSTANCES)?;
+        let mut decoder = self.decoder(series_id, series)?;
+        let mut json = Vec::new();
+        for uid in uids {
+            let key = keys::instance_key(series_id, uid);
+            if let Some(row) = table.get(key.as_slice())? {
+                self.decompress(&mut decoder, &key, row.value(), &mut json)?;
+                sink(&json);
+            }
+        }
+        Ok(())
     }
 
     /// The metadata of one instance, as it was stored.

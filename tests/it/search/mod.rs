@@ -4,6 +4,7 @@ mod anything;
 mod dialects;
 mod fields;
 mod full_text;
+mod long_series;
 mod matching;
 mod order;
 mod paging;
