@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{ArchiveError, Core, sight::Sight};
+use super::{ArchiveError, Core, instances::Attributes, sight::Sight};
 use crate::{
     dicom::{
         DataSet, SeriesPath, Tag, VR, attributes,
@@ -76,7 +76,7 @@ impl<'a> Asked<'a> {
         if hearing.is_complete() {
             return Ok(());
         }
-        snapshot.each_instance(path, true, &mut |row, set| {
+        snapshot.each_instance(path, Attributes::All, &mut |row, set| {
             self.hear_instance(snapshot.raw(), hearing, &row, &set)?;
             Ok(if hearing.is_complete() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })
@@ -140,7 +140,7 @@ impl<'a> Best<'a> {
         if self.is_enough() {
             return Ok(());
         }
-        snapshot.each_instance(path, true, &mut |row, set| {
+        snapshot.each_instance(path, Attributes::All, &mut |row, set| {
             self.look_into_instance(snapshot.raw(), &row, &set)?;
             left -= 1;
             Ok(if left == 0 || self.is_enough() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 use super::{
     ArchiveError,
     full_text::Asked,
-    instances::named_instances,
+    instances::{Attributes, named_instances},
     orders::Name,
     page::{InstanceOrder, Match, Page, Place},
     search::{SOP_UID, Search},
@@ -123,9 +123,14 @@ impl Search<'_> {
             }
             Ok(())
         };
-        let whole = self.query.wants_whole_instances();
         let Some(uids) = self.uids_of(SOP_UID) else {
-            return snapshot.each_instance(path, whole, &mut |row, set| {
+            let wanted = |tag, vr| tag == INSTANCE_NUMBER || self.query.looks_at(tag, vr);
+            let attributes = if self.query.matches_whole_instances() {
+                Attributes::All
+            } else {
+                Attributes::Chosen(&wanted)
+            };
+            return snapshot.each_instance(path, attributes, &mut |row, set| {
                 look(row, set).map(|()| ControlFlow::Continue(()))
             });
         };
@@ -134,6 +139,7 @@ impl Search<'_> {
         }
         // One that is named twice is still one instance.
         let uids: BTreeSet<_> = uids.iter().filter_map(|uid| InstanceUid::parse(uid).ok()).collect();
+        let whole = self.query.matches_whole_instances();
         let named = named_instances(snapshot.raw(), path, uids.iter(), whole)?;
         named.into_iter().try_for_each(|(row, set)| look(row, set))
     }

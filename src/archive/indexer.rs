@@ -21,7 +21,7 @@ use std::{
 
 use super::{
     ArchiveError, Core,
-    instances::{each_instance, whole_instance},
+    instances::{Attributes, each_instance, whole_instance},
     overlay::view_of,
 };
 use crate::{
@@ -301,7 +301,7 @@ fn readable(put: Result<(), ArchiveError>, series_id: u64) -> Result<(), Archive
 
 fn put_all_instances(core: &Core, snapshot: &Snapshot, row: &SeriesRow) -> Result<(), ArchiveError> {
     let mut blocks = Blocks::of(core, snapshot, row)?;
-    each_instance(snapshot, &row.path, true, &mut |row, set| {
+    each_instance(snapshot, &row.path, Attributes::All, &mut |row, set| {
         blocks.add(snapshot, &row, set)?;
         Ok(ControlFlow::Continue(()))
     })?;

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use super::ArchiveError;
 use crate::{
     dicom::{DataSet, InstanceUid, SeriesPath, Tag, VR, json},
-    storage::catalog::{InstanceRow, Snapshot},
+    storage::catalog::{InstanceRow, Snapshot, Wanted},
 };
 
 const AVAILABLE_TRANSFER_SYNTAX: Tag = Tag(0x0008, 0x3002);
@@ -16,31 +16,38 @@ const AVAILABILITY: Tag = Tag(0x0008, 0x0056);
 /// Instances of a series read at once.
 const PAGE: usize = 512;
 
-/// Gives the instances of a series in ascending order of their UIDs, with the
-/// attributes of their summaries or, if `whole`, with all they have, until
-/// `take` breaks.
+/// What of the attributes of instances is read.
+#[derive(Clone, Copy)]
+pub(super) enum Attributes<'w> {
+    All,
+    /// Of those in the summaries.
+    Chosen(&'w Wanted<'w>),
+}
+
+/// Gives the instances of a series in ascending order of their UIDs, with what is to
+/// be read of their attributes, until `take` breaks.
 ///
 /// # Errors
 /// When the catalog cannot be read, and what `take` says.
 pub(super) fn each_instance(
     snapshot: &Snapshot,
     series: &SeriesPath,
-    whole: bool,
+    attributes: Attributes<'_>,
     take: &mut dyn FnMut(InstanceRow, DataSet) -> Result<ControlFlow<()>, ArchiveError>,
 ) -> Result<(), ArchiveError> {
     let mut after: Option<InstanceUid> = None;
     loop {
         let rows = snapshot.instances(series, after.as_ref(), PAGE)?;
         let Some(last) = rows.last().map(|row| row.path.instance.clone()) else { return Ok(()) };
-        let mut sets = if whole { read_whole(snapshot, series, after.as_ref(), rows.len())? } else { vec![] };
-        // The last of them stands first to be taken.
-        sets.reverse();
+        let mut whole = match attributes {
+            Attributes::All => read_whole(snapshot, series, after.as_ref(), rows.len())?.into_iter(),
+            Attributes::Chosen(_) => Vec::new().into_iter(),
+        };
         for row in rows {
-            let set = match sets.pop() {
-                Some(set) => set,
-                None => row.summary()?,
+            let set = match attributes {
+                Attributes::Chosen(wanted) => chosen(&row, wanted)?,
+                Attributes::All => with_computed(whole.next().unwrap_or_default(), &row),
             };
-            let set = with_computed(set, &row);
             if take(row, set)?.is_break() {
                 return Ok(());
             }
@@ -119,7 +126,21 @@ fn parse(metadata: &[u8]) -> Result<DataSet, ArchiveError> {
 
 /// With the attributes put in that the archive states itself.
 fn with_computed(mut set: DataSet, row: &InstanceRow) -> DataSet {
-    set.put_text(AVAILABLE_TRANSFER_SYNTAX, VR::UI, &row.transfer_syntax);
-    set.put_text(AVAILABILITY, VR::CS, "ONLINE");
+    for (tag, vr, value) in computed(row) {
+        set.put_text(tag, vr, value);
+    }
     set
+}
+
+/// What is wanted of the summary of an instance and of what the archive states.
+fn chosen(row: &InstanceRow, wanted: &Wanted<'_>) -> Result<DataSet, ArchiveError> {
+    let mut set = row.summary_of(wanted)?;
+    for (tag, vr, value) in computed(row).into_iter().filter(|(tag, vr, _)| wanted(*tag, *vr)) {
+        set.put_text(tag, vr, value);
+    }
+    Ok(set)
+}
+
+fn computed(row: &InstanceRow) -> [(Tag, VR, &str); 2] {
+    [(AVAILABLE_TRANSFER_SYNTAX, VR::UI, &row.transfer_syntax), (AVAILABILITY, VR::CS, "ONLINE")]
 }

@@ -335,10 +335,7 @@ impl Search<'_> {
                 let order = order_of(self.query, &study, None, study_id, None).ranked(self.query, rank);
                 candidates.push((order, study_id, None));
             } else {
-                for series in snapshot.series_of(uid)? {
-                    if self.root.series.as_ref().is_some_and(|wanted| *wanted != series.path.series) {
-                        continue;
-                    }
+                for series in self.series_of(&snapshot, uid)? {
                     let (path, series_id) = (series.path.clone(), series.id);
                     let set = Arc::new(series.computed());
                     let Some(rank) = self.rank(&snapshot, &study, &[&set])? else { continue };
@@ -367,6 +364,26 @@ impl Search<'_> {
             }
         }
         Ok(page.seen as u64)
+    }
+
+    /// The series of a study in which there may be matches: those that are named, by
+    /// their UIDs or those of instances, or all.
+    fn series_of(&self, snapshot: &Sight<'_>, study: &StudyUid) -> Result<Vec<SeriesRow>, ArchiveError> {
+        let mut named = BTreeSet::new();
+        if let Some(series) = &self.root.series {
+            named.insert(series.clone());
+        } else if let Some(uids) = self.uids_of(SERIES_UID) {
+            named.extend(uids.iter().filter_map(|uid| SeriesUid::parse(uid).ok()));
+        } else if let (Some(uids), Level::Instance) = (self.uids_of(SOP_UID), self.query.target) {
+            for uid in uids.iter().filter_map(|uid| InstanceUid::parse(uid).ok()) {
+                let path = snapshot.locate(&uid)?.filter(|path| path.study == *study);
+                named.extend(path.map(|path| path.series));
+            }
+        } else {
+            return snapshot.series_of(study);
+        }
+        let paths = named.into_iter().map(|series| SeriesPath { study: study.clone(), series });
+        paths.filter_map(|path| snapshot.series(&path).transpose()).collect()
     }
 
     /// The rank of a study with its series, or of a series of it, matched

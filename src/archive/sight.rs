@@ -14,7 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{ArchiveError, Core, instances, overlay::StudyView};
+use super::{
+    ArchiveError, Core,
+    instances::{self, Attributes},
+    overlay::StudyView,
+};
 use crate::{
     auth::Permit,
     dicom::{
@@ -270,13 +274,13 @@ impl<'a> Sight<'a> {
     pub(super) fn each_instance(
         &self,
         series: &SeriesPath,
-        whole: bool,
+        attributes: Attributes<'_>,
         take: &mut dyn FnMut(InstanceRow, DataSet) -> Result<ControlFlow<()>, ArchiveError>,
     ) -> Result<(), ArchiveError> {
         if !self.admits(series, None)? {
             return Ok(());
         }
-        instances::each_instance(&self.raw, series, whole, &mut |row, set| {
+        instances::each_instance(&self.raw, series, attributes, &mut |row, set| {
             self.check_time()?;
             take(row, set)
         })

@@ -180,7 +180,7 @@ impl View<'_> {
             return self.smallest_level(rows);
         }
         rows.sort_by_cached_key(|row| {
-            row.summary()
+            row.summary_of(&|tag, _| tag == tags::INSTANCE_NUMBER)
                 .ok()
                 .and_then(|summary| summary.first_int(tags::INSTANCE_NUMBER))
                 .unwrap_or(i64::MAX)

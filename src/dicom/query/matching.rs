@@ -199,17 +199,40 @@ fn any_number(value: &Value, numbers: &[f64]) -> bool {
 
 impl Query {
     /// Does the search match or return attributes of instances that their
-    /// summary does not hold? Then [`matches()`] and [`super::project`] are to be
-    /// given whole data sets of instances.
+    /// summary does not hold? Then [`super::project`] is to be given whole data
+    /// sets of instances.
     #[must_use]
     pub fn wants_whole_instances(&self) -> bool {
-        let outside = |tag: Tag| attributes::level(tag) == Level::Instance && !attributes::in_summary(tag);
+        self.matches_whole_instances()
+            || self.target == Level::Instance
+                && self.include.fields.iter().any(|path| path.first().is_some_and(|tag| is_outside(*tag)))
+    }
+
+    /// Does it match, or order, by such attributes? Then [`matches()`] is to be
+    /// given whole data sets of instances; else what it [looks at](Self::looks_at).
+    #[must_use]
+    pub fn matches_whole_instances(&self) -> bool {
         // A sequence may have been too large for the summary.
-        let by_key = |key: &Key| key.level == Level::Instance && (outside(key.tag) || key.vr == VR::SQ);
+        let by_key = |key: &Key| key.level == Level::Instance && (is_outside(key.tag) || key.vr == VR::SQ);
         self.target == Level::Instance
             && (self.text.is_some()
-                || self.order.iter().any(|order| outside(order.tag))
-                || self.keys.iter().any(by_key)
-                || self.include.fields.iter().any(|path| path.first().is_some_and(|tag| outside(*tag))))
+                || self.order.iter().any(|order| is_outside(order.tag))
+                || self.keys.iter().any(by_key))
     }
+
+    /// Whether an attribute in the summary of an instance may decide whether it
+    /// matches, or in which order.
+    #[must_use]
+    pub fn looks_at(&self, tag: Tag, vr: VR) -> bool {
+        // A date may be held against a range together with a time and a zone.
+        let of_moment = |vr| matches!(vr, VR::DA | VR::TM | VR::DT);
+        tag == attributes::TIMEZONE_OFFSET
+            || self.order.iter().any(|order| order.tag == tag)
+            || self.keys.iter().any(|key| key.tag == tag || of_moment(key.vr) && of_moment(vr))
+    }
+}
+
+/// Whether it is an attribute of instances that their summaries do not hold.
+fn is_outside(tag: Tag) -> bool {
+    attributes::level(tag) == Level::Instance && !attributes::in_summary(tag)
 }

@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::chosen::{self, Wanted};
 use super::{CatalogError, keys, tables};
 use crate::dicom::{Bulk, DataSet, FrameSpan, FrameTable, InstancePath};
 use crate::storage::{Chunks, Digest, Place, Stamp};
@@ -341,8 +342,23 @@ impl InstanceRow {
     /// # Errors
     /// The row is damaged.
     pub fn summary(&self) -> Result<DataSet, CatalogError> {
-        let bytes = self.tail.get(..self.sections.summary_bytes as usize).unwrap_or_default();
-        tables::decode("instances", self.path.to_string().as_bytes(), bytes)
+        tables::decode("instances", self.path.to_string().as_bytes(), self.summary_bytes())
+    }
+
+    /// Of these attributes the ones that are wanted.
+    ///
+    /// # Errors
+    /// The row is damaged.
+    pub fn summary_of(&self, wanted: &Wanted<'_>) -> Result<DataSet, CatalogError> {
+        chosen::read(self.summary_bytes(), wanted).map_err(|source| CatalogError::Row {
+            table: "instances",
+            key: self.path.to_string(),
+            source,
+        })
+    }
+
+    fn summary_bytes(&self) -> &[u8] {
+        self.tail.get(..self.sections.summary_bytes as usize).unwrap_or_default()
     }
 
     pub(super) fn bulk_bytes(&self) -> &[u8] {

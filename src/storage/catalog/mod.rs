@@ -10,6 +10,7 @@ mod absorbing;
 mod apply;
 mod change;
 mod checked;
+mod chosen;
 mod dictionaries;
 mod error;
 mod file;
@@ -36,6 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable};
 
 pub use change::{Applied, Change, Durability, NewInstance, Outcome, Rule, Target};
+pub use chosen::Wanted;
 pub use error::CatalogError;
 pub use instance::{Form, Frames, InstanceRow};
 pub use rows::{FeedEntry, FeedKind, PackRow, SeriesRow, StudyRow, Totals};
