@@ -51,4 +51,5 @@ def draw(name, title, across, up):
 
 draw("searches", "A search, by the size of the archive", "studies", "ms a search, one connection")
 draw("archive", "What a study costs, by the size of the archive", "studies", "in the unit of each line")
+draw("series", "In one series, by the number of its instances", "instances", "in the unit of each line, one connection")
 draw("clients", "Answers a second, by the number of clients", "connections", "answers a second, two cores")
