@@ -42,8 +42,9 @@ pub struct Metadata {
     /// The only instance wanted.
     single: Option<InstancePath>,
     done: bool,
-    /// Changes whenever anything in the scope does.
-    pub version: u64,
+    /// Changes whenever anything in the scope does, and is another for who sees
+    /// other series of it.
+    pub version: blake3::Hash,
 }
 
 impl Archive {
@@ -103,14 +104,20 @@ fn open(
         Scope::Series(path) => snapshot.series(path)?.map(|row| row.seq),
         Scope::Instance(path) => snapshot.instance(path)?.map(|row| row.seq),
     };
-    let Some(version) = found else { return Err(missing(&snapshot, scope)?) };
-    let (mut series, single) = match scope {
+    let Some(seq) = found else { return Err(missing(&snapshot, scope)?) };
+    let (mut series, single): (Vec<SeriesPath>, _) = match scope {
         Scope::Study(study) => {
             (snapshot.series_of(study)?.into_iter().map(|series| series.path).collect(), None)
         }
         Scope::Series(path) => (vec![path.clone()], None),
         Scope::Instance(path) => (Vec::new(), Some(path.clone())),
     };
+    let mut version = blake3::Hasher::new();
+    version.update(&seq.to_le_bytes());
+    for path in &series {
+        version.update(path.series.as_str().as_bytes()).update(&[0]);
+    }
+    let version = version.finalize();
     series.reverse();
     drop(snapshot);
     Ok(Metadata { core, permit, assembly, base_url, series, after: None, single, done: false, version })

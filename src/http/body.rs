@@ -371,7 +371,7 @@ pub async fn metadata(
 ) -> Result<HttpResponse, Problem> {
     let mut response = HttpResponse::Ok();
     let mut identity = blake3::Hasher::new();
-    identity.update(&metadata.version.to_le_bytes());
+    identity.update(metadata.version.as_bytes());
     identity.update(request.uri().to_string().as_bytes());
     identity.update(content_type.as_bytes());
     let etag = ETag::weak(&short(&identity, base_url));

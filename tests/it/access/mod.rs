@@ -70,7 +70,9 @@ fn start() -> Server {
         config.roles.get_mut(name).expect("a role").r#where = "PatientID=OWN".into();
     }
     let everywhere = Role { r#where: String::new(), ..config.roles["administrator"].clone() };
+    let of_ct = Role { r#where: "Modality=CT".to_owned(), ..everywhere.clone() };
     config.roles.insert("root".to_owned(), everywhere);
+    config.roles.insert("of-ct".to_owned(), of_ct);
     let archive = Archive::open(&config.data, &archive_options(&config)).expect("an archive");
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
     let auth = Arc::new(Authentication::open(&config.data, &config.auth).expect("accounts"));
@@ -303,4 +305,31 @@ fn a_researcher_sees_only_studies_that_are_deidentified_throughout() {
     // It comes to be identified while it is looked at.
     server.put(&instance("1.2.4.1", 2, "NO"));
     assert_eq!(server.ask("GET", "/dicomweb/studies/1.2.4.1/metadata", Some("researcher")).status(), 404);
+}
+
+/// Two people at one browser: what it kept of the study for the one, who sees all
+/// of it, it showed to the other, who sees a part, since the server said by 304
+/// that this is the same.
+#[test]
+fn metadata_have_another_tag_for_who_sees_less_of_them() {
+    let server = start();
+    let hidden = Sample::new(OWN, "1.2.3.1.2", "1.2.3.1.2.1").text(0x0008_0060, "CS", "MR");
+    server.put(&hidden.file());
+    server.put(&file(OWN, "OWN"));
+    let path = format!("/dicomweb/studies/{OWN}/metadata");
+    let all = server.ask("GET", &path, Some("root"));
+    let tag = all.headers()["etag"].clone();
+    let count = |answer: Response| {
+        let set: Value = serde_json::from_str(&answer.text().expect("a body")).expect("JSON");
+        set.as_array().map(Vec::len)
+    };
+    assert_eq!(count(all), Some(2));
+    let ask = |role: &str| {
+        let request = server.client.get(format!("{}{path}", server.root)).header("x-test-roles", role);
+        request.header("If-None-Match", &tag).send().expect("an answer")
+    };
+    let part = ask("of-ct");
+    assert_eq!(part.status(), 200);
+    assert_eq!(count(part), Some(1));
+    assert_eq!(ask("root").status(), 304);
 }
