@@ -9,6 +9,7 @@ mod gone;
 mod hostile;
 mod kills;
 mod load;
+mod meeting;
 mod power;
 mod slow;
 
