@@ -227,12 +227,13 @@ pub enum Part {
 /// Matching of person names. Text is folded ([`crate::dicom::fold::fold`]) and
 /// stripped of trailing `^`. Without `=` in the key every component group is
 /// tried; with it each given group must match the stored one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NameTest {
-    /// What any one of the groups must match, or `by_group`.
-    pub any_group: Option<Pattern>,
-    /// Alphabetic, ideographic, phonetic.
-    pub by_group: [Option<Pattern>; 3],
+    /// One of these must match any one of the groups; or `by_group`.
+    pub any_group: Vec<Pattern>,
+    /// Alphabetic, ideographic, phonetic: one of the patterns of each, where there
+    /// are any.
+    pub by_group: [Vec<Pattern>; 3],
     /// With fuzzy matching: folded tokens, each of which must begin a token of
     /// the name, be written nearly like one or sound like one, whichever group it
     /// is in (`joh do` finds `John^Doe`, see [`is_fuzzy_match`]). Where there are

@@ -28,19 +28,19 @@ impl NameTest {
     /// The test that a key value asks for.
     #[must_use]
     pub fn parse(text: &str, fuzzy: bool) -> Self {
-        let mut test = Self { any_group: None, by_group: [None, None, None], tokens: Vec::new() };
+        let mut test = Self::default();
         if fuzzy && let Some(tokens) = fuzzy_tokens(&fold(text)) {
             test.tokens = tokens;
             return test;
         }
         if !text.contains('=') {
-            test.any_group = Some(Pattern::parse(&normal_name(text)));
+            test.any_group = patterns(&normal_name(text));
             return test;
         }
         for (group, place) in text.split('=').zip(&mut test.by_group) {
             let normal = normal_name(group);
             if !normal.is_empty() {
-                *place = Some(Pattern::parse(&normal));
+                *place = patterns(&normal);
             }
         }
         test
@@ -57,15 +57,30 @@ impl NameTest {
                 groups.iter().flat_map(|group| name_tokens(group)).any(|token| is_fuzzy_match(wanted, token))
             });
         }
-        let of_group = |pattern: &Pattern, group: &String| !group.is_empty() && pattern.matches(group);
-        if let Some(pattern) = &self.any_group {
-            return groups.iter().any(|group| of_group(pattern, group));
+        let of_group = |patterns: &[Pattern], group: &String| {
+            !group.is_empty() && patterns.iter().any(|pattern| pattern.matches(group))
+        };
+        if !self.any_group.is_empty() {
+            return groups.iter().any(|group| of_group(&self.any_group, group));
         }
         self.by_group
             .iter()
             .zip(&groups)
-            .all(|(pattern, group)| pattern.as_ref().is_none_or(|pattern| of_group(pattern, group)))
+            .all(|(patterns, group)| patterns.is_empty() || of_group(patterns, group))
     }
+}
+
+/// What a component group that was made normal must match, one of these. Since
+/// empty components at the end of a name do not count, `smith^*` is `smith` too,
+/// as it would be of a name written `smith^^^^`: what the end of a pattern has of
+/// `^` and `*` may as well stand for components that are not there. A `?` stands
+/// for a character that is.
+fn patterns(normal: &str) -> Vec<Pattern> {
+    let head = normal.trim_end_matches(['^', '*']);
+    let Some(gap) = normal[head.len()..].find('*') else { return vec![Pattern::parse(normal)] };
+    // Whatever follows the first `*` asks for nothing more.
+    let open = Pattern::parse(&normal[..=head.len() + gap]);
+    if gap == 0 || head.is_empty() { vec![open] } else { vec![Pattern::parse(head), open] }
 }
 
 /// The tokens of a fuzzy key. A `*` at the end of a token says what fuzzy
@@ -113,6 +128,52 @@ mod tests {
             ("*", &name("", "", ""), false),
         ] {
             assert_eq!(NameTest::parse(key, false).matches(stored), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn components_that_are_not_there() {
+        let (smith, john) = (name("SMITH^^^^", "", ""), name("Smith^John", "", ""));
+        for (key, of_smith, of_john) in [
+            ("smith^*", true, true),
+            ("smith^^*", true, false),
+            ("smith^*^*", true, true),
+            ("smith^*^*^*^*", true, true),
+            ("smith^*^", true, true),
+            ("smi*^*", true, true),
+            ("smi*^j*", false, true),
+            ("smith^john^*", false, true),
+            ("smith^john^^*", false, true),
+            ("smith^j*^*", false, true),
+            ("*^*", true, true),
+            ("*^john^*", false, true),
+            ("*h^*", true, true),
+            ("smith^?*", false, true),
+            ("smith^?*^*", false, true),
+            ("smith?^*", false, false),
+            ("smit?^*", true, true),
+            ("smit^*", false, false),
+            ("^*", false, false),
+            ("^^*", false, false),
+            ("smith^*=*", false, false),
+            ("smith^*=", true, true),
+        ] {
+            let test = NameTest::parse(key, false);
+            assert_eq!((test.matches(&smith), test.matches(&john)), (of_smith, of_john), "{key}");
+        }
+        assert!(!NameTest::parse("smith^*", false).matches(&name("Smithson", "", "")));
+        assert!(NameTest::parse("^*", false).matches(&name("^John", "", "")));
+        let yamada = name("Yamada^", "山田", "やまだ^たろう");
+        for (key, expected) in [
+            ("yamada^*=山田^*", true),
+            ("yamada^*=山田^*=やまだ^たろう^*", true),
+            ("=山田^*", true),
+            ("山田^*", true),
+            ("やまだ^*", true),
+            ("yamada^*=山^*", false),
+            ("yamada^*=山田^?*", false),
+        ] {
+            assert_eq!(NameTest::parse(key, false).matches(&yamada), expected, "{key}");
         }
     }
 

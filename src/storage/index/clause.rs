@@ -256,12 +256,14 @@ impl<'a> Clauses<'a> {
             return Asked::All(name.tokens.iter().map(|token| self.fuzzy(path, token)).collect());
         }
         let mut questions: Vec<Box<dyn Question>> = Vec::new();
-        for pattern in name.by_group.iter().flatten() {
+        for patterns in name.by_group.iter().filter(|patterns| !patterns.is_empty()) {
             // The index does not tell the groups apart.
             self.exact = false;
-            questions.push(self.pattern(path, pattern));
+            questions.push(self.any_pattern(path, patterns));
         }
-        questions.extend(name.any_group.iter().map(|pattern| self.pattern(path, pattern)));
+        if !name.any_group.is_empty() {
+            questions.push(self.any_pattern(path, &name.any_group));
+        }
         if questions.is_empty() { self.unanswered(path) } else { Asked::All(questions) }
     }
 
@@ -325,6 +327,10 @@ impl<'a> Clauses<'a> {
             }
         }
         if questions.is_empty() { Asked::Nothing } else { Asked::All(questions) }
+    }
+
+    fn any_pattern(&mut self, path: &str, patterns: &[Pattern]) -> Box<dyn Question> {
+        any(patterns.iter().map(|pattern| self.pattern(path, pattern)).collect())
     }
 
     fn pattern(&mut self, path: &str, pattern: &Pattern) -> Box<dyn Question> {

@@ -304,11 +304,13 @@ fn pattern() -> impl Strategy<Value = Pattern> {
 fn name_test() -> impl Strategy<Value = NameTest> {
     let folded = "[ab^山田あ -]{0,2}[ab山]".prop_map(Part::Literal);
     let part = prop_oneof![4 => folded, 3 => Just(Part::Any), 1 => Just(Part::One)];
-    let pattern = prop::collection::vec(part, 1..4).prop_map(|parts| Pattern { parts }).boxed();
+    let pattern = prop::collection::vec(part, 1..4).prop_map(|parts| Pattern { parts });
+    let one_of = |least| prop::collection::vec(pattern.clone(), least..3).boxed();
     prop_oneof![
-        4 => pattern.clone().prop_map(|any| NameTest { any_group: Some(any), by_group: [None, None, None], tokens: vec![] }),
-        1 => (pattern.clone(), proptest::option::of(pattern)).prop_map(|(a, b)| NameTest { any_group: None, by_group: [Some(a), b, None], tokens: vec![] }),
-        2 => prop::collection::vec(prop_oneof!["[ab山]{1,2}", "[abcdt]{4,9}"], 1..3).prop_map(|tokens| NameTest { any_group: None, by_group: [None, None, None], tokens }),
+        4 => one_of(1).prop_map(|any_group| NameTest { any_group, ..NameTest::default() }),
+        1 => (one_of(1), one_of(0)).prop_map(|(a, b)| NameTest { by_group: [a, b, vec![]], ..NameTest::default() }),
+        2 => prop::collection::vec(prop_oneof!["[ab山]{1,2}", "[abcdt]{4,9}"], 1..3).prop_map(|tokens| NameTest { tokens, ..NameTest::default() }),
+        2 => "[ab]{1,2}[*?]?[\\^*]{1,4}[ab]?".prop_map(|key| NameTest::parse(&key, false)),
     ]
 }
 
@@ -515,11 +517,7 @@ fn a_broad_superset_is_refused() {
     }
     index.commit(1).expect("a commit");
     let mut query = Query::new(Resource::Studies);
-    let test = |parts: Vec<Part>| NameTest {
-        any_group: Some(Pattern { parts }),
-        by_group: [None, None, None],
-        tokens: vec![],
-    };
+    let test = |parts| NameTest { any_group: vec![Pattern { parts }], ..NameTest::default() };
     let a = || Part::Literal("a".into());
     query.keys = vec![Key::new(
         tags::PATIENT_NAME,
@@ -550,7 +548,7 @@ fn series_of_many_studies_are_joined() {
     index.commit(1).expect("a commit");
     let mut query = Query::new(Resource::Instances);
     let pattern = Pattern { parts: vec![Part::Literal("even".into())] };
-    let test = NameTest { any_group: Some(pattern), by_group: [None, None, None], tokens: vec![] };
+    let test = NameTest { any_group: vec![pattern], ..NameTest::default() };
     query.keys.push(Key::new(tags::PATIENT_NAME, VR::PN, Level::Study, Test::Name(test)));
     let hits = index.search(&query, 0..3, &BTreeSet::from([2])).expect("a search");
     assert_eq!((hits.total, hits.instances, hits.exact), (1249, 1249, true));

@@ -6,6 +6,7 @@ mod fields;
 mod full_text;
 mod long_series;
 mod matching;
+mod names;
 mod order;
 mod paging;
 mod patients;

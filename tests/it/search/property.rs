@@ -10,8 +10,11 @@ use serde_json::Value;
 use super::{column, settle};
 use crate::{harness::Hilum, library::header, sample::Sample};
 
-const NAMES: [&str; 8] =
-    ["", "Doe^John", "DOE^Jane", "Müller^Jörg", "Muller^Anna", "Doe", "Yamada^Tarou=山田^太郎", "O'Neil^A B"];
+#[rustfmt::skip]
+const NAMES: [&str; 10] = [
+    "", "Doe^John", "DOE^Jane", "Müller^Jörg", "Muller^Anna", "Doe", "Doe^^^^", "Yamada^Tarou=山田^太郎", "Yamada^=山田",
+    "O'Neil^A B",
+];
 const IDS: [&str; 6] = ["", "A1", "a1", "A10", "B 2", "*1"];
 const DATES: [&str; 5] = ["", "20240101", "20240102", "20231231", "20240201"];
 const TIMES: [&str; 5] = ["", "0930", "093000.5", "18", "235959"];
@@ -168,7 +171,18 @@ fn key() -> impl Strategy<Value = Key> {
             "yamada*",
             "*^*",
             "nobody",
-            "O'Neil*"
+            "O'Neil*",
+            "Doe^*",
+            "doe^^*",
+            "d*^*",
+            "Doe^*^*",
+            "Doe^J*^*",
+            "Doe^*^",
+            "Doe^?*",
+            "*e^*",
+            "山田^*",
+            "yamada^*=山田^*",
+            "=山田^太郎^*"
         ])
         .prop_map(Key::Name),
         select(vec!["A1", "a1", "A*", "?1", "*1", "*", "B 2", "B*", "A??"]).prop_map(Key::Id),
@@ -335,13 +349,33 @@ fn text_fits(pattern: &str, text: &str) -> bool {
 fn name_fits(pattern: &str, name: &str) -> bool {
     let fold = |text: &str| text.to_lowercase().replace('ü', "u").replace('ö', "o");
     let pattern = fold(pattern);
-    pattern == "*" || name.split('=').any(|group| text_fits(&pattern, &fold(group)))
+    let groups: Vec<String> = name.split('=').map(|group| fold(group.trim_end_matches('^'))).collect();
+    if pattern == "*" {
+        return true;
+    }
+    if !pattern.contains('=') {
+        return groups.iter().any(|group| group_fits(&pattern, group));
+    }
+    pattern.split('=').enumerate().all(|(index, pattern)| {
+        pattern.is_empty() || groups.get(index).is_some_and(|group| group_fits(pattern, group))
+    })
 }
+
+/// A name has as many empty components at its end as anybody likes.
+fn group_fits(pattern: &str, group: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let longer = |more: usize| group.chars().chain(std::iter::repeat_n(NOTHING, more)).collect::<Vec<_>>();
+    !group.is_empty() && (0..=pattern.len()).any(|more| wild(&pattern, &longer(more)))
+}
+
+/// The `^` of a component that is not there.
+const NOTHING: char = '\0';
 
 fn wild(pattern: &[char], text: &[char]) -> bool {
     match (pattern, text) {
         ([], []) => true,
         (['*', rest @ ..], _) => (0..=text.len()).any(|skip| wild(rest, &text[skip..])),
+        ([c, pattern @ ..], [NOTHING, text @ ..]) => *c == '^' && wild(pattern, text),
         (['?', pattern @ ..], [_, text @ ..]) => wild(pattern, text),
         ([p, pattern @ ..], [t, text @ ..]) => p == t && wild(pattern, text),
         ([], _) | (_, []) => false,

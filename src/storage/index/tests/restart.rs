@@ -22,7 +22,7 @@ fn a_new_start_goes_on_from_the_last_commit() {
         index.commit(42).expect("a commit");
         let mut query = Query::new(Resource::Studies);
         let pattern = Pattern { parts: vec![Part::Any, Part::Literal("mit".into()), Part::Any] };
-        let test = NameTest { any_group: Some(pattern), by_group: [None, None, None], tokens: vec![] };
+        let test = NameTest { any_group: vec![pattern], ..NameTest::default() };
         query.keys.push(Key::new(tags::PATIENT_NAME, VR::PN, Level::Study, Test::Name(test)));
         let hits = index.search(&query, 0..10, &BTreeSet::new()).expect("a search");
         assert_eq!((hits.total, hits.exact, hits.rows[0].study_id), (1, true, 2));
