@@ -79,11 +79,11 @@ impl Search<'_> {
         snapshot: &Sight<'_>,
         within: &Within<'_>,
     ) -> Result<Arc<[InstanceOrder]>, ArchiveError> {
-        let Some(row) = snapshot.series(within.path)? else { return Ok(Arc::default()) };
-        let all_match = within.since.is_none_or(|since| row.seq <= since)
-            && self.asked.is_none()
-            && !query::narrows(self.query, Level::Instance);
-        let name = all_match.then(|| Name::from(&row));
+        let mut name = None;
+        if self.asked.is_none() && !query::narrows(self.query, Level::Instance) {
+            let Some(row) = snapshot.series(within.path)? else { return Ok(Arc::default()) };
+            name = within.since.is_none_or(|since| row.seq <= since).then(|| Name::from(&row));
+        }
         if let Some(known) = name.and_then(|name| self.core.orders.get(name)) {
             return Ok(known);
         }

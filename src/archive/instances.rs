@@ -39,6 +39,7 @@ pub(super) fn each_instance(
     loop {
         let rows = snapshot.instances(series, after.as_ref(), PAGE)?;
         let Some(last) = rows.last().map(|row| row.path.instance.clone()) else { return Ok(()) };
+        let are_last = rows.len() < PAGE;
         let mut whole = match attributes {
             Attributes::All => read_whole(snapshot, series, after.as_ref(), rows.len())?.into_iter(),
             Attributes::Chosen(_) => Vec::new().into_iter(),
@@ -51,6 +52,9 @@ pub(super) fn each_instance(
             if take(row, set)?.is_break() {
                 return Ok(());
             }
+        }
+        if are_last {
+            return Ok(());
         }
         after = Some(last);
     }

@@ -6,6 +6,7 @@
 use std::borrow::Borrow;
 use std::ops::RangeBounds;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 use redb::{AccessGuard, Key, Range, ReadOnlyTable, ReadableTableMetadata, Value};
 
@@ -19,6 +20,29 @@ where
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(done) => Ok(done?),
         Err(_) => Err(CatalogError::Page),
+    }
+}
+
+/// A table that is opened when it is first asked: redb looks for it by its name among
+/// all tables each time, which is half of a look at one row.
+pub(super) struct Once<K: Key + 'static, V: Value + 'static>(OnceLock<Guarded<K, V>>);
+
+impl<K: Key + 'static, V: Value + 'static> Default for Once<K, V> {
+    fn default() -> Self {
+        Self(OnceLock::new())
+    }
+}
+
+impl<K: Key + 'static, V: Value + 'static> Once<K, V> {
+    pub fn get(
+        &self,
+        open: impl FnOnce() -> Result<Guarded<K, V>, CatalogError>,
+    ) -> Result<&Guarded<K, V>, CatalogError> {
+        if let Some(table) = self.0.get() {
+            return Ok(table);
+        }
+        let table = open()?;
+        Ok(self.0.get_or_init(|| table))
     }
 }
 

@@ -2,13 +2,14 @@
 //! SOP Instance UID, by id, by sequence number. A read never parses DICOM or
 //! JSON; a frame costs one row and at most one block of the frame table.
 
+use std::fmt;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use redb::{AccessGuard, ReadTransaction, TableDefinition};
 
 use super::change::Target;
-use super::guarded::{Guarded, guard};
+use super::guarded::{Guarded, Once, guard};
 use super::instance::{
     CHUNKS_PER_BLOCK, FRAMES_PER_BLOCK, Frames, Head, InstanceRow, Listed, part, read_chunks,
 };
@@ -22,12 +23,28 @@ use crate::dicom::{Bulk, FrameSpan, InstancePath, InstanceUid, SeriesPath, Study
 use crate::storage::{CHUNK_BYTES, Chunks, PackId, Stamp, waiting};
 
 /// The catalog at one moment. Owned; drop it before the network is waited for.
-#[derive(Debug)]
 pub struct Snapshot {
     /// None: what is in memory is all there is.
     read: Option<ReadTransaction>,
+    /// Those of its tables that a search goes to for each result.
+    opened: Opened,
     memory: Arc<Memory>,
     epoch: Epoch,
+}
+
+#[derive(Default)]
+struct Opened {
+    studies: Once<&'static [u8], &'static [u8]>,
+    study_ids: Once<u64, &'static [u8]>,
+    series: Once<&'static [u8], &'static [u8]>,
+    series_ids: Once<u64, &'static [u8]>,
+    instances: Once<&'static [u8], &'static [u8]>,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
 }
 
 /// Numbers are given in ascending order and never twice.
@@ -41,18 +58,18 @@ type Value = AccessGuard<'static, &'static [u8]>;
 
 impl Snapshot {
     pub(super) fn new(read: Option<ReadTransaction>, memory: Arc<Memory>, epoch: Epoch) -> Self {
-        Self { read, memory, epoch }
+        Self { read, opened: Opened::default(), memory, epoch }
     }
 
     // -- studies and series
 
     pub fn study(&self, uid: &StudyUid) -> Result<Option<StudyRow>, CatalogError> {
         let key = uid.as_str().as_bytes();
-        self.get(tables::STUDIES, key)?.map(|row| decode("studies", key, row.value())).transpose()
+        self.studies_table()?.get(key)?.map(|row| decode("studies", key, row.value())).transpose()
     }
 
     pub fn study_by_id(&self, id: u64) -> Result<Option<StudyRow>, CatalogError> {
-        let Some(uid) = self.table(tables::STUDY_IDS)?.get(id)? else { return Ok(None) };
+        let Some(uid) = self.study_ids_table()?.get(id)? else { return Ok(None) };
         match keys::parse_study(uid.value()) {
             Some(uid) => self.study(&uid),
             None => Err(missing("study_ids", &id)),
@@ -61,7 +78,7 @@ impl Snapshot {
 
     /// Studies in the order of their ids, those with ids after `after`.
     pub fn studies(&self, after: u64, limit: usize) -> Result<Vec<StudyRow>, CatalogError> {
-        let ids = self.table(tables::STUDY_IDS)?.range(after.saturating_add(1)..)?;
+        let ids = self.study_ids_table()?.range(after.saturating_add(1)..)?;
         ids.take(limit)
             .map(|entry| {
                 let (id, uid) = entry?;
@@ -73,7 +90,7 @@ impl Snapshot {
 
     pub fn series(&self, path: &SeriesPath) -> Result<Option<SeriesRow>, CatalogError> {
         let key = keys::series_key(path);
-        self.get(tables::SERIES, &key)?.map(|row| decode("series", &key, row.value())).transpose()
+        self.series_table()?.get(key.as_slice())?.map(|row| decode("series", &key, row.value())).transpose()
     }
 
     pub fn series_by_id(&self, id: u64) -> Result<Option<SeriesRow>, CatalogError> {
@@ -84,7 +101,7 @@ impl Snapshot {
     /// In ascending order of their UIDs; none if there is no such study.
     pub fn series_of(&self, study: &StudyUid) -> Result<Vec<SeriesRow>, CatalogError> {
         let range = keys::below(study.as_str().as_bytes());
-        let rows = self.table(tables::SERIES)?.range(range.start.as_slice()..range.end.as_slice())?;
+        let rows = self.series_table()?.range(range.start.as_slice()..range.end.as_slice())?;
         rows.map(|row| {
             let (key, row) = row?;
             decode("series", key.value(), row.value())
@@ -100,7 +117,7 @@ impl Snapshot {
         }
         let Some(series_id) = self.series_id(&path.series_path())? else { return Ok(None) };
         let key = keys::instance_key(series_id, &path.instance);
-        let Some(row) = self.get(tables::INSTANCES, &key)? else { return Ok(None) };
+        let Some(row) = self.instances_table()?.get(key.as_slice())? else { return Ok(None) };
         let row = InstanceRow::read(path.clone(), &key, row.value())?;
         self.memory.add_row(self.epoch, &row);
         Ok(Some(row))
@@ -115,7 +132,7 @@ impl Snapshot {
     ) -> Result<Vec<InstanceRow>, CatalogError> {
         let Some(series_id) = self.series_id(series)? else { return Ok(Vec::new()) };
         let range = after_in_series(series_id, after);
-        let rows = self.table(tables::INSTANCES)?.range(range.start.as_slice()..range.end.as_slice())?;
+        let rows = self.instances_table()?.range(range.start.as_slice()..range.end.as_slice())?;
         rows.take(limit)
             .map(|row| {
                 let (key, row) = row?;
@@ -134,7 +151,7 @@ impl Snapshot {
         uids: impl Iterator<Item = &'u InstanceUid>,
     ) -> Result<Vec<InstanceRow>, CatalogError> {
         let Some(series_id) = self.series_id(series)? else { return Ok(Vec::new()) };
-        let table = self.table(tables::INSTANCES)?;
+        let table = self.instances_table()?;
         let mut rows = Vec::new();
         for uid in uids {
             let key = keys::instance_key(series_id, uid);
@@ -286,7 +303,7 @@ impl Snapshot {
         let range = after_in_series(series_id, after);
         let mut decoder = self.decoder(series_id, series)?;
         let mut json = Vec::new();
-        let rows = self.table(tables::INSTANCES)?.range(range.start.as_slice()..range.end.as_slice())?;
+        let rows = self.instances_table()?.range(range.start.as_slice()..range.end.as_slice())?;
         for row in rows {
             let (key, row) = row?;
             let instance = super::apply::read_uid(key.value())?;
@@ -307,7 +324,7 @@ impl Snapshot {
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<(), CatalogError> {
         let Some(series_id) = self.series_id(series)? else { return Ok(()) };
-        let table = self.table(tables::INSTANCES)?;
+        let table = self.instances_table()?;
         let mut decoder = self.decoder(series_id, series)?;
         let mut json = Vec::new();
         for uid in uids {
@@ -325,7 +342,7 @@ impl Snapshot {
         let series = path.series_path();
         let Some(series_id) = self.series_id(&series)? else { return Ok(None) };
         let key = keys::instance_key(series_id, &path.instance);
-        let Some(row) = self.get(tables::INSTANCES, &key)? else { return Ok(None) };
+        let Some(row) = self.instances_table()?.get(key.as_slice())? else { return Ok(None) };
         let mut json = Vec::new();
         self.decompress(&mut self.decoder(series_id, &series)?, &key, row.value(), &mut json)?;
         Ok(Some(json))
@@ -344,7 +361,7 @@ impl Snapshot {
             Ok(rows.next().transpose()?.map(|(_, stamp)| Stamp(stamp.value())))
         };
         match target {
-            Target::Study(uid) if self.get(tables::STUDIES, uid.as_str().as_bytes())?.is_none() => {
+            Target::Study(uid) if self.studies_table()?.get(uid.as_str().as_bytes())?.is_none() => {
                 below(uid.as_str().as_bytes())
             }
             Target::Series(path) if self.series_id(path)?.is_none() => below(&keys::series_key(path)),
@@ -477,9 +494,9 @@ impl Snapshot {
 
     pub fn totals(&self) -> Result<Totals, CatalogError> {
         Ok(Totals {
-            studies: self.table(tables::STUDIES)?.len()?,
-            series: self.table(tables::SERIES)?.len()?,
-            instances: self.table(tables::INSTANCES)?.len()?,
+            studies: self.studies_table()?.len()?,
+            series: self.series_table()?.len()?,
+            instances: self.instances_table()?.len()?,
             bytes: self.state()?.bytes,
             versions: self.table(tables::VERSIONS)?.len()?,
         })
@@ -493,6 +510,26 @@ impl Snapshot {
     ) -> Result<Guarded<K, V>, CatalogError> {
         let read = self.transaction()?;
         guard(|| read.open_table(table)).map(Guarded)
+    }
+
+    fn studies_table(&self) -> Result<&Guarded<&'static [u8], &'static [u8]>, CatalogError> {
+        self.opened.studies.get(|| self.table(tables::STUDIES))
+    }
+
+    fn study_ids_table(&self) -> Result<&Guarded<u64, &'static [u8]>, CatalogError> {
+        self.opened.study_ids.get(|| self.table(tables::STUDY_IDS))
+    }
+
+    fn series_table(&self) -> Result<&Guarded<&'static [u8], &'static [u8]>, CatalogError> {
+        self.opened.series.get(|| self.table(tables::SERIES))
+    }
+
+    fn series_ids_table(&self) -> Result<&Guarded<u64, &'static [u8]>, CatalogError> {
+        self.opened.series_ids.get(|| self.table(tables::SERIES_IDS))
+    }
+
+    fn instances_table(&self) -> Result<&Guarded<&'static [u8], &'static [u8]>, CatalogError> {
+        self.opened.instances.get(|| self.table(tables::INSTANCES))
     }
 
     fn transaction(&self) -> Result<&ReadTransaction, CatalogError> {
@@ -515,7 +552,7 @@ impl Snapshot {
 
     /// The number of a series, without the rest of its row.
     fn series_id(&self, path: &SeriesPath) -> Result<Option<u64>, CatalogError> {
-        let Some(row) = self.get(tables::SERIES, &keys::series_key(path))? else { return Ok(None) };
+        let Some(row) = self.series_table()?.get(keys::series_key(path).as_slice())? else { return Ok(None) };
         match postcard::take_from_bytes(row.value()) {
             Ok((id, _)) => Ok(Some(id)),
             Err(source) => Err(damaged("series", path, source)),
@@ -523,7 +560,7 @@ impl Snapshot {
     }
 
     fn series_path(&self, id: u64) -> Result<SeriesPath, CatalogError> {
-        let path = self.table(tables::SERIES_IDS)?.get(id)?;
+        let path = self.series_ids_table()?.get(id)?;
         path.and_then(|path| keys::parse_series(path.value())).ok_or_else(|| missing("series_ids", &id))
     }
 
