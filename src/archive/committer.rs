@@ -76,7 +76,7 @@ impl Committer {
     /// Starts the thread.
     pub(super) fn start(core: Arc<Core>, queue_max: usize) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(queue_max);
-        let work = Loop { core, progress: Progress::default(), behind: false, uncommitted_since: None };
+        let work = Loop::new(core);
         let thread = std::thread::Builder::new().name("committer".into()).spawn(move || work.run(&jobs))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -123,6 +123,9 @@ struct Loop {
     /// The catalog went back to its last checkpoint, and the packs could not be
     /// replayed yet: it lacks what was acknowledged.
     behind: bool,
+    /// The packs hold files that were refused when they were in them already. A
+    /// deletion would not mean them, and the next start bring them back.
+    lacking: bool,
     uncommitted_since: Option<Instant>,
 }
 
@@ -135,6 +138,13 @@ enum Batch {
 }
 
 impl Batch {
+    fn has_placed(&self) -> bool {
+        match self {
+            Self::Stores(jobs) => jobs.iter().any(|job| matches!(job.work, Work::Placed { .. })),
+            Self::Delete(_) => false,
+        }
+    }
+
     fn answers(self) -> Vec<Answer> {
         match self {
             Self::Stores(jobs) => jobs.into_iter().map(|job| job.answer).collect(),
@@ -156,6 +166,10 @@ struct Flushed {
 type Refused = (ArchiveError, Vec<Answer>);
 
 impl Loop {
+    fn new(core: Arc<Core>) -> Self {
+        Self { core, progress: Progress::default(), behind: false, lacking: false, uncommitted_since: None }
+    }
+
     fn run(mut self, jobs: &Receiver<Job>) {
         let mut held_over = None;
         loop {
@@ -173,12 +187,13 @@ impl Loop {
                     self.catch_up();
                     let overstrained = self.core.catalog.overstrained();
                     match batch {
-                        _ if self.behind => refuse(batch.answers(), &ArchiveError::Busy),
+                        _ if self.behind => self.turn_away(batch, &ArchiveError::Busy),
                         _ if overstrained.is_some() => {
-                            refuse(batch.answers(), &ArchiveError::Refused(overstrained.unwrap_or_default()));
+                            self.turn_away(batch, &ArchiveError::Refused(overstrained.unwrap_or_default()));
                         }
                         Batch::Stores(jobs) if self.index_follows() => self.store(jobs),
-                        Batch::Stores(_) => refuse(batch.answers(), &ArchiveError::Busy),
+                        Batch::Stores(_) => self.turn_away(batch, &ArchiveError::Busy),
+                        Batch::Delete(_) if self.lacking => self.turn_away(batch, &ArchiveError::Busy),
                         Batch::Delete(job) => self.delete(job),
                     }
                     self.uncommitted_since.get_or_insert_with(Instant::now);
@@ -192,6 +207,12 @@ impl Loop {
         }
         self.catch_up();
         self.checkpoint();
+    }
+
+    /// Refuses a batch as a whole.
+    fn turn_away(&mut self, batch: Batch, why: &ArchiveError) {
+        self.lacking |= batch.has_placed();
+        refuse(batch.answers(), why);
     }
 
     /// Waits for an index that is far behind; false if it does not follow at all.
@@ -309,11 +330,15 @@ impl Loop {
     }
 
     /// Brings a catalog that went back to its last checkpoint up again: what
-    /// was acknowledged since is in the packs.
+    /// was acknowledged since is in the packs. One that lacks what was refused
+    /// too, once it and the index can take that.
     fn catch_up(&mut self) {
-        if !self.behind {
+        let takes_more = || self.core.catalog.overstrained().is_none() && !self.core.overlay.is_crowded();
+        if !(self.behind || self.lacking && takes_more()) {
             return;
         }
+        // Tried once: what fails then is damage, which the next start tells.
+        self.lacking = false;
         self.progress = Progress::default();
         // A write is what opens a closed catalog again, and says by its failure
         // that it did.
