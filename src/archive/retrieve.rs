@@ -395,7 +395,7 @@ impl Core {
             FileForm::AsStored => transcode::complete(&source, &self.limits)?,
             FileForm::ExplicitLittleEndian => transcode::explicit_little_endian(&source, &self.limits)?,
             FileForm::Decoded => {
-                let image = Arc::new(Image::of(&snapshot, row, EXPLICIT_LITTLE)?);
+                let image = Arc::new(Image::of(self, &snapshot, row, EXPLICIT_LITTLE)?);
                 let lengths = vec![image.described().frame_bytes(); image.frames() as usize];
                 return self.file_with_frames(&snapshot, &image, &lengths);
             }

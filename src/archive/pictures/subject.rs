@@ -60,7 +60,7 @@ impl Subject {
         let mut filler = Filler { core, snapshot, row, left: VALUES_BYTES_MAX };
         filler.fill(&mut set)?;
         let image = if row.frames.count() > 0 {
-            Some(Arc::new(Image::of(snapshot, row, EXPLICIT_LITTLE)?))
+            Some(Arc::new(Image::of(core, snapshot, row, EXPLICIT_LITTLE)?))
         } else {
             None
         };

@@ -10,6 +10,7 @@
 //! the one frame of an answer of one frame goes straight into it.
 
 mod cache;
+mod described;
 mod made;
 
 use std::{
@@ -32,6 +33,7 @@ use crate::{
     },
 };
 use cache::Cache;
+use described::Described;
 use made::Ready;
 
 /// The limits and sizes of decoding.
@@ -140,6 +142,7 @@ impl Image {
 #[derive(Debug)]
 pub struct Workshop {
     codecs: Codecs,
+    described: Described,
     cache: Mutex<Cache>,
     /// One lock a frame that is being made.
     turns: Mutex<HashMap<FrameKey, Arc<Mutex<()>>>>,
@@ -149,6 +152,7 @@ impl Workshop {
     pub fn new(options: &Options) -> Self {
         Self {
             codecs: Codecs::new(options.limits),
+            described: Described::default(),
             cache: Mutex::new(Cache::new(options.cache_bytes)),
             turns: Mutex::default(),
         }
@@ -199,17 +203,19 @@ impl View<'_> {
     /// When its data set does not describe its pixels, or not such as can be
     /// encoded in that way.
     pub fn image(&self, row: &InstanceRow, syntax: &str) -> Result<Arc<Image>, ArchiveError> {
-        Image::of(self.snapshot(), row, syntax).map(Arc::new)
+        Image::of(self.core, self.snapshot(), row, syntax).map(Arc::new)
     }
 }
 
 impl Image {
-    pub(super) fn of(snapshot: &Snapshot, row: &InstanceRow, syntax: &str) -> Result<Self, ArchiveError> {
+    pub(super) fn of(
+        core: &Core,
+        snapshot: &Snapshot,
+        row: &InstanceRow,
+        syntax: &str,
+    ) -> Result<Self, ArchiveError> {
         let refused = |why| ArchiveError::Pixels { instance: Box::new(row.path.clone()), frame: 1, why };
-        let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
-        let set: DataSet = json::read(&metadata, json::Limits::OWN)
-            .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
-        let description = Description::of(&set).map_err(refused)?;
+        let description = core.description(snapshot, row)?.map_err(refused)?;
         let unknown = || refused(PixelError::Unsupported(format!("Transfer Syntax {syntax}")));
         let syntax = TABLE.iter().find(|codec| codec.uid == syntax).ok_or_else(unknown)?.uid;
         let stored = transfer_syntax::find(&row.transfer_syntax).ok_or_else(unknown)?;
@@ -221,6 +227,31 @@ impl Image {
 }
 
 impl Core {
+    /// What the data set of an instance says of its frames. It is read once, as long
+    /// as it is remembered: the metadata of thousands of frames take longer to read
+    /// than a frame to decode.
+    fn description(
+        &self,
+        snapshot: &Snapshot,
+        row: &InstanceRow,
+    ) -> Result<Result<Description, PixelError>, ArchiveError> {
+        let Frames { workshop, of } = &self.frames;
+        if let Some(description) = workshop.described.get(*of, row.digest) {
+            return Ok(Ok(description));
+        }
+        let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
+        let set: DataSet = json::read(&metadata, json::Limits::OWN)
+            .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
+        let description = Description::of(&set);
+        // The row may be of before another file took its place in the snapshot.
+        if let Ok(description) = &description
+            && snapshot.instance(&row.path)?.is_some_and(|now| now.digest == row.digest)
+        {
+            workshop.described.put(*of, row.digest, *description);
+        }
+        Ok(description)
+    }
+
     /// The bytes of one frame, from the cache or made now. Blocks for as long
     /// as that takes: only for the pool of pixels.
     pub(super) fn frame(&self, image: &Image, index: u32) -> Result<Bytes, ArchiveError> {

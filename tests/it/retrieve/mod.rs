@@ -4,6 +4,7 @@
 mod bulkdata;
 mod conditional;
 mod decoded;
+mod described;
 mod encoding;
 mod frames;
 mod golden;
