@@ -44,7 +44,10 @@ pub fn frames(request: &HttpRequest, frames_max: usize) -> Result<Vec<u32>, Prob
     let text = text.replace("%2C", ",").replace("%2c", ",");
     let mut numbers = Vec::new();
     for number in text.split(',') {
-        let number = number.trim().parse().ok().filter(|number| *number > 0).ok_or_else(|| {
+        let number = number.trim();
+        // A sign would be read as well.
+        let digits = number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok()).flatten();
+        let number = digits.filter(|number| *number > 0).ok_or_else(|| {
             Problem::invalid_parameter(
                 "frames",
                 "the frames are a list of whole numbers from 1 on, separated by commas: /frames/1,2,3",

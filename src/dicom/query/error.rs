@@ -54,6 +54,8 @@ pub enum Reason {
     Unknown,
     #[error("is an attribute that cannot be matched on this resource")]
     WrongLevel,
+    #[error("is returned and not matched")]
+    Returned,
     #[error("is a private attribute: give its private creator too (such as 00091001=...&00090010=CREATOR)")]
     NoCreator,
 }

@@ -211,6 +211,11 @@ impl Parser<'_> {
             if attributes::is_private_creator(tag) {
                 continue;
             }
+            // Each answer has its own.
+            if tag == attributes::RETRIEVE_URL && !entry.is_return_key() {
+                self.refuse(&entry.name, Reason::Returned)?;
+                continue;
+            }
             match self.level_of(tag) {
                 Ok(level) => allowed.push((tag, level, entry)),
                 Err(level) if entry.is_return_key() => {

@@ -131,7 +131,7 @@ fn matching(page: &mut Page) {
     );
     page.text(
         "`ModalitiesInStudy`, `SOPClassesInStudy`, the `NumberOf…Related…` attributes, `InstanceAvailability` and \
-         `RetrieveURL` are computed. `InstanceAvailability` is NEARLINE where something has to be fetched from a bucket, else \
+         `RetrieveURL` are computed, the last of which is not matched. `InstanceAvailability` is NEARLINE where something has to be fetched from a bucket, else \
          ONLINE; where packs may move to one it is not matched. The counts are those of the whole entity, not of what matches. Where instances of \
          one study contradict each other, the one stored last speaks for the study.",
     );

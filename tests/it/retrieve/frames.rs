@@ -122,7 +122,9 @@ fn ret_05_iop_28_lists_of_frames() {
         let pixels: Vec<Vec<u8>> = found.into_iter().map(|(_, bytes)| bytes).collect();
         assert_eq!(pixels, expected.iter().map(|number| vec![*number; 9]).collect::<Vec<_>>(), "{list}");
     }
-    for list in ["0", "-1", "a", "1,", ",1", "1.5", "1,a", "99999999999", "1,1,1,1,1,1", "%00"] {
+    for list in
+        ["0", "-1", "a", "1,", ",1", "1.5", "1,a", "99999999999", "1,1,1,1,1,1", "%00", "+1", "1,+2", "%2B1"]
+    {
         let response = hilum.get_as(&format!("{path}/{list}"), "*/*");
         assert_eq!(problem(response, 400, "invalid-parameter")["parameter"], "frames", "{list}");
     }

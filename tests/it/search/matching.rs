@@ -186,15 +186,19 @@ fn gen_03_qry_04_06_30_what_is_ignored_is_said() {
         ("SOPInstanceUID=1.2", "SOPInstanceUID"),
         ("NoSuchKeyword=1", "NoSuchKeyword"),
         ("PixelData=1", "PixelData"),
+        // It found nothing, without a word.
+        ("RetrieveURL=http://elsewhere/studies/1.2", "RetrieveURL"),
+        ("00081190=x", "00081190"),
     ] {
         let path = format!("/studies?{query}");
         assert!(warnings(&hilum, &path).contains(word), "{query}: {}", warnings(&hilum, &path));
         assert_eq!(hilum.json(&path).as_array().map(Vec::len), Some(1), "{query}");
     }
     assert_eq!(warnings(&hilum, "/studies"), "");
+    assert_eq!(warnings(&hilum, "/studies?RetrieveURL="), "", "it is asked for");
     assert_eq!(warnings(&hilum, "/studies?PatientName=x&fuzzymatching=true"), "");
     let strict = Hilum::with(|config| config.strict.query = true);
-    for query in ["SOPInstanceUID=1.2", "NoSuchKeyword=1"] {
+    for query in ["SOPInstanceUID=1.2", "NoSuchKeyword=1", "RetrieveURL=x"] {
         problem(strict.get(&format!("/studies?{query}")).send().unwrap(), 400, "invalid-parameter");
     }
 }
