@@ -84,8 +84,7 @@ struct Piece {
     origin: Origin,
     /// Bytes of the origin that this piece delivers.
     range: Range<u64>,
-    /// Width of the words to swap; 1: as they are. The range is whole words
-    /// from `phase` on.
+    /// Width of the words to swap; 1: as they are.
     swap: u8,
     /// Where the first word begins, in bytes of the origin.
     phase: u64,
@@ -137,13 +136,14 @@ impl Pieces {
 
     /// A range of a stored file, in bytes from the start of the file.
     pub fn push_stored(&mut self, file: &StoredFile, range: Range<u64>) {
-        self.push_swapped(file, range, 1);
+        self.push_swapped(file, range.clone(), 1, range.start);
     }
 
-    /// As [`Pieces::push_stored`], every word of `width` bytes reversed.
-    pub fn push_swapped(&mut self, file: &StoredFile, range: Range<u64>, width: u8) {
-        let phase = range.start;
-        self.push(Piece { origin: Origin::Stored(file.clone()), range, swap: width, phase });
+    /// As [`Pieces::push_stored`], every word of `width` bytes reversed; `first` is where
+    /// the words begin, for a range may begin or end within one. The checksums of the file
+    /// are to be those of whole words.
+    pub fn push_swapped(&mut self, file: &StoredFile, range: Range<u64>, width: u8, first: u64) {
+        self.push(Piece { origin: Origin::Stored(file.clone()), range, swap: width, phase: first });
     }
 
     pub fn push_inflated(&mut self, inflated: &Arc<Inflated>, range: Range<u64>) {

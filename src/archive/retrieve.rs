@@ -445,7 +445,7 @@ impl Core {
                     pieces.push_inflated(inflated, offset..offset + length);
                 }
                 (Segment::Swap { offset, length, width }, _) => {
-                    pieces.push_swapped(file, offset..offset + length, width);
+                    pieces.push_swapped(file, offset..offset + length, width, offset);
                 }
                 (Segment::Frame { index, length }, _) => {
                     if let Some(image) = image {
@@ -476,7 +476,7 @@ impl Core {
             pieces.push_inflated(&Arc::new(self.inflate(snapshot, row)?), range);
         } else if transfer_syntax::is_big_endian(&row.transfer_syntax) {
             let width = word_bytes(snapshot, row, path)?;
-            pieces.push_swapped(&stored(snapshot, row, range.clone())?, range, width);
+            pieces.push_swapped(&stored(snapshot, row, range.clone())?, range.clone(), width, range.start);
         } else {
             pieces.push_stored(&stored(snapshot, row, range.clone())?, range);
         }
@@ -523,7 +523,15 @@ fn never_ends_with_zero(media_type: &str) -> bool {
 /// metadata tell it; Big Endian is retired and rare.
 fn word_bytes(snapshot: &Snapshot, row: &InstanceRow, path: &str) -> Result<u8, ArchiveError> {
     let set = data_set(snapshot, row)?;
-    let tag = path.rsplit('.').next().and_then(attributes::by_name).unwrap_or(PIXEL_DATA_TAG);
+    let tag_of = |name| attributes::by_name(name).unwrap_or(PIXEL_DATA_TAG);
+    let (mut set, mut names) = (&set, path.split('.'));
+    let mut tag = tag_of(names.next().unwrap_or_default());
+    // Of what stands in an item, the item tells: an icon has pixels of its own.
+    while let (Some(item), Some(next)) = (names.next(), names.next()) {
+        let index = item.parse::<usize>().unwrap_or(0).saturating_sub(1);
+        let Some(item) = set.items(tag).get(index) else { break };
+        (set, tag) = (item, tag_of(next));
+    }
     let vr = set.get(tag).map_or_else(|| attributes::vr(tag), |element| element.vr);
     Ok(transcode::word_bytes(tag, vr, set.first_int(BITS_ALLOCATED)))
 }
@@ -589,8 +597,16 @@ impl<'a> FrameReader<'a> {
         match &self.inflated {
             Some(inflated) => pieces.push_inflated(inflated, range),
             None => {
-                let file = stored(self.snapshot, self.row, range.clone())?;
-                pieces.push_swapped(&file, range, self.swap);
+                // A frame of an odd number of bytes, or of bits, shares a word with the next.
+                let first = match self.row.frames {
+                    Frames::Native { offset, .. } => offset,
+                    Frames::None | Frames::Single(_) | Frames::Table { .. } | Frames::Video(_) => range.start,
+                };
+                let width = u64::from(self.swap);
+                let start = first + (range.start - first) / width * width;
+                let end = first + (range.end - first).next_multiple_of(width);
+                let file = stored(self.snapshot, self.row, start..end)?;
+                pieces.push_swapped(&file, range, self.swap, first);
             }
         }
         Ok(())

@@ -193,8 +193,9 @@ fn rewrite(
         }
         match token {
             Token::Element(header) => {
-                let width =
-                    if header.big_endian { word_bytes(header.tag, header.vr, bits_allocated) } else { 1 };
+                // An icon within has its own depth.
+                let bits = bits_allocated.filter(|_| walk.is_at_root());
+                let width = if header.big_endian { word_bytes(header.tag, header.vr, bits) } else { 1 };
                 writer.element(&mut walk, &header, width, copied_max)?;
             }
             Token::Fragments(header, _) => {

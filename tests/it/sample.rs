@@ -94,6 +94,48 @@ impl Sample {
         file
     }
 
+    /// A file in Explicit VR Big Endian, whose OW are words of 16 bits.
+    pub fn big_endian(&self) -> Vec<u8> {
+        let explicit = self.file_as("1.2.840.10008.1.2.2");
+        let mut file = explicit[..explicit.len() - self.data_set().len()].to_vec();
+        file.extend_from_slice(&self.data_set_in_big_endian());
+        file
+    }
+
+    fn data_set_in_big_endian(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (tag, (vr, value)) in &self.elements {
+            let mut value = value.clone();
+            let width = match *vr {
+                "AT" | "OW" | "SS" | "US" => 2,
+                "FL" | "OF" | "SL" | "UL" => 4,
+                _ => 1,
+            };
+            value.chunks_exact_mut(width).for_each(<[u8]>::reverse);
+            let [g1, g0, e1, e0] = tag.to_be_bytes();
+            out.extend_from_slice(&[g1, g0, e1, e0]);
+            out.extend_from_slice(vr.as_bytes());
+            if matches!(*vr, "OB" | "OF" | "OW" | "SQ" | "UN" | "UT") {
+                out.extend_from_slice(&[0, 0]);
+                out.extend_from_slice(&length_of(&value).to_be_bytes());
+            } else {
+                let length = u16::try_from(value.len()).expect("a short value");
+                out.extend_from_slice(&length.to_be_bytes());
+            }
+            out.extend_from_slice(&value);
+        }
+        out
+    }
+
+    /// A sequence of one item, for [`Sample::big_endian`].
+    pub fn item_in_big_endian(self, tag: u32, item: &Self) -> Self {
+        let item = item.data_set_in_big_endian();
+        let mut value = vec![0xFF, 0xFE, 0xE0, 0x00];
+        value.extend_from_slice(&length_of(&item).to_be_bytes());
+        value.extend_from_slice(&item);
+        self.bytes(tag, "SQ", value)
+    }
+
     /// A file with compressed pixels: these fragments behind an empty offset
     /// table.
     pub fn encapsulated(&self, transfer_syntax: &str, fragments: &[&[u8]]) -> Vec<u8> {

@@ -138,3 +138,28 @@ fn ret_06_what_is_no_bulk_data_is_not_found() {
         assert!(matches!(status, 400 | 404), "{name}: {status}");
     }
 }
+
+/// The words of a big endian value are as wide as its own item says: those of an icon
+/// were taken to be as wide as those of the image around it, in its bulk data and in the
+/// file that is converted.
+#[test]
+fn ret_06_jsn_14_an_icon_has_words_of_its_own() {
+    let hilum = Hilum::start();
+    let pixels: Vec<u8> = (0..64 * 64).map(|at: u16| at.to_le_bytes()[0]).collect();
+    let icon = Sample::empty().pixels(64, 64, 1).bytes(0x7FE0_0010, "OB", pixels.clone());
+    let wide = Sample::empty().number(0x0028_0100, 8).bytes(0x7FE0_0010, "OW", pixels.clone());
+    let image = Sample::new("1.2", "1.2.1", "1.2.1.1").pixels(4, 8, 1).number(0x0028_0100, 16);
+    let image = image.bytes(0x7FE0_0010, "OW", vec![1; 64]);
+    let deep = Sample::new("1.2", "1.2.1", "1.2.1.2").pixels(4, 8, 1).number(0x0028_0100, 32);
+    let deep = deep.bytes(0x7FE0_0010, "OF", vec![1; 128]);
+    for (image, icon, instance) in [(image, icon, "1.2.1.1"), (deep, wide, "1.2.1.2")] {
+        let file = image.item_in_big_endian(0x0088_0200, &icon).big_endian();
+        assert!(hilum.store(&[&file]).status().is_success());
+        let path = format!("/studies/1.2/series/1.2.1/instances/{instance}");
+        let uri = format!("{path}/bulkdata/00880200.1.7FE00010");
+        let bulk = hilum.get_as(&uri, "application/octet-stream").bytes().unwrap();
+        assert!(bulk == pixels, "{instance}");
+        let converted = hilum.get_as(&path, "application/dicom").bytes().unwrap();
+        assert!(memchr::memmem::find(&converted, &pixels).is_some(), "{instance}");
+    }
+}

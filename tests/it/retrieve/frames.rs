@@ -164,3 +164,33 @@ fn iop_28_a_video_has_no_frames_but_a_stream() {
     assert_eq!(range.status(), 206);
     assert_eq!(range.bytes().unwrap(), [6, 7].as_slice());
 }
+
+/// Big endian turns words round. A frame of an odd number of bytes, or of bits, begins in
+/// the middle of one, and words were counted from the frame: its bytes came in pairs of
+/// the wrong two.
+#[test]
+fn iop_28_a_big_endian_frame_may_begin_within_a_word() {
+    let hilum = Hilum::start();
+    let pixels: Vec<u8> = (1..=28).collect();
+    let bytes = Sample::new("1.2", "1.2.1", "1.2.1.1").pixels(3, 3, 3).bytes(0x7FE0_0010, "OW", pixels.clone());
+    let bits = Sample::new("1.2", "1.2.1", "1.2.1.2")
+        .pixels(3, 3, 3)
+        .number(0x0028_0100, 1)
+        .number(0x0028_0101, 1)
+        .number(0x0028_0102, 0)
+        // 27 bits: 1 to 9 are 0, then 1 and 0 alternate.
+        .bytes(0x7FE0_0010, "OW", vec![0, 0b1010_1010, 0b1010_1010, 0b0000_0010]);
+    for file in [bytes.big_endian(), bits.big_endian()] {
+        assert!(hilum.store(&[&file]).status().is_success());
+    }
+    let frame = |instance: &str, number: usize| {
+        let path = format!("/studies/1.2/series/1.2.1/instances/{instance}/frames/{number}");
+        hilum.get_as(&path, "application/octet-stream").bytes().unwrap()
+    };
+    for (number, expected) in (1..).zip(pixels[..27].chunks(9)) {
+        assert_eq!(frame("1.2.1.1", number), expected, "frame {number}");
+    }
+    for (number, expected) in [(1, [0, 0]), (2, [0b0101_0101, 1]), (3, [0b1010_1010, 0])] {
+        assert_eq!(frame("1.2.1.2", number)[..], expected, "frame {number} of bits");
+    }
+}
