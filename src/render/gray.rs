@@ -120,7 +120,7 @@ pub fn draw(
 ) -> Result<Image, RenderError> {
     let measured = Measured::read(bytes, description, attributes)?;
     let range = || fractions(attributes.set).or(asked.range).unwrap_or_else(|| measured.range());
-    let voi = Voi::of(attributes, asked.window, range)?;
+    let voi = Voi::of(attributes, asked.window, range, || measured.possible())?;
     let inverted = is_inverted(attributes.set, description);
     let picture = measured.picture(&voi, |brightness| if inverted { 1.0 - brightness } else { brightness });
     let image = Image::gray(description.columns, description.rows, picture);

@@ -68,6 +68,7 @@ pub enum Voi {
 impl Voi {
     /// What applies to a frame whose values (after the Modality LUT) lie in
     /// `range`, which is asked for only if it matters: it looks at every pixel.
+    /// `possible` is in what range such values could lie.
     ///
     /// # Errors
     /// A table that cannot be used.
@@ -75,12 +76,13 @@ impl Voi {
         attributes: &FrameAttributes<'_>,
         asked: Option<Window>,
         range: impl Fn() -> (f64, f64),
+        possible: impl Fn() -> (f64, f64),
     ) -> Result<Self, RenderError> {
         if let Some(window) = asked {
             return Ok(Self::Window(window));
         }
         let tables = attributes.holder(tags::FRAME_VOILUT_SEQUENCE, tags::VOILUT_SEQUENCE);
-        if let Some(voi) = Self::of_items(tables, &range)? {
+        if let Some(voi) = Self::of_items(tables, possible)? {
             return Ok(voi);
         }
         let windows = attributes.holder(tags::FRAME_VOILUT_SEQUENCE, tags::WINDOW_CENTER);
@@ -93,16 +95,18 @@ impl Voi {
         ))
     }
 
-    /// The first VOI LUT of a data set or an item.
+    /// The first VOI LUT of a data set or an item. Whether its first input is
+    /// signed follows from what the values could be, and not from those of one
+    /// frame: all of a series must look alike.
     ///
     /// # Errors
     /// A table that cannot be used.
     pub fn of_items(
         holder: &crate::dicom::DataSet,
-        range: impl Fn() -> (f64, f64),
+        possible: impl Fn() -> (f64, f64),
     ) -> Result<Option<Self>, RenderError> {
         let Some(item) = holder.items(tags::VOILUT_SEQUENCE).first() else { return Ok(None) };
-        let signed = range().0 < 0.0;
+        let signed = possible().0 < 0.0;
         Ok(Lut::read(item, tags::LUT_DESCRIPTOR, tags::LUT_DATA, signed)?.map(Self::Table))
     }
 

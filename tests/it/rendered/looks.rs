@@ -46,6 +46,23 @@ fn rnd_08_rnd_09_rnd_03_windows_over_rescaled_values() {
     assert_eq!(pixels_of(&windowed.items(0x0028_3010, &[table]), ""), [10, 10, 10, 10, 200, 200, 200, 200]);
 }
 
+/// The first input of a VOI LUT was signed only if the frame at hand had a negative value:
+/// of the slices of one series, those without air came out all white.
+#[test]
+fn rnd_10_the_sign_of_a_table_is_that_of_the_series() {
+    let words = |words: [u16; 3]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let table = Sample::empty().bytes(0x0028_3002, "US", words([3, 65_436, 8]));
+    let table = table.bytes(0x0028_3006, "OW", vec![10, 100, 200, 0]);
+    let slice = |values| {
+        let slice = gray(values).number(0x0028_0101, 12).number(0x0028_0102, 11).number(0x0028_0103, 0);
+        slice.text(0x0028_1052, "DS", "-1024").items(0x0028_3010, std::slice::from_ref(&table))
+    };
+    // -100, -99 and -98 are what the table tells apart.
+    let air = slice([0, 924, 925, 926, 1024, 2000, 3000, 4000]);
+    assert_eq!(pixels_of(&air, ""), [10, 10, 100, 200, 200, 200, 200, 200]);
+    assert_eq!(pixels_of(&slice([1024, 1025, 1026, 1027, 1100, 2000, 3000, 4000]), ""), [200; 8]);
+}
+
 #[test]
 fn rnd_01_a_faint_fraction_is_not_a_certain_one() {
     let segmentation =
