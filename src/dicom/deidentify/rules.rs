@@ -9,7 +9,7 @@
 //!
 //! Invariant: no value is passed on because it could not be understood.
 
-use dicom_core::{Tag, VR};
+use dicom_core::{Tag, VR, dictionary::VirtualVr};
 use dicom_dictionary_std::tags;
 
 use super::{
@@ -54,6 +54,16 @@ const ENCRYPTED_ATTRIBUTES_SEQUENCE: Tag = Tag(0x0400, 0x0500);
 const OF_THE_STANDARD: &str = "1.2.840.10008.1.";
 const OF_THE_STANDARD_LENGTH_MAX: usize = 24;
 
+/// Birth and death as text, in the calendar that a third attribute names.
+const DATES_OF_OTHER_CALENDARS: [Tag; 2] = [
+    tags::PATIENT_BIRTH_DATE_IN_ALTERNATIVE_CALENDAR,
+    tags::PATIENT_DEATH_DATE_IN_ALTERNATIVE_CALENDAR,
+];
+
+/// URLs of code schemes and codes. All others are where something is or was, mostly with
+/// the UIDs of the original in them.
+const OF_NO_PLACE: [Tag; 2] = [tags::CODING_SCHEME_URL, tags::URN_CODE_VALUE];
+
 /// UIDs of classes, code schemes and software. All others are of what was made
 /// somewhere, and replaced, also where the table has forgotten them.
 const OF_NO_INSTANCE: [Tag; 19] = [
@@ -96,13 +106,18 @@ fn rule_of(tag: Tag, vr: VR) -> Option<(Action, u8)> {
     if is_for_the_letter || tag == ENCRYPTED_ATTRIBUTES_SEQUENCE || vr::of(tag).is_none() {
         return Some((Action::Remove, 0));
     }
-    if vr == VR::UI {
+    // Some write another VR than the dictionary has; what it is stays what it is.
+    let is = |wanted: VR| vr == wanted || vr::of(tag) == Some(VirtualVr::Exact(wanted));
+    if DATES_OF_OTHER_CALENDARS.contains(&tag) || (is(VR::UR) && !OF_NO_PLACE.contains(&tag)) {
+        return Some((Action::Remove, 0));
+    }
+    if is(VR::UI) {
         return (!OF_NO_INSTANCE.contains(&tag)).then_some((Action::Uid, 0));
     }
-    if vr == VR::PN {
+    if is(VR::PN) {
         return Some((Action::Empty, 0));
     }
-    matches!(vr, VR::DA | VR::DT | VR::TM).then_some((Action::RemoveOrEmpty, DATES))
+    (is(VR::DA) || is(VR::DT) || is(VR::TM)).then_some((Action::RemoveOrEmpty, DATES))
 }
 
 impl Deidentifier<'_> {
@@ -137,7 +152,7 @@ impl Deidentifier<'_> {
             match self.retain.dates {
                 Dates::Full if shift::is_moment(&element) => return Some(self.kept(element, whose)),
                 Dates::Modified => {
-                    if let Some(shifted) = shift::earlier(&element, whose.days) {
+                    if let Some(shifted) = shift::earlier(tag, &element, whose.days) {
                         return Some(shifted);
                     }
                     return self.apply(action, tag, element, whose);

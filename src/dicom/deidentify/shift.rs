@@ -1,10 +1,13 @@
 //! Dates that become earlier by a number of days, so that the time between two
 //! events of a patient stays what it was. Times of the day stay.
 
-use dicom_core::VR;
+use dicom_core::{Tag, VR, dictionary::VirtualVr};
 use time::{Date, Duration, macros::format_description};
 
-use crate::dicom::dataset::{Element, Value};
+use crate::dicom::{
+    dataset::{Element, Value},
+    vr,
+};
 
 const DATE: &[time::format_description::FormatItem<'static>] = format_description!("[year][month][day]");
 
@@ -27,15 +30,20 @@ pub(super) fn is_moment(element: &Element) -> bool {
     }
 }
 
-/// The same so many days earlier; none where that cannot be told.
-pub(super) fn earlier(element: &Element, days: i64) -> Option<Element> {
+/// The same so many days earlier; none where that cannot be told. What is a date by the
+/// dictionary is one in whatever VR a file has it.
+pub(super) fn earlier(tag: Tag, element: &Element, days: i64) -> Option<Element> {
     let Value::Text(values) = &element.value else {
         return (element.value == Value::Empty).then(|| element.clone());
     };
     if !is_moment(element) {
         return None;
     }
-    let shifted: Option<Vec<String>> = values.iter().map(|text| one(element.vr, text.trim(), days)).collect();
+    let vr = match vr::of(tag) {
+        Some(VirtualVr::Exact(vr @ (VR::DA | VR::DT))) => vr,
+        _ => element.vr,
+    };
+    let shifted: Option<Vec<String>> = values.iter().map(|text| one(vr, text.trim(), days)).collect();
     Some(Element::new(element.vr, Value::Text(shifted?)))
 }
 
@@ -61,7 +69,8 @@ mod tests {
 
     #[test]
     fn days_are_taken_off_and_times_stay() {
-        let shifted = |vr, text| earlier(&Element::text(vr, text), 31).map(|element| element.value);
+        let any = Tag(0x0040, 0x0000);
+        let shifted = |vr, text| earlier(any, &Element::text(vr, text), 31).map(|element| element.value);
         let is = |text: &str| Some(Value::Text(vec![text.to_owned()]));
         assert_eq!(shifted(VR::DA, "20240131"), is("20231231"));
         assert_eq!(shifted(VR::DA, "2024.01.31"), is("20231231"));
@@ -72,5 +81,8 @@ mod tests {
             assert_eq!(shifted(vr, text), None, "{text}");
         }
         assert!(!is_moment(&Element::text(VR::TM, "12 o'clock")));
+        // A date that a file has as another VR, which stayed what it was.
+        let written_so = earlier(Tag(0x0008, 0x0020), &Element::text(VR::LO, "20240131"), 31);
+        assert_eq!(written_so, Some(Element::text(VR::LO, "20231231")));
     }
 }

@@ -171,6 +171,38 @@ fn each_action_does_what_it_says() {
     assert!(METHOD.len() <= 64);
 }
 
+/// What the table does not name, and what a file has as another VR than the dictionary, led
+/// back all the same: a date of birth in another calendar, URLs with the UIDs of the
+/// original, a UID written as text, and a date written as text that stayed the day it was.
+#[test]
+fn nothing_leads_back_by_what_it_is_called() {
+    let secret = secret();
+    let modified = Retain { dates: Dates::Modified, ..Retain::default() };
+    let mut set = identity();
+    let url = format!("https://pacs.example.org/studies/{MARKED_UID}");
+    for (tag, vr, text) in [
+        (tags::PATIENT_BIRTH_DATE_IN_ALTERNATIVE_CALENDAR, VR::LO, MARKED_DATE),
+        (tags::PATIENT_DEATH_DATE_IN_ALTERNATIVE_CALENDAR, VR::LO, MARKED_DATE),
+        (tags::RETRIEVE_URL, VR::UR, &url),
+        (tags::RETRIEVE_URI, VR::UR, &url),
+        (tags::CONCATENATION_UID, VR::LO, MARKED_UID),
+        (tags::SOP_INSTANCE_UID_OF_CONCATENATION_SOURCE, VR::ST, MARKED_UID),
+        (tags::STUDY_DATE, VR::LO, MARKED_DATE),
+        (tags::EXPIRY_DATE, VR::SH, MARKED_DATE),
+        (tags::CODING_SCHEME_URL, VR::UR, "http://snomed.info/sct"),
+    ] {
+        set.put_text(tag, vr, text);
+    }
+    for retain in [Retain::default(), modified] {
+        let copy = Deidentifier::new(&secret, retain).data_set(set.clone());
+        let bytes = bytes_of(&copy);
+        for mark in [MARKED_DATE, MARKED_UID] {
+            assert!(!has(&bytes, mark), "{mark} with {retain:?}");
+        }
+        assert_eq!(copy.first_text(tags::CODING_SCHEME_URL), Some("http://snomed.info/sct"));
+    }
+}
+
 #[test]
 fn options_keep_what_they_are_for() {
     let secret = secret();
