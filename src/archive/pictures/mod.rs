@@ -261,8 +261,10 @@ impl Desk {
         order: &Order,
         format: Format,
     ) -> Result<Vec<u8>, ArchiveError> {
-        let look = Look { without_overlays: true, ..Look::default() };
-        for number in mosaic.frames() {
+        let mut look = Look { window: order.look.window, without_overlays: true, ..Look::default() };
+        let tiles: Vec<u32> = mosaic.frames().collect();
+        look.range = self.common_range(subject, &tiles, &look)?;
+        for number in tiles {
             let frame = subject.frame(&self.core, number)?;
             mosaic.put(number, picture::draw(&frame_of(subject, &frame, number), &look)?)?;
         }
@@ -271,21 +273,32 @@ impl Desk {
         Ok(encode::encode(&image, format, order.quality, profile.as_ref())?)
     }
 
+    /// From the smallest to the largest value of all these frames, if they are gray and no
+    /// window is asked for: each by itself, an animation flickers and tiles do not fit together.
+    fn common_range(
+        &self,
+        subject: &Subject,
+        numbers: &[u32],
+        look: &Look,
+    ) -> Result<Option<(f64, f64)>, ArchiveError> {
+        let mut all: Option<(f64, f64)> = None;
+        for number in numbers.iter().filter(|_| look.window.is_none()) {
+            let frame = subject.frame(&self.core, *number)?;
+            let Some((low, high)) = picture::range(&frame_of(subject, &frame, *number))? else { break };
+            let so_far = all.unwrap_or((low, high));
+            all = Some((f64::min(so_far.0, low), f64::max(so_far.1, high)));
+        }
+        Ok(all)
+    }
+
     fn animate(&self, subject: &Subject, numbers: &[u32], order: &Order) -> Result<Vec<u8>, ArchiveError> {
         let step = numbers.len().div_ceil(self.options.animation_frames_max.max(1)).max(1);
         let numbers: Vec<u32> = numbers.iter().copied().step_by(step).collect();
-        let read = |number| subject.frame(&self.core, number);
-        // All frames with one brightness, else it flickers.
         let mut look = order.look.clone();
-        for number in &numbers {
-            let frame = read(*number)?;
-            let Some((low, high)) = picture::range(&frame_of(subject, &frame, *number))? else { break };
-            let so_far = look.range.unwrap_or((low, high));
-            look.range = Some((f64::min(so_far.0, low), f64::max(so_far.1, high)));
-        }
+        look.range = self.common_range(subject, &numbers, &look)?;
         let mut animation: Option<Animation> = None;
         for number in numbers {
-            let frame = read(number)?;
+            let frame = subject.frame(&self.core, number)?;
             let image = picture::draw(&frame_of(subject, &frame, number), &look)?;
             let running = match &mut animation {
                 Some(running) => running,

@@ -24,7 +24,7 @@ use crate::{
 
 /// Raised when thumbnails come to look otherwise, so that those on disk are not
 /// shown any more.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Series of these modalities do not stand for a study if there is another.
 const SECONDARY: [&str; 12] =

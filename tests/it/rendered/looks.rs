@@ -63,6 +63,24 @@ fn rnd_10_the_sign_of_a_table_is_that_of_the_series() {
     assert_eq!(pixels_of(&slice([1024, 1025, 1026, 1027, 1100, 2000, 3000, 4000]), ""), [200; 8]);
 }
 
+/// Each tile of a gray slide, fluorescence say, was stretched from its own darkest to its
+/// own brightest value, so that none fitted its neighbours; and `window` was ignored.
+#[test]
+fn rnd_12_rnd_03_the_tiles_of_a_gray_slide_have_one_brightness() {
+    // Two tiles of four columns beside each other.
+    let slide = gray([0; 8])
+        .text(0x0008_0008, "CS", "ORIGINAL\\PRIMARY\\VOLUME\\NONE")
+        .text(0x0020_9311, "CS", "TILED_FULL")
+        .text(0x0028_0008, "IS", "2")
+        .number(0x0028_0010, 1)
+        .bytes(0x0048_0006, "UL", 8_u32.to_le_bytes().to_vec())
+        .bytes(0x0048_0007, "UL", 1_u32.to_le_bytes().to_vec())
+        .bytes(0x7FE0_0010, "OW", (0..8_u16).flat_map(|at| (at * 100).to_le_bytes()).collect());
+    assert_eq!(pixels_of(&slide, ""), [0, 36, 73, 109, 146, 182, 219, 255].map(|gray| [gray; 3]).concat());
+    let windowed = pixels_of(&slide, "?window=400,200,linear-exact");
+    assert_eq!(windowed, [0, 0, 0, 0, 128, 255, 255, 255].map(|gray| [gray; 3]).concat());
+}
+
 #[test]
 fn rnd_01_a_faint_fraction_is_not_a_certain_one() {
     let segmentation =

@@ -172,7 +172,8 @@ fn iop_28_a_video_has_no_frames_but_a_stream() {
 fn iop_28_a_big_endian_frame_may_begin_within_a_word() {
     let hilum = Hilum::start();
     let pixels: Vec<u8> = (1..=28).collect();
-    let bytes = Sample::new("1.2", "1.2.1", "1.2.1.1").pixels(3, 3, 3).bytes(0x7FE0_0010, "OW", pixels.clone());
+    let bytes =
+        Sample::new("1.2", "1.2.1", "1.2.1.1").pixels(3, 3, 3).bytes(0x7FE0_0010, "OW", pixels.clone());
     let bits = Sample::new("1.2", "1.2.1", "1.2.1.2")
         .pixels(3, 3, 3)
         .number(0x0028_0100, 1)
