@@ -66,6 +66,21 @@ pub(super) fn whole(text: &str) -> Option<i128> {
     (value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0).then_some(value as i128)
 }
 
+/// An FL. A number that is too large for it is not taken for an infinity.
+pub(super) fn single(text: &str) -> Option<f32> {
+    text.parse().ok().filter(|value: &f32| !value.is_infinite() || is_named(text))
+}
+
+/// An FD, as [`single`].
+pub(super) fn double(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|value: &f64| !value.is_infinite() || is_named(text))
+}
+
+/// Whether it is `inf`, `-Infinity` or the like, and no number of digits.
+fn is_named(text: &str) -> bool {
+    !text.bytes().any(|byte| byte.is_ascii_digit())
+}
+
 /// A tag as the value of an AT: `00181063`, or `(0018,1063)`.
 pub(super) fn tag(text: &str) -> Option<u32> {
     let digits: String = text.chars().filter(|c| !matches!(c, '(' | ')' | ',' | ' ')).collect();

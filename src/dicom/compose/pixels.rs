@@ -234,7 +234,7 @@ impl Source for Shared<'_> {
 }
 
 /// Native pixels: parts that follow each other are frames.
-fn native(set: &mut DataSet, stretches: Vec<Stretch>, found: &mut Found) -> Result<String, ComposeError> {
+fn native(set: &mut DataSet, mut stretches: Vec<Stretch>, found: &mut Found) -> Result<String, ComposeError> {
     if stretches.len() > 1 {
         count_frames(set, stretches.len() as u64)?;
     }
@@ -243,10 +243,39 @@ fn native(set: &mut DataSet, stretches: Vec<Stretch>, found: &mut Found) -> Resu
             return Err(ComposeError::MissingMacro { tag });
         }
     }
+    if stretches.len() > 1 {
+        let bytes = frame_bytes(set)?;
+        for stretch in &mut stretches {
+            // Each may have been padded.
+            if stretch.length != bytes && stretch.length != bytes + bytes % 2 {
+                return Err(ComposeError::Pixels(
+                    "a part of the pixel data does not have the bytes of one frame",
+                ));
+            }
+            stretch.length = bytes;
+        }
+    }
     let vr = set.get(tags::PIXEL_DATA).map_or(VR::OW, |pixels| pixels.vr);
     let vr = native_vr(vr, set.first_int(tags::BITS_ALLOCATED));
     put_found(set, vr, Content::Value(stretches), found);
     Ok(EXPLICIT_LITTLE.to_owned())
+}
+
+/// Bytes of one of several native frames, which lie one after the other without a gap.
+fn frame_bytes(set: &DataSet) -> Result<u64, ComposeError> {
+    let number = |tag| set.first_int(tag).and_then(|number| u64::try_from(number).ok());
+    let photometric = set.first_text(tags::PHOTOMETRIC_INTERPRETATION);
+    let is_shared = matches!(photometric, Some("YBR_FULL_422" | "YBR_PARTIAL_422"));
+    let samples = number(tags::SAMPLES_PER_PIXEL).unwrap_or(1);
+    let samples = if is_shared && samples == 3 { 2 } else { samples };
+    let factors = [tags::ROWS, tags::COLUMNS, tags::BITS_ALLOCATED].map(number);
+    let bits = factors.into_iter().try_fold(samples, |product, factor| product.checked_mul(factor?));
+    let bits = bits.ok_or(ComposeError::Pixels("the size of a frame makes no sense"))?;
+    if !bits.is_multiple_of(8) {
+        let why = "frames whose bits do not fill their bytes share bytes: send the pixel data as one part";
+        return Err(ComposeError::Pixels(why));
+    }
+    Ok(bits / 8)
 }
 
 /// PS3.5 section A.2: words of more than 8 bits are OW.

@@ -114,6 +114,28 @@ fn sto_25_native_pixels_are_one_part_or_one_a_frame() {
     assert!(matches!(big.compose(described(with_pixels())), Err(ComposeError::TransferSyntax)));
 }
 
+/// Parts were put one after the other whatever they held: of frames of single bits, each in
+/// bytes of its own as `/frames` gives them, and of padded ones, all but the first were
+/// stored as other pixels.
+#[test]
+fn sto_25_native_parts_are_frames_to_the_byte() {
+    let parts = |set: DataSet, frames: [&[u8]; 2]| {
+        let request = Request::default().part("pixels", Coding::Bytes, frames[0]);
+        request.part("pixels", Coding::Bytes, frames[1]).compose(set)
+    };
+    let mut three = described(with_pixels());
+    three.put(tags::ROWS, Element::new(VR::US, Value::Unsigned(vec![1])));
+    three.put(tags::COLUMNS, Element::new(VR::US, Value::Unsigned(vec![3])));
+    let (instance, file) = parts(three.clone(), [&[1, 2, 3, 0], &[4, 5, 6, 0]]).expect("padded");
+    assert!(matches!(instance.frames, FrameTable::Native { frames: 2, .. }), "{:?}", instance.frames);
+    assert!(file.ends_with(&[1, 2, 3, 4, 5, 6]));
+    assert!(parts(three.clone(), [&[1, 2, 3], &[4, 5]]).is_err(), "half a frame");
+    assert!(parts(three.clone(), [&[1, 2, 3, 4, 5, 6], &[7, 8, 9]]).is_err(), "two frames in one");
+    three.put(tags::BITS_ALLOCATED, Element::new(VR::US, Value::Unsigned(vec![1])));
+    let refused = parts(three, [&[0b101], &[0b111]]).expect_err("3 bits a frame");
+    assert!(refused.to_string().contains("one part"), "{refused}");
+}
+
 #[test]
 fn sto_26_streams_are_encapsulated_and_describe_themselves() {
     for (name, kind) in [

@@ -55,10 +55,8 @@ const OF_THE_STANDARD: &str = "1.2.840.10008.1.";
 const OF_THE_STANDARD_LENGTH_MAX: usize = 24;
 
 /// Birth and death as text, in the calendar that a third attribute names.
-const DATES_OF_OTHER_CALENDARS: [Tag; 2] = [
-    tags::PATIENT_BIRTH_DATE_IN_ALTERNATIVE_CALENDAR,
-    tags::PATIENT_DEATH_DATE_IN_ALTERNATIVE_CALENDAR,
-];
+const DATES_OF_OTHER_CALENDARS: [Tag; 2] =
+    [tags::PATIENT_BIRTH_DATE_IN_ALTERNATIVE_CALENDAR, tags::PATIENT_DEATH_DATE_IN_ALTERNATIVE_CALENDAR];
 
 /// URLs of code schemes and codes. All others are where something is or was, mostly with
 /// the UIDs of the original in them.

@@ -218,8 +218,8 @@ impl Reader<'_> {
             VR::US => Value::Unsigned(self.wholes(0, u16::MAX.into())?),
             VR::UL => Value::Unsigned(self.wholes(0, u32::MAX.into())?),
             VR::UV => Value::Unsigned(self.wholes(0, u64::MAX.into())?),
-            VR::FL => Value::Float(self.doubles(|text| text.parse::<f32>().ok(), f32::NAN)?),
-            VR::FD => Value::Double(self.doubles(|text| text.parse::<f64>().ok(), f64::NAN)?),
+            VR::FL => Value::Float(self.doubles(form::single, f32::NAN)?),
+            VR::FD => Value::Double(self.doubles(form::double, f64::NAN)?),
             VR::AT => self.tags()?,
             VR::SQ => self.items(depth)?,
             VR::OB | VR::OD | VR::OF | VR::OL | VR::OV | VR::OW | VR::UN => {
@@ -265,6 +265,10 @@ impl Reader<'_> {
         self.each(|reader| {
             match reader.lexer.scalar()? {
                 Scalar::Null => values.push(String::new()),
+                // Some writers have no other numbers than `5.0`; an IS has no fraction.
+                Scalar::Number(number) if vr == VR::IS && number.contains(['.', 'e', 'E']) => {
+                    values.push(whole(number).map_or_else(|| number.to_owned(), |number| number.to_string()));
+                }
                 Scalar::Number(number) => values.push(number.to_owned()),
                 Scalar::Text(text) if is_single(vr) => values.push(trimmed(&text, vr).to_owned()),
                 Scalar::Text(text) => {

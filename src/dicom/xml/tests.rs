@@ -270,6 +270,7 @@ fn xml_4_what_is_refused() {
         (document("<DicomAttribute tag='0009'/>"), Reason::Attribute),
         (attribute("US", "<Value>70000</Value>"), Reason::Number),
         (attribute("US", "<Value number='2'>7</Value>"), Reason::Number),
+        (attribute("FL", "<Value>1e39</Value>"), Reason::Number),
         (attribute("AT", "<Value>x</Value>"), Reason::Number),
         (attribute("OW", "<Value>1</Value>"), Reason::Form),
         (attribute("LO", "<InlineBinary>AQI=</InlineBinary>"), Reason::Form),

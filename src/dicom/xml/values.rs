@@ -98,8 +98,8 @@ fn from_texts(vr: VR, values: &[String]) -> Result<Value, Reason> {
         VR::US => Value::Unsigned(wholes(values, 0, u16::MAX.into())?),
         VR::UL => Value::Unsigned(wholes(values, 0, u32::MAX.into())?),
         VR::UV => Value::Unsigned(wholes(values, 0, u64::MAX.into())?),
-        VR::FL => Value::Float(doubles(values, |text| text.parse().ok(), f32::NAN)?),
-        VR::FD => Value::Double(doubles(values, |text| text.parse().ok(), f64::NAN)?),
+        VR::FL => Value::Float(doubles(values, form::single, f32::NAN)?),
+        VR::FD => Value::Double(doubles(values, form::double, f64::NAN)?),
         VR::AT => {
             let some = values.iter().filter(|text| !text.trim().is_empty());
             Value::Tags(
