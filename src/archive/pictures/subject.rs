@@ -7,8 +7,13 @@ use bytes::Bytes;
 use dicom_dictionary_std::tags;
 
 use crate::{
-    archive::{ArchiveError, Core, pixels::Image},
-    dicom::{DataSet, Tag, Value, json, transfer_syntax::EXPLICIT_LITTLE},
+    archive::{ArchiveError, Core, checked::CheckedSource, pixels::Image, retrieve::stored},
+    dicom::{
+        DataSet, Tag, Value, json,
+        part10::{self, ReadError},
+        transfer_syntax::EXPLICIT_LITTLE,
+        vr,
+    },
     pixels::Description,
     storage::catalog::{InstanceRow, Snapshot},
 };
@@ -57,6 +62,7 @@ impl Subject {
         let metadata = snapshot.metadata_of(&row.path)?.ok_or(ArchiveError::Gone("instance"))?;
         let mut set = json::read(&metadata, json::Limits::OWN)
             .map_err(|error| ArchiveError::Damaged(error.to_string()))?;
+        let text_bytes = if has_long_values(&set) { long_values(core, snapshot, row, &mut set)? } else { 0 };
         let mut filler = Filler { core, snapshot, row, left: VALUES_BYTES_MAX };
         filler.fill(&mut set)?;
         let image = if row.frames.count() > 0 {
@@ -65,7 +71,7 @@ impl Subject {
             None
         };
         let read = usize::try_from(VALUES_BYTES_MAX - filler.left).unwrap_or(usize::MAX);
-        Ok(Self { set, image, bytes: metadata.len() * 3 + read })
+        Ok(Self { set, image, bytes: metadata.len() * 3 + text_bytes + read })
     }
 
     /// One frame as it is stored, if that is a picture for any viewer: `number` as
@@ -86,6 +92,75 @@ impl Subject {
         let image = self.image.as_ref().ok_or(ArchiveError::NotFound("pixel data"))?;
         let index = number.checked_sub(1).ok_or(ArchiveError::NotFound("frame"))?;
         Ok(Decoded { bytes: core.frame(image, index)?, description: image.described() })
+    }
+}
+
+/// Whether texts or numbers were left in the file for their length.
+fn has_long_values(set: &DataSet) -> bool {
+    set.iter().any(|(_, element)| {
+        if let Value::Items(items) = &element.value {
+            return items.iter().any(has_long_values);
+        }
+        matches!(element.value, Value::Bulk(_)) && !vr::is_binary(element.vr)
+    })
+}
+
+/// Puts long texts and lists of numbers into a data set, as the file has them, and says how
+/// many bytes they are: a report without one of its texts reads as if nothing were there.
+fn long_values(
+    core: &Core,
+    snapshot: &Snapshot,
+    row: &InstanceRow,
+    set: &mut DataSet,
+) -> Result<usize, ArchiveError> {
+    let file = stored(snapshot, row, 0..row.place.length)?;
+    let limits = part10::Limits { text_bytes_max: VALUE_BYTES_MAX, ..core.limits };
+    match part10::parse(&CheckedSource::new(&core.packs, file), &limits) {
+        Ok(mut parsed) => Ok(take_long_values(set, &mut parsed.dataset)),
+        // More than may be kept: what is left out stays so.
+        Err(ReadError::Limit { .. }) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn take_long_values(set: &mut DataSet, whole: &mut DataSet) -> usize {
+    let mut bytes = 0;
+    for (tag, element) in set.iter_mut() {
+        let Some(found) = whole.get_mut(tag) else { continue };
+        match (&mut element.value, &mut found.value) {
+            (Value::Items(items), Value::Items(whole)) => {
+                bytes += items
+                    .iter_mut()
+                    .zip(whole)
+                    .map(|(item, whole)| take_long_values(item, whole))
+                    .sum::<usize>();
+            }
+            (value @ Value::Bulk(_), found)
+                if !vr::is_binary(element.vr) && !matches!(found, Value::Bulk(_)) =>
+            {
+                *value = std::mem::replace(found, Value::Empty);
+                bytes += size_of(value);
+            }
+            _ => {}
+        }
+    }
+    bytes
+}
+
+/// About how much memory a value takes.
+fn size_of(value: &Value) -> usize {
+    match value {
+        Value::Text(texts) => texts.iter().map(|text| text.len() + 24).sum(),
+        Value::Signed(numbers) => numbers.len() * 8,
+        Value::Unsigned(numbers) => numbers.len() * 8,
+        Value::Float(numbers) => numbers.len() * 4,
+        Value::Double(numbers) => numbers.len() * 8,
+        Value::Empty
+        | Value::Names(_)
+        | Value::Tags(_)
+        | Value::Items(_)
+        | Value::Inline(_)
+        | Value::Bulk(_) => 0,
     }
 }
 

@@ -4,6 +4,7 @@ use super::png_of;
 use crate::{
     harness::Hilum,
     library::{header, problem},
+    sample::Sample,
 };
 
 #[test]
@@ -36,6 +37,31 @@ fn v25_rnd_13_a_report_is_a_page() {
     assert!(tree.text().unwrap().contains("<report title=\"Diagnosis\">"));
     problem(hilum.get_as(&path, "image/jpeg"), 406, "not-acceptable");
     problem(hilum.get_as(&path, "application/dicom, text/html"), 400, "invalid-parameter");
+}
+
+/// A text of more than 64 KiB is left in the file, and the page had nothing in its place.
+#[test]
+fn rnd_13_a_report_has_its_longest_text() {
+    let hilum = Hilum::start();
+    let text = |name: &str, value: &[u8]| {
+        let concept = Sample::empty().text(0x0008_0100, "SH", "1").text(0x0008_0104, "LO", name);
+        let item = Sample::empty().text(0x0040_A010, "CS", "CONTAINS").text(0x0040_A040, "CS", "TEXT");
+        item.items(0x0040_A043, &[concept]).bytes(0x0040_A160, "UT", value.to_vec())
+    };
+    // In Latin-1, as the report is.
+    let long = b"gr\xF6\xDFer, ".repeat(10_000);
+    let report = Sample::new("1.2", "1.2.1", "1.2.1.1")
+        .text(0x0008_0005, "CS", "ISO_IR 100")
+        .text(0x0008_0016, "UI", "1.2.840.10008.5.1.4.1.1.88.11")
+        .text(0x0040_A040, "CS", "CONTAINER")
+        .items(0x0040_A730, &[text("Short", b"klein "), text("Long", &long)]);
+    hilum.must_store(&[&report.file()]);
+    let page = |accept| hilum.get_as("/studies/1.2/series/1.2.1/instances/1.2.1.1/rendered", accept);
+    for accept in ["text/html", "text/plain", "text/xml"] {
+        let text = page(accept).text().unwrap();
+        assert_eq!(text.matches("größer").count(), 10_000, "{accept}");
+        assert!(text.contains("klein"), "{accept}");
+    }
 }
 
 #[test]
