@@ -16,7 +16,7 @@ pub struct Channel {
     pub label: String,
     /// Samples a second.
     pub frequency: f64,
-    /// In millivolts, or in whatever unit it has.
+    /// In millivolts, or in whatever unit it has; NaN where there was no signal.
     pub values: Vec<f64>,
     pub is_voltage: bool,
     pub unit: String,
@@ -65,12 +65,20 @@ pub fn read(set: &DataSet) -> Result<Vec<Channel>, RenderError> {
         .collect())
 }
 
-/// All samples of a group, those of one moment together.
+/// All samples of a group, those of one moment together; what only fills a channel while
+/// others record (Waveform Padding Value) is no number.
 fn samples(group: &DataSet) -> Result<Vec<f64>, RenderError> {
     let bytes = values::bytes(group, tags::WAVEFORM_DATA).unwrap_or_default();
     let kind = group.first_text(tags::WAVEFORM_SAMPLE_INTERPRETATION).unwrap_or("SS");
     let bits: u32 = values::whole(group, tags::WAVEFORM_BITS_ALLOCATED).unwrap_or(16);
-    let words = |width: usize, number: &dyn Fn(&[u8]) -> f64| bytes.chunks_exact(width).map(number).collect();
+    // Zeros are a line at zero, also where a device has them for padding.
+    let padding = values::bytes(group, tags::WAVEFORM_PADDING_VALUE)
+        .filter(|padding| padding.iter().any(|byte| *byte != 0))
+        .unwrap_or_default();
+    let words = |width: usize, number: &dyn Fn(&[u8]) -> f64| {
+        let number = |word: &[u8]| if padding.starts_with(word) { f64::NAN } else { number(word) };
+        bytes.chunks_exact(width).map(number).collect()
+    };
     let short = |word: &[u8]| [word[0], word[1]];
     let long = |word: &[u8]| [word[0], word[1], word[2], word[3]];
     let samples: Vec<f64> = match (kind, bits) {

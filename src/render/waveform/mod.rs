@@ -85,6 +85,24 @@ mod tests {
         assert!(!drawing.contains("<II>"));
     }
 
+    /// Of leads that are recorded one after the other, each is filled with a padding value for
+    /// the rest of the time. That was drawn as a voltage, right across the other leads.
+    #[test]
+    fn rnd_13_where_there_is_no_signal_there_is_no_line() {
+        let mut set = ecg(&["Lead I"]);
+        let mut group = set.items(tags::WAVEFORM_SEQUENCE)[0].clone();
+        let samples = (0..200).flat_map(|at: i16| if (50..150).contains(&at) { [0, 0x80] } else { [10, 0] });
+        group.put(tags::WAVEFORM_DATA, Element::new(VR::OW, Value::Inline(samples.collect())));
+        group.put(tags::WAVEFORM_PADDING_VALUE, Element::new(VR::OW, Value::Inline(vec![0, 0x80])));
+        set.put(tags::WAVEFORM_SEQUENCE, sequence(vec![group]));
+        let sheet = sheet::draw(&channels::read(&set).expect("valid"));
+        // The pulse that shows the scale, and the two parts of the lead.
+        let heights = |line: &Vec<(f64, f64)>| line.iter().map(|(_, y)| *y).fold(f64::MIN, f64::max);
+        let [_, first, second] = &sheet.lines[..] else { panic!("{} lines", sheet.lines.len()) };
+        assert!(first.last().map(|(x, _)| x) < second.first().map(|(x, _)| x));
+        assert!(heights(first) < 25.0 && heights(second) < 25.0, "near the middle of the row");
+    }
+
     #[test]
     fn rnd_13_a_picture_has_the_size_that_is_asked_for() {
         let image = picture(&ecg(&["Lead I", "Lead II"]), Some((300, 300))).expect("valid");

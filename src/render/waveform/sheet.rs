@@ -73,7 +73,7 @@ impl Sheet {
         for (number, channel) in channels.iter().enumerate() {
             let start = number as f64 * seconds;
             let left = MARGIN + PULSE + start * MM_PER_SECOND;
-            self.lines.push(curve(channel, start, seconds, left, middle));
+            self.lines.extend(curves(channel, start, seconds, left, middle));
             let label = if channel.is_voltage || channel.unit.is_empty() {
                 channel.label.clone()
             } else {
@@ -84,9 +84,9 @@ impl Sheet {
     }
 }
 
-/// A part of a channel as points. A voltage has its scale; any other channel
-/// fills its row.
-fn curve(channel: &Channel, start: f64, seconds: f64, left: f64, middle: f64) -> Vec<(f64, f64)> {
+/// A part of a channel as points, one line for each stretch with a signal. A voltage has
+/// its scale; any other channel fills its row.
+fn curves(channel: &Channel, start: f64, seconds: f64, left: f64, middle: f64) -> Vec<Vec<(f64, f64)>> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
     let index = |second: f64| ((second * channel.frequency).round() as usize).min(channel.values.len());
     let part = &channel.values[index(start)..index(start + seconds)];
@@ -102,12 +102,15 @@ fn curve(channel: &Channel, start: f64, seconds: f64, left: f64, middle: f64) ->
     let per_sample = MM_PER_SECOND / channel.frequency;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
     let together = ((STEP / per_sample) as usize).max(1);
+    let mut lines = Vec::new();
     let mut points = Vec::with_capacity(part.len() / together * 2 + 2);
     for (number, samples) in part.chunks(together).enumerate() {
         let x = left + (number * together) as f64 * per_sample;
         let low = samples.iter().copied().fold(f64::MAX, f64::min);
         let high = samples.iter().copied().fold(f64::MIN, f64::max);
-        if samples.len() < 2 || high <= low {
+        if samples.iter().all(|sample| sample.is_nan()) {
+            lines.push(std::mem::take(&mut points));
+        } else if samples.len() < 2 || high <= low {
             points.push((x, height(low)));
         } else if samples.first() < samples.last() {
             points.extend([(x, height(low)), (x + STEP / 2.0, height(high))]);
@@ -115,5 +118,7 @@ fn curve(channel: &Channel, start: f64, seconds: f64, left: f64, middle: f64) ->
             points.extend([(x, height(high)), (x + STEP / 2.0, height(low))]);
         }
     }
-    points
+    lines.push(points);
+    lines.retain(|points| !points.is_empty());
+    lines
 }
