@@ -44,6 +44,8 @@ enum Origin {
     Checksum(Arc<Checksum>),
     /// A frame (counting from 0) that is decoded or encoded when its turn comes.
     Frame(Arc<Image>, u32),
+    /// All decoded frames, the bits of each right behind those of the one before.
+    Joined(Arc<Image>),
 }
 
 /// The CRC-32 of a file that is converted when its turn comes: computed when it
@@ -104,7 +106,8 @@ impl Piece {
             | Origin::Inflated(_)
             | Origin::Later(_)
             | Origin::Checksum(_)
-            | Origin::Frame(..) => None,
+            | Origin::Frame(..)
+            | Origin::Joined(_) => None,
         }
     }
 }
@@ -172,9 +175,16 @@ impl Pieces {
         self.push(Piece { origin, range: 0..length, swap: 1, phase: 0 });
     }
 
+    /// All frames of an image that [`Image::is_joined`], to be made when their turn comes.
+    pub fn push_joined(&mut self, image: &Arc<Image>) {
+        let range = 0..image.joined_bytes();
+        self.push(Piece { origin: Origin::Joined(Arc::clone(image)), range, swap: 1, phase: 0 });
+    }
+
     /// The next bytes are of a frame that has to be made.
     pub(super) fn begins_with_a_frame(&self) -> bool {
-        self.list.front().is_some_and(|piece| matches!(piece.origin, Origin::Frame(..)))
+        let front = self.list.front();
+        front.is_some_and(|piece| matches!(piece.origin, Origin::Frame(..) | Origin::Joined(_)))
     }
 
     pub fn append(&mut self, other: Pieces) {
@@ -271,11 +281,15 @@ impl Pieces {
                 return Ok(Some(bytes));
             }
             let start = piece.range.start;
-            // Where a chunk of the file ends, so that none is read twice.
-            let end = piece.range.end.min((start / CHUNK_BYTES + READ_CHUNKS_MAX) * CHUNK_BYTES);
-            let bytes = read(core, piece, start..end)?;
-            piece.range.start = end;
-            self.length -= end - start;
+            let bytes = if let Origin::Joined(image) = &piece.origin {
+                core.joined(image, piece.range.clone())?
+            } else {
+                // Where a chunk of the file ends, so that none is read twice.
+                let end = piece.range.end.min((start / CHUNK_BYTES + READ_CHUNKS_MAX) * CHUNK_BYTES);
+                read(core, piece, start..end)?
+            };
+            piece.range.start = start + bytes.len() as u64;
+            self.length -= bytes.len() as u64;
             if piece.range.start == piece.range.end {
                 self.list.pop_front();
             }
@@ -292,7 +306,8 @@ impl Pieces {
             | Origin::Inflated(_)
             | Origin::Later(_)
             | Origin::Checksum(_)
-            | Origin::Frame(..) => None,
+            | Origin::Frame(..)
+            | Origin::Joined(_) => None,
         }
     }
 
@@ -336,7 +351,7 @@ fn read(core: &Core, piece: &Piece, range: Range<u64>) -> Result<Bytes, ArchiveE
             let bytes = checksum.bytes(core)?;
             Ok(Bytes::copy_from_slice(&bytes[in_memory(range.start)..in_memory(range.end)]))
         }
-        Origin::Later(_) | Origin::Frame(..) => Ok(Bytes::new()),
+        Origin::Later(_) | Origin::Frame(..) | Origin::Joined(_) => Ok(Bytes::new()),
     }
 }
 

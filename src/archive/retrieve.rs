@@ -396,7 +396,11 @@ impl Core {
             FileForm::ExplicitLittleEndian => transcode::explicit_little_endian(&source, &self.limits)?,
             FileForm::Decoded => {
                 let image = Arc::new(Image::of(self, &snapshot, row, EXPLICIT_LITTLE)?);
-                let lengths = vec![image.described().frame_bytes(); image.frames() as usize];
+                let lengths = if image.is_joined() {
+                    vec![image.joined_bytes()]
+                } else {
+                    vec![image.described().frame_bytes(); image.frames() as usize]
+                };
                 return self.file_with_frames(&snapshot, &image, &lengths);
             }
         };
@@ -447,11 +451,11 @@ impl Core {
                 (Segment::Swap { offset, length, width }, _) => {
                     pieces.push_swapped(file, offset..offset + length, width, offset);
                 }
-                (Segment::Frame { index, length }, _) => {
-                    if let Some(image) = image {
-                        pieces.push_frame(image, index, length);
-                    }
-                }
+                (Segment::Frame { index, length }, _) => match image {
+                    Some(image) if image.is_joined() => pieces.push_joined(image),
+                    Some(image) => pieces.push_frame(image, index, length),
+                    None => {}
+                },
             }
         }
         pieces

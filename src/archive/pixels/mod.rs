@@ -15,6 +15,7 @@ mod made;
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -88,6 +89,17 @@ impl Image {
     #[must_use]
     pub fn frames_are_whole_bytes(&self) -> bool {
         self.after.frame_bits().is_multiple_of(8)
+    }
+
+    /// Decoded frames that share bytes where they follow each other without a gap, as
+    /// they do in a file (PS3.5 section 8.1.1): those of single bits.
+    pub(super) fn is_joined(&self) -> bool {
+        self.is_decoded() && self.frames() > 1 && !self.frames_are_whole_bytes()
+    }
+
+    /// Bytes of all such frames.
+    pub(super) fn joined_bytes(&self) -> u64 {
+        (self.after.frame_bits() * u64::from(self.frames())).div_ceil(8)
     }
 
     /// As the data set will have to describe the frames.
@@ -285,6 +297,29 @@ impl Core {
 }
 
 impl Core {
+    /// Some of the bytes of all frames together, from the first of `range` to where that
+    /// byte's frame ends. Blocks for as long as decoding takes.
+    pub(super) fn joined(&self, image: &Image, range: Range<u64>) -> Result<Bytes, ArchiveError> {
+        let in_memory = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let (start, bits) = (in_memory(range.start), in_memory(image.after.frame_bits()).max(1));
+        let end = in_memory(range.end).min(((start * 8 / bits + 1) * bits).div_ceil(8));
+        let stop = (end * 8).min(bits * image.frames() as usize);
+        let mut bytes = vec![0_u8; end - start];
+        let mut at = start * 8;
+        while at < stop {
+            let (index, first) = (u32::try_from(at / bits).unwrap_or(u32::MAX), at % bits);
+            let frame = self.frame(image, index)?;
+            let count = (bits - first).min(stop - at);
+            for bit in 0..count {
+                let (from, to) = (first + bit, at + bit - start * 8);
+                let is_set = frame.get(from / 8).is_some_and(|byte| byte >> (from % 8) & 1 == 1);
+                bytes[to / 8] |= u8::from(is_set) << (to % 8);
+            }
+            at += count;
+        }
+        Ok(bytes.into())
+    }
+
     /// A frame that is stored as a picture which any viewer shows as it is, as a JPEG
     /// file; none if it is not one. Blocks on storage.
     pub(super) fn stored_picture(&self, image: &Image, index: u32) -> Result<Option<Vec<u8>>, ArchiveError> {

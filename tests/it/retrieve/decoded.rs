@@ -298,3 +298,34 @@ fn ten_at_once_get_the_same() {
     });
     assert!(answers.iter().all(|answer| answer.len() == 524_288 && *answer == answers[0]));
 }
+
+/// Frames of single bits share bytes in a file (PS3.5 section 8.1.1). Those of a compressed
+/// segmentation were put into one each with bits to spare, so that all but the first were
+/// read as something else.
+#[test]
+fn neg_09_blk_2_frames_of_single_bits_share_bytes_in_a_file() {
+    let hilum = Hilum::start();
+    // 3 by 3 pixels: each frame fills a byte and a bit.
+    let frames: [[u8; 2]; 3] = [[0b1010_1010, 1], [0xFF, 0], [0b0000_0001, 1]];
+    let image = Sample::new("1.2", "1.2.1", "1.2.1.1").pixels(3, 3, 3).without(0x7FE0_0010);
+    let image = image.number(0x0028_0100, 1).number(0x0028_0101, 1).number(0x0028_0102, 0);
+    let uncompressed = "1.2.840.10008.1.2.1.98";
+    let fragments = [&frames[0][..], &frames[1], &frames[2]];
+    hilum.must_store(&[&image.encapsulated(uncompressed, &fragments)]);
+    let path = "/studies/1.2/series/1.2.1/instances/1.2.1.1";
+    for (number, frame) in (1..).zip(frames) {
+        let found = hilum.get_as(&format!("{path}/frames/{number}"), "application/octet-stream");
+        assert_eq!(found.bytes().unwrap()[..], frame, "frame {number}");
+    }
+    let answer = hilum.get_as(path, "application/dicom");
+    assert_eq!(answer.status(), 200);
+    let file = answer.bytes().unwrap();
+    let object = oracle::open(&file);
+    let pixels = object.element(oracle::PIXEL_DATA).unwrap().to_bytes().unwrap();
+    // 27 bits: 101010101 (from the right) 011111111 100000001, and what fills four bytes.
+    let bits = 0b1_0000_0001 << 18 | 0b0_1111_1111 << 9 | 0b1_1010_1010_u32;
+    assert_eq!(pixels[..], bits.to_le_bytes());
+    let part = hilum.get(path).header("accept", "application/dicom");
+    let part = part.header("range", format!("bytes={}-", file.len() - 2)).send().unwrap();
+    assert_eq!(part.bytes().unwrap(), file[file.len() - 2..]);
+}
