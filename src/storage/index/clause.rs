@@ -401,17 +401,21 @@ impl<'a> Clauses<'a> {
     }
 
     fn range(&mut self, path: &str, rungs: Rungs, range: &Range) -> Box<dyn Question> {
-        let Some(Cover { stretches, exact }) = ladder::cover(rungs, range) else {
-            self.exact = false;
-            return self.term(&terms::present(path));
-        };
+        match ladder::cover(rungs, range) {
+            Some(cover) => self.covered(path, cover),
+            None => self.unread(path),
+        }
+    }
+
+    fn covered(&mut self, path: &str, Cover { stretches, exact }: Cover) -> Box<dyn Question> {
         self.exact &= exact;
         any(stretches.iter().map(|stretch| self.stretch(path, stretch)).collect())
     }
 
     fn date_time(&mut self, path: &str, date: Tag, time: Tag, range: &Range) -> Asked {
         if path == terms::path_of(date) && terms::PAIRS.contains(&(date, time)) {
-            return Asked::All(vec![self.range(&terms::path_of_pair(date), ladder::DATE_TIME, range)]);
+            let Some(cover) = ladder::cover(ladder::DATE_TIME, range) else { return self.unanswered(path) };
+            return Asked::All(vec![self.covered(&terms::path_of_pair(date), cover)]);
         }
         // The days alone.
         self.exact = false;

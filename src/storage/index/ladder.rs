@@ -57,7 +57,8 @@ pub fn steps(rungs: Rungs, value: &str) -> Option<impl Iterator<Item = (usize, &
 
 /// Covers a range; none if a bound is no normalised value, or the range has no
 /// bound. A range in a zone is covered with two days more on both sides: that
-/// much local times may be away from it.
+/// much local times may be away from it. Beyond the ends of the calendar there is
+/// nothing, so that a bound which would be moved there is none.
 #[must_use]
 pub fn cover(rungs: Rungs, range: &Range) -> Option<Cover> {
     if range.from.is_none() && range.to.is_none() {
@@ -88,9 +89,8 @@ fn widened(rungs: Rungs, range: &Range) -> Option<Range> {
         // The last day of a filled bound may be one that its month has not.
         let day = u8::try_from(number(6..8)?).ok()?.min(month.length(i32::from(number(0..4)?)));
         let date = Date::from_calendar_date(i32::from(number(0..4)?), month, day).ok()?;
-        let date = date.checked_add(Duration::days(days))?;
-        let year = u16::try_from(date.year()).ok().filter(|year| *year <= 9999)?;
-        Some(Some(format!("{year:04}{:02}{:02}{rest}", u8::from(date.month()), date.day())))
+        let moved = date.checked_add(Duration::days(days)).filter(|moved| (0..=9999).contains(&moved.year()));
+        Some(moved.map(|to| format!("{:04}{:02}{:02}{rest}", to.year(), u8::from(to.month()), to.day())))
     };
     let (low, high) = match *rungs.last()? {
         8 => ("", ""),
@@ -192,6 +192,19 @@ mod tests {
         assert!(!cover.exact);
         assert!(covered(&cover, DATE, "20240228") && covered(&cover, DATE, "20240302"));
         assert!(!covered(&cover, DATE, "20240227") && !covered(&cover, DATE, "20240303"));
+    }
+
+    /// A range that is open but for the last day of all, which clients have for
+    /// "until further notice".
+    #[test]
+    fn a_zone_does_not_widen_beyond_the_calendar() {
+        for (from, to) in [("20240101", "99991231"), ("00000101", "20240301")] {
+            let range = Range { from: Some(from.into()), to: Some(to.into()), zone: Some(-720) };
+            let cover = cover(DATE, &range).expect("a range");
+            assert!(covered(&cover, DATE, "20240215"), "{from} to {to}");
+        }
+        let range = Range { from: None, to: Some("99991231".into()), zone: Some(60) };
+        assert_eq!(cover(DATE, &range), None, "no bound is left");
     }
 
     fn date() -> impl Strategy<Value = String> {

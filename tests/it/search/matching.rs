@@ -77,6 +77,10 @@ const QUERIES: &[(&str, &[&str])] = &[
     ("StudyDate=20240101-20240102&StudyTime=1000-1200", &["1.2"]),
     ("StudyDate=20231231-20240102&StudyTime=1000-1000", &["1.1"]),
     ("StudyDate=20240102&StudyTime=1800-1900", &["1.6"]),
+    // In a zone, up to the last day of all (QRY-15).
+    ("StudyDate=20240102-99991231&TimezoneOffsetFromUTC=%2B0100", &["1.2", "1.3", "1.6"]),
+    ("StudyDate=20240102-99991231&StudyTime=1100-&TimezoneOffsetFromUTC=-0500", &["1.3", "1.6"]),
+    ("StudyDate=-99991231&StudyTime=-2300&TimezoneOffsetFromUTC=%2B0000", &["1.1", "1.2", "1.3", "1.5", "1.6"]),
     // UIDs: one, a list, repeated (QRY-02).
     ("StudyInstanceUID=1.1", &["1.1"]),
     ("StudyInstanceUID=1.1,1.2,9.9", &["1.1", "1.2"]),
