@@ -114,7 +114,7 @@ impl Session {
             return position.clone();
         }
         let before = self.marks.iter().filter(|(mark, _)| *mark < offset).max_by_key(|(mark, _)| *mark);
-        let seen = before.map_or(offset, |(mark, position)| position.seen + (offset - mark));
+        let seen = before.map_or(offset, |(mark, position)| position.seen.saturating_add(offset - mark));
         Position { seen, cut: None }
     }
 

@@ -203,9 +203,14 @@ impl Query {
     /// sets of instances.
     #[must_use]
     pub fn wants_whole_instances(&self) -> bool {
+        // A sequence may have been too large for the summary.
+        let returns = |tag: &Tag| {
+            attributes::level(*tag) == Level::Instance
+                && (!attributes::in_summary(*tag) || attributes::vr(*tag) == VR::SQ)
+        };
+        let mut fields = self.include.fields.iter().filter_map(|path| path.first());
         self.matches_whole_instances()
-            || self.target == Level::Instance
-                && self.include.fields.iter().any(|path| path.first().is_some_and(|tag| is_outside(*tag)))
+            || self.target == Level::Instance && (self.include.all || fields.any(returns))
     }
 
     /// Does it match, or order, by such attributes? Then [`matches()`] is to be

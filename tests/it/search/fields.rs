@@ -115,6 +115,34 @@ fn qry_05_07_08_09_includefield_in_every_form() {
     }
 }
 
+/// A presentation state of more than some thirty images came back without them.
+#[test]
+fn qry_07_a_sequence_of_any_length_is_returned() {
+    let hilum = Hilum::start();
+    for (instance, images) in [("1.1.1.1", 2), ("1.1.1.2", 100)] {
+        let image = |number: usize| {
+            Sample::empty()
+                .text(0x0008_1150, "UI", "1.2.840.10008.5.1.4.1.1.2")
+                .text(0x0008_1155, "UI", &format!("1.2.840.99999.1.20260101.{number}"))
+        };
+        let images: Vec<Sample> = (0..images).map(image).collect();
+        let series = Sample::empty().items(0x0008_1140, &images).text(0x0020_000E, "UI", "1.1.9");
+        let file = Sample::new("1.1", "1.1.1", instance).items(0x0008_1115, &[series]).file();
+        assert_eq!(hilum.store(&[&file]).status(), 200);
+    }
+    for query in [
+        "/instances?includefield=ReferencedSeriesSequence",
+        "/instances?includefield=all",
+        "/studies/1.1/series/1.1.1/instances?includefield=00081115.00081140.ReferencedSOPInstanceUID",
+    ] {
+        let found = hilum.json(query);
+        for (at, images) in [(0, 2), (1, 100)] {
+            let items = found[at].pointer("/00081115/Value/0/00081140/Value").and_then(Value::as_array);
+            assert_eq!(items.map(Vec::len), Some(images), "{query}");
+        }
+    }
+}
+
 #[test]
 fn ret_14_the_metadata_of_chosen_attributes() {
     let hilum = store();
