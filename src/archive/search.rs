@@ -194,7 +194,16 @@ impl Search<'_> {
         };
         let mut all = Page::into(&mut sink);
         all.matches_max = self.core.sorted_max;
-        self.find(&mut all)?;
+        if self.is_partial() {
+            // What ties would stand as the index counts it, which knows studies whole.
+            let is_seen = |tag, level| level == Level::Instance || !attributes::is_computed(tag);
+            let mut query = self.query.clone();
+            query.order.retain(|order| is_seen(order.tag, order.level));
+            let asked = Asked::of(self.core, &query)?;
+            Search { query: &query, asked, ..*self }.find(&mut all)?;
+        } else {
+            self.find(&mut all)?;
+        }
         keyed.sort_by(|(a, first, of_a), (b, second, of_b)| {
             a.cmp(b).then_with(|| first.cmp(second)).then_with(|| of_a.instance.cmp(&of_b.instance))
         });
@@ -545,10 +554,18 @@ impl Search<'_> {
             }
         };
         let series = series.map(Arc::new);
-        if self.is_partial() && self.asked.is_some() && self.query.target == Level::Study {
-            // The words may be in a series that is not seen.
-            let below = series_below(snapshot, &study)?;
-            if self.rank(snapshot, &study, &below.iter().collect::<Vec<_>>())?.is_none() {
+        if self.is_partial() && self.asked.is_some() {
+            // The words may be in a series that is not seen, or be said of one.
+            let has_words = match (&series, self.query.target) {
+                // Looked for in each instance.
+                (_, Level::Instance) => true,
+                (Some(set), _) => self.rank(snapshot, &study, &[set])?.is_some(),
+                (None, _) => {
+                    let below = series_below(snapshot, &study)?;
+                    self.rank(snapshot, &study, &below.iter().collect::<Vec<_>>())?.is_some()
+                }
+            };
+            if !has_words {
                 return Ok(());
             }
         }

@@ -34,7 +34,7 @@ const FILTERS: [&str; 7] = [
     "PatientID=B&InstitutionName=North&Modality=CT",
 ];
 
-const SEARCHES: [(Resource, &str); 18] = [
+const SEARCHES: [(Resource, &str); 21] = [
     (Resource::Studies, ""),
     (Resource::Studies, "limit=2&offset=1"),
     (Resource::Studies, "ModalitiesInStudy=CT"),
@@ -43,6 +43,7 @@ const SEARCHES: [(Resource, &str); 18] = [
     (Resource::Studies, "NumberOfStudyRelatedInstances=1"),
     (Resource::Studies, "NumberOfStudyRelatedSeries=1&includefield=all"),
     (Resource::Studies, "orderby=-NumberOfStudyRelatedInstances,StudyTime"),
+    (Resource::Studies, "orderby=NumberOfStudyRelatedSeries"),
     (Resource::Studies, "StudyDescription=liver*"),
     (Resource::Studies, "q=liver"),
     (Resource::Studies, "q=brain&snippet=true"),
@@ -50,6 +51,8 @@ const SEARCHES: [(Resource, &str); 18] = [
     (Resource::Series, "Modality=CT&limit=2"),
     (Resource::Series, "NumberOfStudyRelatedSeries=1"),
     (Resource::Series, "q=heart"),
+    (Resource::Series, "q=mr"),
+    (Resource::Series, "q=ct%20study&limit=1"),
     (Resource::Instances, "limit=3&offset=1"),
     (Resource::Instances, "ModalitiesInStudy=MR"),
     (Resource::Instances, "InstanceNumber=1"),
@@ -242,6 +245,37 @@ async fn what_is_kept_of_a_search_is_the_callers() {
             let (said, total, _) = search(&archive, permit, resource, "").await;
             assert_eq!((said.len(), total), (expected, expected as u64), "{resource:?}");
         }
+    }
+}
+
+/// A study says the modalities of all its series: a word found those of series that
+/// are not seen, and results that tie stood as many series as they have, seen or not.
+#[tokio::test]
+async fn what_a_study_says_of_series_that_are_not_seen() {
+    let folder = TempDir::new().expect("a folder");
+    let archive = open(&folder);
+    let series = |modality| Series { institution: "North", modality, word: "liver", instances: 1 };
+    for (number, hidden) in [(1, 0), (2, 2), (3, 1)] {
+        let modalities = std::iter::once("CT").chain(std::iter::repeat_n("MR", hidden));
+        let study = Study { patient: "A", series: modalities.map(series).collect() };
+        for (_, file) in study.files(number) {
+            archive.store_bytes(&Permit::operator(), file).await.expect("an outcome");
+        }
+    }
+    let part = permit(&["Modality=CT"]);
+    for round in ["overlay", "index"] {
+        for resource in [Resource::Studies, Resource::Series, Resource::Instances] {
+            let (said, total, _) = search(&archive, &part, resource, "q=mr").await;
+            assert_eq!((said.len(), total), (0, 0), "{resource:?} {round}");
+            let (said, total, _) = search(&archive, &part, resource, "q=ct").await;
+            assert_eq!((said.len(), total), (3, 3), "{resource:?} {round}");
+        }
+        let query = "orderby=-NumberOfStudyRelatedSeries";
+        let (said, ..) = search(&archive, &part, Resource::Studies, query).await;
+        let place = |date| said.iter().position(|study| study.contains(date));
+        let places = ["20240103", "20240102", "20240101"].map(place);
+        assert_eq!(places, [Some(0), Some(1), Some(2)], "the newest first, {round}");
+        settle(&archive).await;
     }
 }
 

@@ -97,6 +97,8 @@ pub(super) fn compile(query: &Query, fields: &Fields, searcher: &Searcher) -> ta
             own.exact &= !is_partial || filter.any_of.len() == 1;
         }
         own.exact &= !filter.asks_instances();
+        // A study says its modalities, those of series that are not seen too.
+        own.exact &= !is_partial || query.text.is_none();
     }
     let exact = own.exact && studies.exact && blocks.exact;
     let kind = match query.target {

@@ -121,9 +121,11 @@ fn qry_07_a_sequence_of_any_length_is_returned() {
     let hilum = Hilum::start();
     for (instance, images) in [("1.1.1.1", 2), ("1.1.1.2", 100)] {
         let image = |number: usize| {
-            Sample::empty()
-                .text(0x0008_1150, "UI", "1.2.840.10008.5.1.4.1.1.2")
-                .text(0x0008_1155, "UI", &format!("1.2.840.99999.1.20260101.{number}"))
+            Sample::empty().text(0x0008_1150, "UI", "1.2.840.10008.5.1.4.1.1.2").text(
+                0x0008_1155,
+                "UI",
+                &format!("1.2.840.99999.1.20260101.{number}"),
+            )
         };
         let images: Vec<Sample> = (0..images).map(image).collect();
         let series = Sample::empty().items(0x0008_1140, &images).text(0x0020_000E, "UI", "1.1.9");
