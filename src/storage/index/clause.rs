@@ -30,6 +30,11 @@ use crate::dicom::query::{
 /// begin so worth while.
 const WALK_AFTER: usize = 2;
 
+/// Gaps (`*`, `?`) in all patterns of one kind of document that are asked by a walk.
+/// The automaton of a pattern is made before anything is looked at: one of some ten
+/// gaps takes as long as it may, tens of milliseconds.
+const GAPS_MAX: usize = 64;
+
 /// A search as questions.
 pub(super) struct Compiled {
     /// On the documents of what is searched for; of series for instances.
@@ -133,6 +138,8 @@ struct Clauses<'a> {
     /// of blocks tell of many instances, and have none.
     of_rows: bool,
     exact: bool,
+    /// How many of [`GAPS_MAX`] are left.
+    gaps_left: usize,
 }
 
 /// What a test asks of an attribute.
@@ -145,7 +152,7 @@ enum Asked {
 
 impl<'a> Clauses<'a> {
     fn new(fields: &'a Fields, searcher: &'a Searcher, of_rows: bool) -> Self {
-        Self { fields, searcher, clauses: Vec::new(), of_rows, exact: true }
+        Self { fields, searcher, clauses: Vec::new(), of_rows, exact: true, gaps_left: GAPS_MAX }
     }
 
     fn join(mut self, kind: &str) -> Box<dyn Question> {
@@ -387,8 +394,10 @@ impl<'a> Clauses<'a> {
     }
 
     /// Walks the dictionary of whole values: exact where trigrams are not. None
-    /// if the automaton of the pattern becomes too large.
-    fn walk(&self, path: &str, pattern: &Pattern) -> Option<Box<dyn Question>> {
+    /// if the automaton of the pattern becomes too large, or there are too many.
+    fn walk(&mut self, path: &str, pattern: &Pattern) -> Option<Box<dyn Question>> {
+        let gaps = pattern.parts.iter().filter(|part| !matches!(part, Part::Literal(_))).count();
+        self.gaps_left = self.gaps_left.checked_sub(gaps)?;
         let mut regex = "(?s)".to_owned();
         escape(&terms::text(path, ""), &mut regex);
         for part in &pattern.parts {

@@ -554,3 +554,32 @@ fn series_of_many_studies_are_joined() {
     assert_eq!((hits.total, hits.instances, hits.exact), (1249, 1249, true));
     assert_eq!(hits.rows.iter().map(|hit| hit.study_id).collect::<Vec<_>>(), [0, 4, 6]);
 }
+
+/// Each pattern that is asked by a walk over the values has an automaton, which takes
+/// longest to make where there are no values at all: a list of patterns for each of
+/// many attributes took minutes, before the search looked at its time.
+#[test]
+fn many_patterns_make_few_automata() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let index = Index::create(folder.path(), small()).expect("an index");
+    let mut study = a_study("a^b");
+    study.series[0].instances[0].put_text(tags::IMAGE_TYPE, VR::CS, "ab9cde");
+    put(&index, 1, &study);
+    index.commit(1).expect("a commit");
+    let view = index.reader();
+    let mut query = Query::new(Resource::Instances);
+    let attributes = [
+        (tags::IMAGE_TYPE, Level::Instance),
+        (tags::SCANNING_SEQUENCE, Level::Instance),
+        (tags::STATION_NAME, Level::Series),
+    ];
+    for (tag, level) in attributes {
+        let patterns = (0..100).map(|number| Pattern::parse(&format!("ab{number}*c??")));
+        query.keys.push(Key::new(tag, VR::CS, level, Test::Wildcard(patterns.collect())));
+    }
+    let compiled = clause::compile(&query, &view.fields, &view.searcher).expect("questions");
+    let automata = format!("{:?} {:?}", compiled.own, compiled.blocks).matches("RegexQuery").count();
+    assert!((1..=50).contains(&automata), "{automata}");
+    query.keys.truncate(1);
+    assert_eq!(view.search(&query, 0..1, &BTreeSet::new()).expect("a search").total, 1);
+}
