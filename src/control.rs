@@ -42,7 +42,12 @@ enum Question {
     /// [`Archive::moment`]
     Moment,
     /// [`Archive::stamps`]
-    Stamps { after: u64, limit: usize },
+    Stamps {
+        #[serde(default)]
+        catalog: String,
+        after: u64,
+        limit: usize,
+    },
 }
 
 type Answer<T> = Result<T, String>;
@@ -117,8 +122,8 @@ fn answer_all(caller: &UnixStream, archive: &Weak<Archive>, ending: &AtomicBool)
         let permit = Permit::operator();
         match serde_json::from_str(&line) {
             Ok(Question::Moment) => say(caller, &archive.moment(&permit).map_err(|error| error.to_string()))?,
-            Ok(Question::Stamps { after, limit }) => {
-                let stamps = archive.stamps(&permit, after, limit.min(STAMPS_MAX));
+            Ok(Question::Stamps { catalog, after, limit }) => {
+                let stamps = archive.stamps(&permit, &catalog, after, limit.min(STAMPS_MAX));
                 say(caller, &stamps.map_err(|error| error.to_string()))?;
             }
             Err(error) => {
@@ -134,9 +139,10 @@ fn say<T: Serialize>(mut to: &UnixStream, what: &T) -> io::Result<()> {
     to.write_all(&line)
 }
 
-/// A command's end.
+/// A command's end. Each question is a connection of its own: hours may lie between
+/// two of them, and the server lets go of who says nothing.
 pub struct Line {
-    stream: BufReader<UnixStream>,
+    path: PathBuf,
 }
 
 impl Line {
@@ -144,30 +150,33 @@ impl Line {
     /// server answers there.
     #[must_use]
     pub fn open(data: &Path) -> Option<Self> {
-        let stream = UnixStream::connect(data.join(NAME)).ok()?;
-        Some(Self { stream: BufReader::new(stream) })
+        let path = data.join(NAME);
+        UnixStream::connect(&path).ok()?;
+        Some(Self { path })
     }
 
     /// Where the archive is now.
     ///
     /// # Errors
     /// What the server says, and when it goes away.
-    pub fn moment(&mut self) -> Result<Moment, ArchiveError> {
+    pub fn moment(&self) -> Result<Moment, ArchiveError> {
         self.ask(&Question::Moment)
     }
 
-    /// The stamps of the changes after the one with the number `after`.
+    /// The stamps of the changes after the one with the number `after`, as
+    /// `catalog` numbers them.
     ///
     /// # Errors
     /// What the server says, and when it goes away.
-    pub fn stamps(&mut self, after: u64, limit: usize) -> Result<Vec<(u64, Stamp)>, ArchiveError> {
-        self.ask(&Question::Stamps { after, limit })
+    pub fn stamps(&self, catalog: &str, after: u64, limit: usize) -> Result<Vec<(u64, Stamp)>, ArchiveError> {
+        self.ask(&Question::Stamps { catalog: catalog.to_owned(), after, limit })
     }
 
-    fn ask<T: DeserializeOwned>(&mut self, question: &Question) -> Result<T, ArchiveError> {
+    fn ask<T: DeserializeOwned>(&self, question: &Question) -> Result<T, ArchiveError> {
         let mut line = String::new();
-        let asked = say(self.stream.get_ref(), question);
-        let read = asked.and_then(|()| self.stream.read_line(&mut line));
+        let stream = UnixStream::connect(&self.path).map_err(ArchiveError::Io)?;
+        let asked = say(&stream, question);
+        let read = asked.and_then(|()| BufReader::new(&stream).read_line(&mut line));
         if read.map_err(ArchiveError::Io)? == 0 {
             return Err(ArchiveError::Stopping);
         }

@@ -420,6 +420,9 @@ fn open_packs(data: &Path, options: &Options) -> Result<Packs, ArchiveError> {
 
 /// There is an archive, in the folder or in the bucket.
 fn expect_one(data: &Path, options: &Options) -> Result<(), ArchiveError> {
+    if folder::is_restoring(data) {
+        return Err(ArchiveError::Unfinished);
+    }
     let in_bucket = |tier: &TierOptions| Packs::exist_in_bucket(&tier.of_packs(data));
     if Packs::exist(&Layout::packs(data)) || options.tier.as_ref().map_or(Ok(false), in_bucket)? {
         return Ok(());

@@ -24,7 +24,7 @@ const FEED_TAIL: u64 = 1024;
 /// Within so many microseconds the entries of one batch have their stamps.
 const MOMENT: u64 = 1_000_000;
 /// The end mark of a sealed pack.
-const END_MARK_BYTES: u64 = 1024;
+pub(super) const END_MARK_BYTES: u64 = 1024;
 
 /// What a replay found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -192,3 +192,27 @@ async fn a_batch_that_was_cut_off_leaves_no_gap() {
     let report = archive.verify(&permit, super::VerifyWhat::All, &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{report:?}");
 }
+
+/// A large file that filled its pack was in the pack, closed with it, and not in the
+/// catalog yet when a backup was begun. Such a backup passed for one of a quiet moment,
+/// and its restore said that it was not as it was.
+#[test]
+fn a_moment_amid_a_store_is_not_quiet() {
+    let folder = TempDir::new().unwrap();
+    let packs = packs::Options { pack_bytes_max: 500, ..packs::Options::default() };
+    let archive = Archive::open(folder.path(), &Options { packs, ..options() }).unwrap();
+    let permit = Permit::operator();
+    assert!(archive.moment(&permit).unwrap().quiet);
+    let bytes = file(1);
+    let Hashed { digest, chunks, .. } = Hasher::hash(&bytes);
+    let read = crate::dicom::part10::read(&bytes.as_ref(), &options().parse).unwrap();
+    let path = new_instance(read, digest, chunks, "").path;
+    let mut upload = archive.core.packs.begin().unwrap();
+    upload.write(&bytes).unwrap();
+    upload.finish(&path, archive.core.clock.stamp(), Role::Current, digest).unwrap();
+    let moment = archive.moment(&permit).unwrap();
+    assert!(moment.packs[0].sealed && !moment.quiet, "{moment:?}");
+    drop(archive);
+    let archive = Archive::open(folder.path(), &Options { packs, ..options() }).unwrap();
+    assert!(archive.moment(&permit).unwrap().quiet);
+}

@@ -82,7 +82,7 @@ fn work(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Ok(report)
     };
     let reports = each(&archives, arguments.json, backup, print)?;
-    let is_whole = reports.iter().all(|report| report.damaged == 0);
+    let is_whole = reports.iter().all(|report| report.damaged == 0 && report.lost == 0);
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -95,6 +95,9 @@ fn print(report: &BackupReport) -> anyhow::Result<()> {
     println!("{:>12}  other files", report.files);
     println!("{:>12}  objects copied, {}", report.written.objects, HumanBytes(report.written.bytes));
     println!("{:>12}  damaged places", report.damaged);
+    if report.lost > 0 {
+        println!("{:>12}  packs that are NOT there any more: run `hilum verify`", report.lost);
+    }
     Ok(())
 }
 
@@ -106,9 +109,9 @@ fn copy(
     let permit = Permit::operator();
     let (data, options) = (config.folder_of(tenant), options_of(config, tenant));
     let from = (data.as_path(), &options);
-    if let Some(mut line) = Line::open(&data) {
+    if let Some(line) = Line::open(&data) {
         let moment = line.moment()?;
-        let mut stamps = |after, limit| line.stamps(after, limit);
+        let mut stamps = |after, limit| line.stamps(&moment.catalog, after, limit);
         return Ok(archive::backup(&permit, from, &moment, &mut stamps, to, progress)?);
     }
     let archive = match Archive::open_existing(&data, &options) {
@@ -121,7 +124,7 @@ fn copy(
         archive => archive?,
     };
     let moment = archive.moment(&permit)?;
-    let mut stamps = |after, limit| archive.stamps(&permit, after, limit);
+    let mut stamps = |after, limit| archive.stamps(&permit, &moment.catalog, after, limit);
     Ok(archive::backup(&permit, from, &moment, &mut stamps, to, progress)?)
 }
 

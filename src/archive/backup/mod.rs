@@ -20,14 +20,14 @@ use serde::{Deserialize, Serialize};
 
 pub use restore::{Restored, Until};
 
-use super::{Archive, ArchiveError, Layout, Options};
+use super::{Archive, ArchiveError, Layout, Options, recover::END_MARK_BYTES};
 use crate::{
     auth::Permit,
     storage::{
         Digest, PackId, Stamp,
         backups::{
-            self, BackupError, Backups, FORMAT, Manifest, PACK_PIECE_BYTES, PackCopy, TenantCopy, Totals,
-            Written,
+            self, BackupError, Backups, FORMAT, FeedPiece, Manifest, PACK_PIECE_BYTES, PackCopy, TenantCopy,
+            Totals, Written,
         },
         packs::{PackError, Reader, Standing},
     },
@@ -52,6 +52,9 @@ pub struct Moment {
     /// Nothing changed while this was looked at.
     pub quiet: bool,
     pub packs: Vec<PackEnd>,
+    /// Packs that the catalog knows and that are not there.
+    #[serde(default)]
+    pub lost: Vec<PackId>,
 }
 
 /// How far a pack is durable.
@@ -79,6 +82,9 @@ pub struct BackupReport {
     /// Places of packs whose bytes are not what was written. They are copied as
     /// they are.
     pub damaged: u64,
+    /// Packs that are not there any more. What an earlier backup has of them, this
+    /// one has too.
+    pub lost: u64,
 }
 
 impl Archive {
@@ -112,12 +118,16 @@ impl Archive {
         let mut quiet = snapshot.seq()? == core.catalog.read()?.seq()?;
         for end in &packs {
             let applied = snapshot.pack(end.pack)?.unwrap_or_default().applied;
-            // A sealed pack has an end mark behind its last entry.
-            quiet &= end.sealed || applied == end.length;
+            // A file may have filled its pack, and not be in the catalog yet.
+            let end_mark = if end.sealed { END_MARK_BYTES } else { 0 };
+            quiet &= applied.saturating_add(end_mark) == end.length;
         }
+        let mut lost: Vec<PackId> =
+            snapshot.packs()?.into_iter().filter(|(_, row)| row.applied > 0).map(|(pack, _)| pack).collect();
+        lost.retain(|pack| packs.binary_search_by_key(pack, |end| end.pack).is_err());
         Ok(Moment {
             taken,
-            catalog: format!("{:016x}", core.catalog.id()),
+            catalog: self.catalog_name(),
             seq,
             totals: Totals {
                 studies: totals.studies,
@@ -128,19 +138,30 @@ impl Archive {
             },
             quiet,
             packs,
+            lost,
         })
     }
 
-    /// The stamps of the changes after the one with the number `after`.
+    fn catalog_name(&self) -> String {
+        format!("{:016x}", self.core.catalog.id())
+    }
+
+    /// The stamps of the changes after the one with the number `after`, as the
+    /// catalog of a [`Moment`] numbers them.
     ///
     /// # Errors
-    /// When the catalog cannot be read.
+    /// When the catalog cannot be read, or is not that one any more.
     pub fn stamps(
         &self,
         _permit: &Permit,
+        catalog: &str,
         after: u64,
         limit: usize,
     ) -> Result<Vec<(u64, Stamp)>, ArchiveError> {
+        if catalog != self.catalog_name() {
+            let why = "the catalog was made anew since the backup was begun: begin it again";
+            return Err(ArchiveError::Again(why.to_owned()));
+        }
         let feed = self.core.catalog.read()?.feed(after, limit)?;
         Ok(feed.into_iter().map(|entry| (entry.seq, entry.stamp)).collect())
     }
@@ -177,12 +198,22 @@ pub fn backup(
     if before.as_ref().is_some_and(|before| before.archive != archive) {
         return Err(BackupError::OtherArchive { place: backups.place().to_owned() }.into());
     }
-    let mut copying = Copying { reader, backups, written: Written::default(), progress, seen: 0 };
-    let mut packs = Vec::with_capacity(moment.packs.len());
+    let known = |pack| before.as_ref().and_then(|before| before.packs.iter().find(|copy| copy.pack == pack));
+    let mut written = Written::default();
+    let feed = feed_of(moment, before.as_ref(), stamps, backups, &mut written)?;
+    let mut copying = Copying { reader, backups, written, progress, seen: 0 };
+    let (mut packs, mut lost) = (Vec::with_capacity(moment.packs.len()), moment.lost.clone());
     for end in &moment.packs {
-        let known = before.as_ref().and_then(|before| before.packs.iter().find(|copy| copy.pack == end.pack));
-        packs.push(copying.pack(*end, known)?);
+        match copying.pack(*end, known(end.pack)) {
+            // One without anything in it may have been swept away.
+            Err(ArchiveError::Packs(PackError::Missing { .. })) if end.length == 0 => {}
+            Err(ArchiveError::Packs(PackError::Missing { .. })) => lost.push(end.pack),
+            copied => packs.push(copied?),
+        }
     }
+    // Of what the disk has lost, a copy of before may be the only one.
+    packs.extend(lost.iter().filter_map(|pack| known(*pack)).cloned());
+    packs.sort_by_key(|copy| copy.pack);
     let mut written = copying.written;
     // After the packs: what an account or a promise rests on is there before it.
     let mut files = Vec::new();
@@ -190,25 +221,13 @@ pub fn backup(
         files.push(backups.put_file(listed.path, listed.length, listed.file, &mut written)?);
         Ok(())
     })?;
-    let mut feed = match before {
-        Some(before) if before.catalog == moment.catalog => before.feed,
-        _ => Vec::new(),
-    };
-    let mut after = feed.last().map_or(0, |piece| piece.last);
-    while after < moment.seq {
-        let limit = usize::try_from(moment.seq - after).unwrap_or(FEED_PIECE).min(FEED_PIECE);
-        let entries = stamps(after, limit)?;
-        let Some(piece) = backups.put_feed(&moment.catalog, &entries, &mut written)? else { break };
-        after = piece.last;
-        feed.push(piece);
-    }
     let manifest = Manifest {
         format: FORMAT,
         hilum: env!("CARGO_PKG_VERSION").to_owned(),
         archive,
         taken: moment.taken,
         catalog: moment.catalog.clone(),
-        seq: after,
+        seq: feed.last().map_or(0, |piece| piece.last),
         totals: moment.totals,
         quiet: moment.quiet,
         damaged: packs.iter().map(|copy| copy.damaged).sum(),
@@ -227,7 +246,30 @@ pub fn backup(
         files: manifest.files.len() as u64,
         written,
         damaged: manifest.damaged,
+        lost: lost.len() as u64,
     })
+}
+
+/// The feed up to the moment. It comes before the packs, which take long: until then
+/// the server that numbers the changes may have been stopped.
+fn feed_of(
+    moment: &Moment,
+    before: Option<&Manifest>,
+    stamps: &mut dyn FnMut(u64, usize) -> Result<Vec<(u64, Stamp)>, ArchiveError>,
+    backups: &Backups,
+    written: &mut Written,
+) -> Result<Vec<FeedPiece>, ArchiveError> {
+    let before = before.filter(|before| before.catalog == moment.catalog);
+    let mut feed = before.map(|before| before.feed.clone()).unwrap_or_default();
+    let mut after = feed.last().map_or(0, |piece| piece.last);
+    while after < moment.seq {
+        let limit = usize::try_from(moment.seq - after).unwrap_or(FEED_PIECE).min(FEED_PIECE);
+        let entries = stamps(after, limit)?;
+        let Some(piece) = backups.put_feed(&moment.catalog, &entries, written)? else { break };
+        after = piece.last;
+        feed.push(piece);
+    }
+    Ok(feed)
 }
 
 struct Copying<'a> {
@@ -241,7 +283,10 @@ struct Copying<'a> {
 impl Copying<'_> {
     fn pack(&mut self, end: PackEnd, known: Option<&PackCopy>) -> Result<PackCopy, ArchiveError> {
         let PackEnd { pack, length, sealed } = end;
-        let mut copy = match known {
+        self.reader.has(pack)?;
+        // What was damaged when it was copied may have been put right since.
+        let whole = known.filter(|known| known.damaged == 0);
+        let mut copy = match whole {
             Some(known) if known.sealed && sealed && known.length == length => {
                 self.saw(length);
                 return Ok(known.clone());

@@ -13,7 +13,7 @@ use crate::storage::whole_file;
 
 /// What is made from the packs, what is on its way in, and what lives only as
 /// long as the server.
-const LEFT_OUT: [&str; 10] = [
+const LEFT_OUT: [&str; 11] = [
     "packs",
     // Archives of their own, with backups of their own.
     "tenants",
@@ -22,6 +22,8 @@ const LEFT_OUT: [&str; 10] = [
     "uploads",
     "cache",
     "scrub.json",
+    // Of an archive that is restored to an earlier state it would know more than that has.
+    "import.journal",
     "control.sock",
     "lost+found",
     RESTORING,
@@ -93,7 +95,7 @@ pub fn each_file(
             if name == HEAD || is_left_out(&name, prefix.is_empty()) {
                 continue;
             }
-            let kind = entry.file_type().map_err(failed(&path))?;
+            let kind = kind_of(&entry, &folder).map_err(failed(&path))?;
             if kind.is_dir() {
                 folders.push((path, format!("{prefix}{name}/")));
             } else if kind.is_file()
@@ -109,6 +111,20 @@ pub fn each_file(
         }
     }
     Ok(())
+}
+
+/// What an entry of a folder is, and of a link what it leads to: the audit log, say,
+/// may lie on another volume.
+fn kind_of(entry: &fs::DirEntry, folder: &Path) -> io::Result<fs::FileType> {
+    let kind = entry.file_type()?;
+    if !kind.is_symlink() {
+        return Ok(kind);
+    }
+    let kind = fs::metadata(entry.path())?.file_type();
+    if kind.is_dir() && fs::canonicalize(folder)?.starts_with(fs::canonicalize(entry.path())?) {
+        return Err(io::Error::other("this link leads to a folder that it is in"));
+    }
+    Ok(kind)
 }
 
 fn is_left_out(name: &str, at_the_top: bool) -> bool {
@@ -246,6 +262,7 @@ mod tests {
             "audit/2026/01.log",
             "catalog.redb",
             "catalog.damaged-1.redb",
+            "import.journal",
             "index/meta.json",
             "commitments/1.2.asked",
             "commitments/1.2.unfinished",

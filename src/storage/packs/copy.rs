@@ -15,6 +15,10 @@ use super::{Access, Local, Options, PackError, PackFile, Packs, Replayed, TierOp
 use crate::storage::seal::{KeyError, Master};
 use crate::storage::{PackId, Stamp};
 
+/// Where a range cannot be read as a whole, pieces of this size are tried one by one:
+/// a block in a bucket, a sector of a disk.
+const PIECES_BYTES: [u64; 2] = [1 << 20, 4096];
+
 /// The packs of an archive that another process may be writing.
 #[derive(Debug)]
 pub struct Reader {
@@ -93,17 +97,52 @@ impl Reader {
         Ok(checked)
     }
 
-    /// A range of a pack, unchecked.
+    /// Whether a pack is there.
+    ///
+    /// # Errors
+    /// `Missing`.
+    pub fn has(&self, pack: PackId) -> Result<(), PackError> {
+        self.packs.shared.standing(pack).map(drop)
+    }
+
+    /// A range of a pack, unchecked. What of it is damaged so that it cannot be
+    /// read is zeros.
     ///
     /// # Errors
     /// `Missing`, `Damaged` when the pack is not so long, and what the disk says.
     pub fn read(&self, pack: PackId, range: Range<u64>) -> Result<Vec<u8>, PackError> {
         let file = self.packs.shared.file(pack)?;
         let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or_default()];
-        file.read_exact_at(&mut bytes, range.start)
+        read_all(&*file, &mut bytes, range.start, &PIECES_BYTES)
             .map_err(|error| PackError::read(pack, range.start, error))?;
         Ok(bytes)
     }
+}
+
+/// Fills `buffer` from `offset` on, piece by piece where the whole cannot be read.
+fn read_all(file: &dyn PackFile, buffer: &mut [u8], offset: u64, smaller: &[u64]) -> io::Result<()> {
+    match file.read_exact_at(buffer, offset) {
+        Err(error) if is_of_a_place(&error) => {}
+        done => return done,
+    }
+    let Some((&piece_bytes, smaller)) = smaller.split_first() else {
+        buffer.fill(0);
+        return Ok(());
+    };
+    let (mut rest, mut at) = (buffer, offset);
+    while !rest.is_empty() {
+        let length = usize::try_from(piece_bytes - at % piece_bytes).unwrap_or(usize::MAX).min(rest.len());
+        let (piece, behind) = rest.split_at_mut(length);
+        read_all(file, piece, at, smaller)?;
+        (rest, at) = (behind, at + length as u64);
+    }
+    Ok(())
+}
+
+/// Whether an error says that bytes at a place are lost, and nothing of others: of a
+/// disk (EIO), and of a block in a bucket.
+fn is_of_a_place(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(5) || error.kind() == io::ErrorKind::InvalidData
 }
 
 /// Packs that are being restored.

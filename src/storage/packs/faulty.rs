@@ -318,7 +318,8 @@ impl PackFile for FaultyFile {
                 *pack == self.pack && offset < bad.end && bad.start < end
             };
             if disk.bad.iter().any(touches) {
-                return Err(Fault::Broken.error());
+                // EIO
+                return Err(io::Error::from_raw_os_error(5));
             }
             let bytes = image.bytes.get(at(offset)?..).and_then(|bytes| bytes.get(..buffer.len()));
             buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);

@@ -3,17 +3,19 @@
 
 use std::{
     collections::BTreeSet,
+    os::unix::fs::symlink,
     path::Path,
     process::{Command, Output},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
+use hilum::control::Line;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    process::{Dice, Made, Process, hilum, number, text, verify},
+    process::{Dice, Made, Process, hilum, number, run, text, verify},
     s3::S3,
 };
 
@@ -260,8 +262,12 @@ fn refusals_and_damage() {
 
     // A cut restore is no archive, until another has ended.
     std::fs::write(new.join("RESTORING"), "").unwrap();
-    let refused = hilum("verify", &new).output().unwrap();
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("a restore into this folder was cut off"));
+    // (`rebuild` took it for one, and said that all was well.)
+    for command in ["verify", "rebuild"] {
+        let refused = run(command, &new, &[]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains("a restore into this folder was cut off"), "{command}: {said}");
+    }
     restored(&place, &new, &[]);
     holds(&new, &made(1, 10).into_iter().collect());
 
@@ -308,4 +314,94 @@ fn to_a_bucket() {
         .unwrap();
     let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
     assert!(!wrong.status.success() && !said.contains("test-secret"), "{said}");
+}
+
+/// The server hung up on a backup that copied for half a minute before it asked for the
+/// numbers of the changes, so that none that took longer was ever complete. A server
+/// that was started anew meanwhile stands for one that hung up.
+#[test]
+fn the_line_to_the_server_may_be_cut() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let server = Process::start(&data);
+    store(&server, &made(1, 10));
+    let line = Line::open(&data).expect("it answers");
+    let moment = line.moment().unwrap();
+    assert_eq!(moment.seq, 10);
+    assert!(server.stop().success());
+    assert!(line.stamps(&moment.catalog, 0, 100).is_err());
+    let server = Process::start(&data);
+    assert_eq!(line.stamps(&moment.catalog, 0, 100).unwrap().len(), 10);
+    assert_eq!(line.stamps(&moment.catalog, 7, 100).unwrap().len(), 3);
+
+    // Another catalog has other numbers.
+    assert!(server.stop().success());
+    assert!(run("rebuild", &data, &[]).status.success());
+    let _server = Process::start(&data);
+    let refused = line.stamps(&moment.catalog, 0, 100).unwrap_err().to_string();
+    assert!(refused.contains("made anew"), "{refused}");
+}
+
+/// A backup of an archive that had lost a pack said that all was well, and was without
+/// that pack, which the one before had.
+#[test]
+fn a_lost_pack_is_told_and_stays_in_the_backups() {
+    let folder = TempDir::new().unwrap();
+    let (data, place) = (folder.path().join("data"), path(&folder, "backups"));
+    let server = Process::start(&data);
+    let stored = made(1, 40);
+    store(&server, &stored);
+    assert!(server.stop().success());
+    backed_up(&data, &place);
+    let new = path(&folder, "new");
+    std::fs::remove_file(data.join("packs/0000/00000001.tar")).unwrap();
+    for (place, copied) in [(&place, true), (&place, true), (&new, false)] {
+        let told = backup(&data, place).output().unwrap();
+        let said: Value = serde_json::from_slice(&told.stdout).unwrap();
+        assert!(!told.status.success() && said["lost"] == 1, "{said}");
+        let there = folder.path().join("there");
+        drop(std::fs::remove_dir_all(&there));
+        let (well, said) = restore(place, &there, &[]);
+        assert_eq!((well, said.contains("NOT as it was")), (copied, !copied), "{said}");
+        if copied {
+            holds(&there, &stored.iter().cloned().collect());
+        }
+    }
+    // Also one that is lost under a server.
+    let server = Process::start(&data);
+    let more = made(2, 40);
+    store(&server, &more);
+    backup(&data, &place).output().unwrap();
+    let newest = std::fs::read_dir(data.join("packs/0000")).unwrap().map(|entry| entry.unwrap().path()).max();
+    std::fs::remove_file(newest.unwrap()).unwrap();
+    let told = backup(&data, &place).output().unwrap();
+    let said: Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert!(!told.status.success() && said["lost"] == 2, "{said}");
+}
+
+/// A folder that lies elsewhere, as that of the audit log may, was left out without a word.
+#[test]
+fn what_a_link_leads_to_is_copied() {
+    let folder = TempDir::new().unwrap();
+    let (data, place) = (folder.path().join("data"), path(&folder, "backups"));
+    let server = Process::start(&data);
+    store(&server, &made(1, 3));
+    assert!(server.stop().success());
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::rename(data.join("audit"), &elsewhere).unwrap();
+    symlink(&elsewhere, data.join("audit")).unwrap();
+    backed_up(&data, &place);
+    let there = folder.path().join("there");
+    restored(&place, &there, &[]);
+    let log = |data: &Path| std::fs::read_to_string(data.join("audit/00000001.log")).unwrap();
+    assert!(log(&there).starts_with(log(&data).lines().next().unwrap()));
+
+    // What cannot be had is told.
+    symlink(folder.path().join("nothing"), data.join("more")).unwrap();
+    assert!(!backup(&data, &place).output().unwrap().status.success());
+    std::fs::remove_file(data.join("more")).unwrap();
+    symlink(&data, data.join("more")).unwrap();
+    let refused = backup(&data, &place).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("that it is in"), "{said}");
 }

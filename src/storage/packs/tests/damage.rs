@@ -193,3 +193,27 @@ pub(super) fn a_chunk_that_was_checked_is_at_hand_for_a_while() {
     }
     assert!(refused(tile(250..350, &sums)));
 }
+
+/// A sector that the disk could not read ended the backup, and every later one.
+#[test]
+fn what_cannot_be_read_is_backed_up_as_zeros() {
+    let disk = Faulty::new();
+    let packs = on(disk.clone(), Options::default());
+    let stored: Vec<Item> = (0..4).map(|number| item(number, 1_000_000)).collect();
+    let places = append(&packs, &stored).unwrap();
+    let (pack, end) = (places[0].pack, packs.list()[0].length);
+    let bad = places[2].offset + 300_000;
+    disk.refuse(pack, bad..bad + 10);
+
+    let reader = Reader::on(Arc::new(disk.clone())).unwrap();
+    reader.unlock(|| Ok(sealed::master())).unwrap();
+    assert_eq!(reader.check(pack, 0..end).unwrap(), Checked { entries: 3, damaged: 1 });
+    let mut expected = disk.bytes(pack).unwrap();
+    let sector = usize::try_from(bad / 4096 * 4096).unwrap();
+    expected[sector..sector + 4096].fill(0);
+    assert!(reader.read(pack, 0..end).unwrap() == expected);
+    // A disk that fails as a whole is no damage.
+    let missing = reader.read(PackId(7), 0..10);
+    assert!(matches!(missing, Err(PackError::Missing { .. })));
+    assert!(matches!(reader.read(pack, 0..end + 1), Err(PackError::Damaged { .. })));
+}
