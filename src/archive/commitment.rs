@@ -76,10 +76,14 @@ impl Archive {
                     core.commitment_signal.wake();
                     return Ok(Commitment::Pending);
                 }
-                let result =
-                    check(&core, &request, Some(&permit), &AtomicBool::new(false))?.unwrap_or_default();
-                core.commitments.finish(&uid, &result)?;
-                Ok(Commitment::Done(result))
+                let checked = check(&core, &request, Some(&permit), &AtomicBool::new(false));
+                let finished = checked.and_then(|result| {
+                    let result = result.unwrap_or_default();
+                    core.commitments.finish(&uid, &result)?;
+                    Ok(Commitment::Done(result))
+                });
+                // Who is told to try again does so under the same Transaction UID.
+                finished.inspect_err(|_| core.commitments.forget(&uid))
             })
             .await
     }

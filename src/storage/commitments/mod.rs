@@ -216,6 +216,20 @@ impl Commitments {
         }
     }
 
+    /// Forgets a request that its caller was refused: it may come again.
+    pub fn forget(&self, uid: &TransactionUid) {
+        let mut known = self.known();
+        // Also the result, of which perhaps only the folder was not flushed.
+        for phase in [Phase::Asked { taken: true }, Phase::Done] {
+            let path = self.path(uid, phase);
+            if let Err(error) = whole_file::remove(&path) {
+                // It is written over when it comes again, or found at the next start.
+                tracing::warn!(%error, path = %path.display(), "a refused storage commitment is left");
+            }
+        }
+        known.remove(uid);
+    }
+
     /// Makes room for one more: what expired first is forgotten.
     fn forget_one(&self, known: &mut BTreeMap<TransactionUid, Known>) -> Result<(), CommitmentError> {
         let expired: Vec<TransactionUid> =
