@@ -16,6 +16,10 @@ use crate::dicom::uid::InstancePath;
 use crate::storage::seal::sealed_length;
 use crate::storage::{Digest, Place, Role, Stamp};
 
+/// Entries whose records are in memory at the same time. Of files a batch has no more,
+/// but of a study that is deleted there may be any number.
+const RECORDS_MAX: usize = 1024;
+
 /// What is appended.
 #[derive(Debug, Clone, Copy)]
 pub enum Entry<'a> {
@@ -136,31 +140,41 @@ fn write(
     entries: &[Entry<'_>],
     key: Option<&PackKey>,
 ) -> std::io::Result<(Vec<Place>, u64)> {
-    let mut records = Vec::with_capacity(entries.len());
-    let mut contents = Vec::with_capacity(entries.len());
     let mut places = Vec::with_capacity(entries.len());
+    let mut first_record = None;
     let mut at = open.end;
-    for entry in entries {
-        let bytes = entry.bytes();
-        let offset = at + RECORD_BYTES as u64;
-        let place = Place { pack: open.pack, offset, length: bytes.len() as u64 };
-        records.push(entry.record(open, place, key));
-        let content = match key {
-            Some(key) => Cow::Owned(key.seal(offset, bytes)?),
-            None => Cow::Borrowed(bytes),
-        };
-        at = offset + content.len() as u64 + padding(content.len() as u64).len() as u64;
-        contents.push(content);
-        places.push(place);
+    for group in entries.chunks(RECORDS_MAX) {
+        let begin = at;
+        let mut records = Vec::with_capacity(group.len());
+        let mut contents = Vec::with_capacity(group.len());
+        for entry in group {
+            let bytes = entry.bytes();
+            let offset = at + RECORD_BYTES as u64;
+            let place = Place { pack: open.pack, offset, length: bytes.len() as u64 };
+            records.push(entry.record(open, place, key));
+            let content = match key {
+                Some(key) => Cow::Owned(key.seal(offset, bytes)?),
+                None => Cow::Borrowed(bytes),
+            };
+            at = offset + content.len() as u64 + padding(content.len() as u64).len() as u64;
+            contents.push(content);
+            places.push(place);
+        }
+        let mut parts = Vec::with_capacity(group.len() * 3);
+        for (content, record) in contents.iter().zip(&records) {
+            parts.push(IoSlice::new(record));
+            parts.push(IoSlice::new(content));
+            parts.push(IoSlice::new(padding(content.len() as u64)));
+        }
+        if first_record.is_none() {
+            first_record = records.first().copied();
+            let (_, rest) = parts.split_at_mut(1);
+            open.file.write_all_at(rest, begin + RECORD_BYTES as u64)?;
+        } else {
+            open.file.write_all_at(&mut parts, begin)?;
+        }
     }
-    let mut parts = Vec::with_capacity(entries.len() * 3);
-    for (content, record) in contents.iter().zip(&records) {
-        parts.push(IoSlice::new(record));
-        parts.push(IoSlice::new(content));
-        parts.push(IoSlice::new(padding(content.len() as u64)));
-    }
-    let (first, rest) = parts.split_at_mut(1);
-    open.file.write_all_at(rest, open.end + RECORD_BYTES as u64)?;
-    open.file.write_all_at(first, open.end)?;
+    let first = first_record.unwrap_or([0; RECORD_BYTES]);
+    open.file.write_all_at(&mut [IoSlice::new(&first)], open.end)?;
     Ok((places, at))
 }

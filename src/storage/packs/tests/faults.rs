@@ -95,3 +95,32 @@ pub(super) fn a_failed_flush_is_never_repeated() {
     assert_eq!(place.pack, PackId(2));
     assert_eq!(recover(&on(disk.crash(7), Options::default())), [item(0, 100), item(2, 100)]);
 }
+
+/// Of a study that is deleted the records of all instances were in memory at once,
+/// however many. They are written in several parts since, of which none is there
+/// when one fails.
+#[test]
+fn a_deletion_of_very_many() {
+    let first = item(0, 100);
+    let many: Vec<Item> = (1..=2500).map(tombstone).collect();
+    let found = |packs: &Packs| {
+        let found = packs.list().into_iter().flat_map(|info| items(packs, info.pack, 0).0);
+        found.collect::<Vec<Item>>()
+    };
+    // Three parts, the first record of all, the flush.
+    for at in 0..6 {
+        let disk = Faulty::new();
+        let packs = on(disk.clone(), Options::default());
+        append(&packs, std::slice::from_ref(&first)).unwrap();
+        disk.fail(at, Fault::NoSpace);
+        let refused = append(&packs, &many);
+        assert_eq!(refused.is_err(), at < 5, "{at}");
+        if refused.is_err() {
+            assert!(found(&packs) == [first.clone()], "{at}");
+            append(&packs, &many).unwrap();
+        }
+        let all: Vec<Item> = [first.clone()].into_iter().chain(many.clone()).collect();
+        assert!(found(&packs) == all, "{at}");
+        assert!(recover(&on(disk.crash(at), Options::default())) == all, "{at}");
+    }
+}
