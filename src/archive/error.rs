@@ -108,6 +108,7 @@ impl From<PackError> for ArchiveError {
             | PackError::Keys(_)
             | PackError::Bucket { .. }
             | PackError::Foreign { .. }
+            | PackError::Ahead { .. }
             | PackError::Bucketless { .. }
             | PackError::Io { .. }
             | PackError::Folder { .. }) => Self::Packs(other),

@@ -125,7 +125,8 @@ fn round(
     let copies = closed.iter().filter(|pack| options.mirrored && !pack.copied);
     let copies: Vec<PackId> = copies.map(|pack| pack.pack).collect();
     let due = due(closed, options, SystemTime::now());
-    if !*claimed && (options.mirrored || !due.is_empty()) {
+    // Also for what is there already: the keys may be others since the last start.
+    if !*claimed && (options.mirrored || !due.is_empty() || core.packs.any_is_far()) {
         core.packs.claim_bucket()?;
         *claimed = true;
     }

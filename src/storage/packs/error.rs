@@ -58,6 +58,11 @@ pub enum PackError {
     Bucket { place: String, source: io::Error },
     #[error("{place} holds the packs of another archive: give this one another bucket, or another prefix")]
     Foreign { place: String },
+    #[error(
+        "{place} holds pack {pack} of this archive, and the archive's folder does not: a restored archive needs \
+         another bucket or prefix; an empty folder takes over all that is in the bucket"
+    )]
+    Ahead { place: String, pack: PackId },
     /// There are packs in a bucket, and nobody said in which.
     #[error("packs of {path} lie in a bucket: name it (tier.bucket in the configuration)")]
     Bucketless { path: PathBuf },

@@ -9,8 +9,9 @@
 //! In the order of their first number they make the pack. When the pack was
 //! closed and is in the bucket as a whole, they are removed.
 //!
-//! Invariant: when a flush returned well, the objects of its pack make all that
-//! was written before it.
+//! Invariants: when a flush returned well, the objects of its pack make all that
+//! was written before it; nothing is written on the disk where the bucket has
+//! something that was taken back.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
@@ -170,6 +171,16 @@ impl MirroredFile {
         Ok(Self { pack, file, remote, state: Mutex::new(state) })
     }
 
+    /// Tells the bucket of what was taken back.
+    fn send_cut(&self, state: &mut State) -> io::Result<()> {
+        let Some(length) = state.cut else { return Ok(()) };
+        self.remote.ready()?;
+        self.remote.put_steps(self.pack, vec![(state.number, Step::Cut(length), Bytes::new())])?;
+        state.number += 1;
+        state.cut = None;
+        Ok(())
+    }
+
     /// Sends what the bucket lacks.
     fn send(&self) -> io::Result<()> {
         let mut state = lock(&self.state);
@@ -177,12 +188,7 @@ impl MirroredFile {
             return Ok(());
         }
         self.remote.ready()?;
-        if let Some(length) = state.cut {
-            let step = Step::Cut(length);
-            self.remote.put_steps(self.pack, vec![(state.number, step, Bytes::new())])?;
-            state.number += 1;
-            state.cut = None;
-        }
+        self.send_cut(&mut state)?;
         while let Some(first) = state.ranges.first().cloned() {
             let mut parts = Vec::with_capacity(PARTS_AT_ONCE);
             let (mut at, mut number) = (first.start, state.number);
@@ -216,8 +222,16 @@ impl PackFile for MirroredFile {
 
     fn write_all_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
         let length: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let mut state = lock(&self.state);
+        // Before the disk has anything new there: what has an object counts as sent
+        // after a stop, and these would have the bytes that were taken back. An end
+        // mark is nothing: a pack is closed without the bucket too.
+        if state.cut.is_some() && parts.iter().any(|part| part.iter().any(|&byte| byte != 0)) {
+            self.send_cut(&mut state)?;
+        }
         // Also when it fails: some of it may be written.
-        lock(&self.state).add(offset..offset.saturating_add(length));
+        state.add(offset..offset.saturating_add(length));
+        drop(state);
         self.file.write_all_at(parts, offset)
     }
 

@@ -81,8 +81,32 @@ impl Tiered {
         let tiered = Self::with(dir, local, remote, mirrored)?;
         if mirrored {
             tiered.claim()?;
+            tiered.expect_no_later_packs()?;
         }
         Ok(tiered)
+    }
+
+    /// A folder that was put back from a copy would give numbers again that the
+    /// bucket has packs of, and what is stored then would be lost among these.
+    fn expect_no_later_packs(&self) -> Result<(), PackError> {
+        let remote = &self.remote;
+        let failed = |source| PackError::Bucket { place: remote.place().to_owned(), source };
+        let near: BTreeMap<PackId, bool> = self
+            .local
+            .list()
+            .map_err(failed)?
+            .into_iter()
+            .map(|listed| (listed.pack, listed.sealed))
+            .collect();
+        let noted = |pack| self.local.manifest(pack).is_ok();
+        let closed = remote.packs().map_err(failed)?;
+        let closed = closed.into_iter().filter(|pack| near.get(pack) != Some(&true) && !noted(*pack));
+        let open = remote.open_packs().map_err(failed)?;
+        let open = open.into_iter().filter(|pack| !near.contains_key(pack) && !noted(*pack));
+        match closed.chain(open).min() {
+            Some(pack) => Err(PackError::Ahead { place: remote.place().to_owned(), pack }),
+            None => Ok(()),
+        }
     }
 
     /// Makes sure that the bucket is this archive's, and notes so in an empty one.
@@ -360,9 +384,10 @@ impl Packs {
         let is_written =
             |pack| matches!(self.shared.standing(pack), Ok(standing) if standing != Standing::Sealed);
         for pack in tiered.remote.open_packs().map_err(failed)? {
+            // Of one that is not known here they may be all that there is.
             let is_closed = self.shared.standing(pack).is_ok() && !is_written(pack);
             let length = self.shared.length(pack).unwrap_or_default();
-            if self.shared.standing(pack).is_err() || is_closed && tiered.is_copied(pack, length) {
+            if is_closed && tiered.is_copied(pack, length) {
                 tiered.remote.remove_steps(pack).map_err(failed)?;
             }
         }

@@ -226,3 +226,40 @@ fn who_hangs_up_leaves_no_memory_uncounted() {
     tiers.s3.stall(false);
     until("it is stored", || server.store(&[&coming[0].bytes()]).unwrap().status() == 200);
 }
+
+/// An archive that was restored gave numbers again that the bucket had later packs of.
+/// What it acknowledged was lost with its disk among what these had, and they were lost too.
+#[test]
+fn a_bucket_that_is_ahead_of_a_restored_archive() {
+    let tiers = Tiers::new();
+    let at = |name: &str| tiers.folder.path().join(name);
+    // One pack after the other.
+    let try_start = |disk: &str, bucket: &str| {
+        Process::try_with(&at(disk), |command| {
+            let command = tiers.with(command).env("HILUM_TIER_ACKNOWLEDGE", "bucket");
+            command.env("HILUM_TIER_BUCKET", bucket).env("HILUM_STORE_STREAMS_MAX", "1")
+        })
+    };
+    let server = try_start("one", "s3://bucket/hilum").unwrap();
+    let before = made(1, 60);
+    super::store(&server, &before);
+    let place = at("backup").to_str().unwrap().to_owned();
+    let (well, said) = tiers.run("backup", &at("one"), &[&place]);
+    assert!(well, "{said}");
+    let after = made(2, 200);
+    super::store(&server, &after);
+    drop(server);
+    let (well, said) = tiers.run("restore", &at("two"), &[&place]);
+    assert!(well, "{said}");
+    let said = try_start("two", "s3://bucket/hilum").err().expect("it does not start").join("\n");
+    assert!(said.contains("another bucket or prefix"), "{said}");
+
+    // With one it is an archive of its own, and the bucket has what it had.
+    let server = try_start("two", "s3://bucket/other").unwrap();
+    all_is_there(&server, &before);
+    super::store(&server, &made(3, 10));
+    drop(server);
+    let server = try_start("three", "s3://bucket/hilum").unwrap();
+    all_is_there(&server, &before);
+    all_is_there(&server, &after);
+}

@@ -12,13 +12,14 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
     harness::until,
-    process::{Dice, Made, Process, hilum, text, verify},
+    process::{Dice, Made, Process, binary, encrypt, hilum, text, verify},
     s3::S3,
+    sample::CT_CLASS,
 };
 
 const AVAILABILITY: &str = "00080056";
@@ -77,6 +78,17 @@ fn closed(data: &Path) -> usize {
             && entry.metadata().is_ok_and(|metadata| metadata.permissions().readonly())
     };
     packs.filter(sealed).count()
+}
+
+/// Asks for storage commitment of one instance.
+fn commit(server: &Process, transaction: &str, made: &Made) -> reqwest::blocking::Response {
+    let reference = json!({
+        "00081150": { "vr": "UI", "Value": [CT_CLASS] },
+        "00081155": { "vr": "UI", "Value": [made.instance] },
+    });
+    let body = json!({ "00081199": { "vr": "SQ", "Value": [reference] } }).to_string();
+    let post = server.client.post(format!("{}/commitment-requests/{transaction}", server.base));
+    post.header("Content-Type", "application/dicom+json").body(body).send().unwrap()
 }
 
 /// Instances of about 100 KiB and some that are streamed: a pack of 4 MiB holds 40.
@@ -225,6 +237,10 @@ fn while_the_bucket_is_away() {
     for path in ["/frames/1", "/rendered"] {
         assert_eq!(server.get(&format!("{}{path}", far[1].path())).status(), 503, "{path}");
     }
+    // Not to be had is not lost: who asks for a commitment is to ask again.
+    let commitment = commit(&server, "1.2.3.4", far[2]);
+    assert_eq!(commitment.status(), 503);
+    assert_eq!(commitment.headers()["retry-after"], "10");
     // The rest is served: of the study, what is here; what is new; searches and metadata; stores.
     let response = server.get(&format!("/studies/{}", old[0].study));
     assert_eq!(response.status(), 206);
@@ -237,6 +253,10 @@ fn while_the_bucket_is_away() {
     assert_eq!(server.get("/studies?limit=1").status(), 200);
     tiers.s3.down(false);
     until("it answers again", || server.file(&far[0].path()) == Ok(far[0].bytes()));
+    // The Transaction UID was taken for good, by a request that nobody went on with.
+    let committed = commit(&server, "1.2.3.4", far[2]);
+    assert_eq!(committed.status(), 200, "{}", committed.text().unwrap());
+    assert_eq!(commit(&server, "1.2.3.4", far[2]).status(), 409);
 
     // Some that are in no closed pack.
     let new = made(4, 2);
@@ -353,4 +373,41 @@ fn killed_at_any_time() {
     assert!(server.stop().success());
     let (clean, said) = tiers.run("verify", &data, &["--json"]);
     assert!(clean, "{said}");
+}
+
+/// The bucket had the keys of before the master key was changed until the next pack
+/// moved there. Who lost the disk by then, and had destroyed the old master key, could
+/// not read what the bucket had.
+#[test]
+fn the_bucket_has_the_newest_keys() {
+    let tiers = Tiers::new();
+    let data = tiers.data();
+    encrypt(&data);
+    let server = tiers.start();
+    let old = made(1, 120);
+    store(&server, &old);
+    until("the closed packs move", || tiers.moved() >= 1 && closed(&data) == 0);
+    assert!(server.stop().success());
+
+    let (key, new) = (tiers.folder.path().join("master.key"), tiers.folder.path().join("new.key"));
+    std::fs::write(&new, "6".repeat(64)).unwrap();
+    let mut rotate = Command::new(binary());
+    rotate.args(["encryption", "rotate", "--data"]).arg(&data).arg("--new-key-file").arg(&new);
+    let rotated = tiers.with(&mut rotate).env("HILUM_ENCRYPTION_KEY_FILE", &key).output().unwrap();
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+    std::fs::rename(&new, &key).unwrap();
+    // For months no pack is due.
+    let server = Process::with(&data, |command| tiers.with(command).env("HILUM_TIER_AFTER_DAYS", "90"));
+    let rings = || tiers.s3.names().iter().filter(|name| name.contains("/KEYS/")).count();
+    until("the bucket has the new keys", || rings() == 2);
+    drop(server);
+
+    std::fs::rename(&data, tiers.folder.path().join("lost")).unwrap();
+    let server = tiers.start();
+    let found = server.search_all("/instances");
+    assert!(found.len() >= 30, "{}", found.len());
+    for row in &found {
+        let made = old.iter().find(|made| made.instance == text(row, SOP_INSTANCE_UID)).unwrap();
+        assert!(server.file(&made.path()) == Ok(made.bytes()));
+    }
 }

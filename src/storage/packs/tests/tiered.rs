@@ -2,11 +2,14 @@
 //! adds is tested over HTTP).
 
 use std::fs;
+use std::io::IoSlice;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::super::mirror::{MirroredFile, Step};
 use super::super::remote::Remote;
 use super::super::tiered::Tiered;
 use super::*;
@@ -343,4 +346,54 @@ fn a_lost_disk_and_other_archives() {
     assert!(matches!(packs.claim_bucket(), Err(PackError::Foreign { .. })));
     all_is_there(&packs, &stored, &places);
     assert!(!packs.is_far(pack));
+}
+
+/// The bucket took a batch, but its answer was lost, so the batch was refused and cut
+/// off. The next one came in its place, and the server was killed when the disk had
+/// flushed it and before the bucket was told. It counted as sent then, and with the
+/// disk it was lost.
+#[test]
+fn what_was_taken_back_is_not_taken_for_what_came_after() {
+    let place = Place { mirrored: true, ..Place::new() };
+    let (remote, pack) = (Arc::new(place.remote()), PackId(1));
+    let local = Local::open(&place.packs()).unwrap();
+    let disk = local.create(pack).unwrap();
+    let write = |file: &dyn PackFile, bytes: &[u8], at| {
+        file.write_all_at(&mut [IoSlice::new(bytes)], at).unwrap();
+    };
+
+    let file = MirroredFile::new(pack, Arc::clone(&disk), Arc::clone(&remote));
+    write(&file, &[1; 512], 0);
+    write(&file, &[2; 2048], 512);
+    file.flush().unwrap();
+    file.resize(512).unwrap();
+    // The bucket does not take it: nothing comes in its place but an end.
+    let in_the_way = place.object("open/00000001/00000002-0000000000000512.cut/x");
+    fs::create_dir_all(&in_the_way).unwrap();
+    assert!(file.write_all_at(&mut [IoSlice::new(&[3; 4096])], 512).is_err());
+    assert_eq!(disk.length().unwrap(), 512);
+    write(&file, &[0; 1024], 512);
+    file.resize(512).unwrap();
+    fs::remove_dir_all(in_the_way.parent().unwrap()).unwrap();
+    // It does not answer a moment later, for who asks too soon.
+    std::thread::sleep(Duration::from_millis(2100));
+    write(&file, &[3; 4096], 512);
+    disk.flush().unwrap();
+    drop(file);
+
+    let disk = local.open(pack, Access::Write).unwrap();
+    MirroredFile::resume(pack, disk, Arc::clone(&remote)).unwrap().flush().unwrap();
+    let mut bucket = Vec::new();
+    for (number, step) in remote.steps(pack).unwrap() {
+        match &step {
+            Step::Part(range) => {
+                let end = usize::try_from(range.end).unwrap();
+                bucket.resize(end.max(bucket.len()), 0);
+                let part = remote.part(pack, number, &step).unwrap();
+                bucket[usize::try_from(range.start).unwrap()..end].copy_from_slice(&part);
+            }
+            Step::Cut(length) => bucket.truncate(usize::try_from(*length).unwrap()),
+        }
+    }
+    assert!(bucket == [&[1; 512][..], &[3; 4096]].concat());
 }
