@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use dicom_core::{Tag, VR};
 
 use super::{Key, Level, Query, Test, range};
-use crate::dicom::attributes;
 use crate::dicom::dataset::{DataSet, Element, PersonName, Value};
+use crate::dicom::{attributes, form};
 
 /// Do all keys match? Keys of a level whose data set is not given are passed
 /// over, so that a series can be asked before its instances are read. Of a study
@@ -68,8 +68,9 @@ fn key_matches(key: &Key, set: &DataSet, zone: Option<i16>) -> bool {
         }
         Test::Name(test) => match value {
             Value::Names(names) => names.iter().any(|name| test.matches(name)),
+            // Under another VR than its own.
+            Value::Text(texts) => texts.iter().any(|text| test.matches(&form::name(text))),
             Value::Empty
-            | Value::Text(_)
             | Value::Signed(_)
             | Value::Unsigned(_)
             | Value::Float(_)

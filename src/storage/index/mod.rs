@@ -58,7 +58,7 @@ use terms::Terms;
 use text::Texts;
 
 /// The version of what is in the index. An index of another one is built anew.
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 /// What the payload of a commit begins with.
 const PAYLOAD: &str = "hilum-index";
 

@@ -132,10 +132,10 @@ impl Column {
                 Value::Names(names) => {
                     let name = names.first()?;
                     let groups = [&name.alphabetic, &name.ideographic, &name.phonetic];
-                    groups.into_iter().find(|group| !group.is_empty())?
+                    groups.into_iter().map(String::as_str).find(|group| !group.is_empty())?
                 }
+                Value::Text(names) => names.first()?.split('=').find(|group| !group.is_empty())?,
                 Value::Empty
-                | Value::Text(_)
                 | Value::Signed(_)
                 | Value::Unsigned(_)
                 | Value::Float(_)

@@ -67,6 +67,8 @@ const CHARS_MAX: usize = 160;
 /// Distinct values of one attribute that are indexed, those within its items
 /// included: of a study, a series, or of one instance more in its block.
 const VALUES_MAX: usize = 1000;
+/// Component groups of a name.
+const GROUPS: usize = 3;
 /// Bytes of a private creator that count; LO has 64 characters.
 const CREATOR_MAX: usize = 64;
 
@@ -293,6 +295,12 @@ impl Terms {
             return;
         }
         match &element.value {
+            // A name under another VR is a name.
+            Value::Text(values) if vr == VR::PN => {
+                for group in values.iter().flat_map(|value| value.split('=').take(GROUPS)) {
+                    self.add_name(path, group, share);
+                }
+            }
             Value::Text(values) => {
                 for value in values {
                     self.add_value(path, vr, value, share);

@@ -256,7 +256,7 @@ fn study() -> impl Strategy<Value = Study> {
         (tags::MODALITIES_IN_STUDY, texts(VR::CS).boxed()),
         (tags::STUDY_DESCRIPTION, texts(VR::LO).boxed()),
         (tags::PROCEDURE_CODE_SEQUENCE, codes().boxed()),
-        (tags::PATIENT_NAME, names.boxed()),
+        (tags::PATIENT_NAME, prop_oneof![9 => names, 1 => one(VR::LO, text())].boxed()),
         (tags::PATIENT_ID, odd().boxed()),
         (UNKNOWN, odd().boxed()),
         (

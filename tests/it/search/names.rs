@@ -1,7 +1,7 @@
 //! Names that end early (QRY-12): a client whose form has a field for each component
 //! asks for `SMITH^*`, and the hospital's files say `SMITH`.
 
-use super::{settle, sorted};
+use super::{column, settle, sorted, total};
 use crate::{harness::Hilum, sample::Sample};
 
 #[rustfmt::skip]
@@ -84,4 +84,35 @@ fn qry_12_components_that_are_not_there_are_any() {
     check(&hilum, "right after the store");
     settle(&hilum);
     check(&hilum, "from the index");
+}
+
+/// A file that says its names under another VR: the index had them, though not as
+/// names, and the search did not. There was one, and it was not in the list.
+#[test]
+fn names_under_another_vr_are_names() {
+    let hilum = Hilum::start();
+    for (study, name) in [("1.1", "Doe^Jörg"), ("1.2", "doe^jane=山田"), ("1.3", "12345")] {
+        let file = Sample::new(study, &format!("{study}.1"), &format!("{study}.1.1"))
+            .text(0x0008_0005, "CS", "ISO_IR 192")
+            .text(0x0010_0010, "LO", name)
+            .file();
+        // It warns of the VR.
+        assert!(hilum.store(&[&file]).status().is_success());
+    }
+    for round in ["overlay", "index"] {
+        for (key, expected) in [
+            ("DOE%5E*", &["1.1", "1.2"][..]),
+            ("doe^jorg", &["1.1"]),
+            ("=%E5%B1%B1*", &["1.2"]),
+            ("12345", &["1.3"]),
+            ("jane&fuzzymatching=true", &["1.2"]),
+        ] {
+            let query = format!("/studies?PatientName={key}");
+            assert_eq!(sorted(&hilum.json(&query), "0020000D"), expected, "{round} {key}");
+            assert_eq!(total(&hilum, &query), expected.len() as u64, "{round} {key}");
+        }
+        let ordered = hilum.json("/studies?orderby=PatientName");
+        assert_eq!(column(&ordered, "0020000D"), ["1.3", "1.2", "1.1"], "{round}");
+        settle(&hilum);
+    }
 }
