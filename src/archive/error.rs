@@ -20,9 +20,6 @@ pub enum ArchiveError {
     /// It was here and has been deleted.
     #[error("the {0} has been deleted")]
     Gone(&'static str),
-    /// It is here, but not in a form that was asked for.
-    #[error("{0}")]
-    NotRepresentable(String),
     /// Too much is under way; later it will work.
     #[error("the archive is busy")]
     Busy,
@@ -215,7 +212,6 @@ impl ArchiveError {
             | Self::Pixels { .. } => true,
             Self::NotFound(_)
             | Self::Gone(_)
-            | Self::NotRepresentable(_)
             | Self::Busy
             | Self::TooBroad(_)
             | Self::Expired(_)
@@ -249,7 +245,6 @@ impl ArchiveError {
             Self::NotFound(what) => Self::NotFound(what),
             Self::Gone(what) => Self::Gone(what),
             Self::Away(why) => Self::Away(why.clone()),
-            Self::NotRepresentable(why) => Self::NotRepresentable(why.clone()),
             Self::Expired(what) => Self::Expired(what),
             Self::Taken(what) => Self::Taken(what),
             Self::Locked(what) => Self::Locked(what),

@@ -322,7 +322,6 @@ impl From<ArchiveError> for Problem {
             ArchiveError::Gone(what) => {
                 Self::new(StatusCode::GONE, "gone", "Deleted", format!("the {what} has been deleted"))
             }
-            ArchiveError::NotRepresentable(why) => Self::not_acceptable(why),
             ArchiveError::Pixels { frame, why, .. } => Self::not_acceptable(format!(
                 "frame {frame}: {why}; add transfer-syntax=* to the media type in Accept for the frames as they are stored"
             )),

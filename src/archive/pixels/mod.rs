@@ -85,16 +85,11 @@ impl Image {
         self.row.frames.count()
     }
 
-    /// Frames that follow each other without a gap begin on a byte.
-    #[must_use]
-    pub fn frames_are_whole_bytes(&self) -> bool {
-        self.after.frame_bits().is_multiple_of(8)
-    }
-
     /// Decoded frames that share bytes where they follow each other without a gap, as
     /// they do in a file (PS3.5 section 8.1.1): those of single bits.
-    pub(super) fn is_joined(&self) -> bool {
-        self.is_decoded() && self.frames() > 1 && !self.frames_are_whole_bytes()
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        self.is_decoded() && self.frames() > 1 && !self.after.frame_bits().is_multiple_of(8)
     }
 
     /// Bytes of all such frames.

@@ -334,7 +334,6 @@ impl Receiver<'_> {
             | ArchiveError::Away(_) => reasons::OUT_OF_RESOURCES,
             ArchiveError::NotFound(_)
             | ArchiveError::Gone(_)
-            | ArchiveError::NotRepresentable(_)
             | ArchiveError::TooBroad(_)
             | ArchiveError::Pixels { .. }
             | ArchiveError::Expired(_)

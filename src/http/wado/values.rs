@@ -145,14 +145,13 @@ fn all_frames_as_one(
         return Ok(None);
     };
     let image = view.image(row, delivery.transfer_syntax.unwrap_or_default())?;
-    if !image.frames_are_whole_bytes() && image.frames() > 1 {
-        return Err(ArchiveError::NotRepresentable(
-            "frames of single bits are not joined here: ask for them one by one under /frames".to_owned(),
-        ));
-    }
     let mut pieces = Pieces::new();
     for index in 0..image.frames() {
         pieces.append(asked.made.frame(&image, index)?);
+    }
+    if image.is_joined() {
+        pieces = Pieces::new();
+        pieces.push_joined(&image);
     }
     let part = Part { content_type: delivery.content_type(), location: Some(url.to_owned()), pieces };
     Ok(Some(FrameParts {

@@ -325,6 +325,12 @@ fn neg_09_blk_2_frames_of_single_bits_share_bytes_in_a_file() {
     // 27 bits: 101010101 (from the right) 011111111 100000001, and what fills four bytes.
     let bits = 0b1_0000_0001 << 18 | 0b0_1111_1111 << 9 | 0b1_1010_1010_u32;
     assert_eq!(pixels[..], bits.to_le_bytes());
+    // As one value too, of which the study's was refused for that one instance.
+    for path in [format!("{path}/bulkdata/7FE00010"), "/studies/1.2/pixeldata".to_owned()] {
+        let found = parts(hilum.get_as(&path, PLAIN));
+        assert_eq!(found.len(), 1, "{path}");
+        assert_eq!(found[0].1, bits.to_le_bytes(), "{path}");
+    }
     let part = hilum.get(path).header("accept", "application/dicom");
     let part = part.header("range", format!("bytes={}-", file.len() - 2)).send().unwrap();
     assert_eq!(part.bytes().unwrap(), file[file.len() - 2..]);
