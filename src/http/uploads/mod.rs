@@ -34,7 +34,7 @@ use super::{
     stow,
 };
 use crate::{
-    archive::UploadNote,
+    archive::{UploadNote, UploadWriter},
     auth::{Identity, Method},
 };
 
@@ -192,9 +192,8 @@ pub async fn patch(
     })?;
     let checksum = checksum_of(&request)?;
     let permit = state.permit(&request);
-    let mut writer = state.archive.take_upload(&permit, name(&request)).await?;
+    let mut writer = take_own(&state, &request).await?;
     let note = writer.note();
-    check_owner(&note, &request)?;
     if offset != note.offset {
         let detail =
             format!("{} bytes are there, and these begin at {offset}; go on from there", note.offset);
@@ -217,10 +216,10 @@ pub async fn patch(
 
 async fn set_length(
     state: &State,
-    writer: crate::archive::UploadWriter,
+    writer: UploadWriter,
     note: &UploadNote,
     length: u64,
-) -> Result<crate::archive::UploadWriter, Problem> {
+) -> Result<UploadWriter, Problem> {
     match note.length {
         Some(known) if known == length => Ok(writer),
         None if length >= note.offset && length <= length_max(state) => {
@@ -244,8 +243,7 @@ async fn set_length(
 )]
 pub async fn end(state: Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     check_version(&request)?;
-    let writer = state.archive.take_upload(&state.permit(&request), name(&request)).await?;
-    check_owner(&writer.note(), &request)?;
+    let writer = take_own(&state, &request).await?;
     state.archive.remove_upload(writer).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -303,6 +301,15 @@ fn name(request: &HttpRequest) -> &str {
 /// Whose an upload is, written so that it can be stored when its owner is gone.
 fn owner(request: &HttpRequest) -> String {
     serde_json::to_string(&*identity(request)).unwrap_or_default()
+}
+
+/// Takes the caller's own upload to write to it. Whose it is comes first: that
+/// another is in the hands of its owner is told to nobody else.
+async fn take_own(state: &State, request: &HttpRequest) -> Result<UploadWriter, Problem> {
+    let permit = state.permit(request);
+    let (note, _) = state.archive.upload(&permit, name(request)).await?;
+    check_owner(&note, request)?;
+    Ok(state.archive.take_upload(&permit, name(request)).await?)
 }
 
 /// Somebody else's upload is not there.

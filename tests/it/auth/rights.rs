@@ -2,13 +2,14 @@
 //! two roles, by token and by session, and tokens of an issuer with roles and
 //! with SMART scopes, each over HTTP from end to end.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, io::Write, net::TcpStream};
 
 use hilum::{
     auth::{Authentication, NewToken},
     config::Role,
 };
 use jsonwebtoken::Algorithm;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
@@ -42,6 +43,7 @@ fn server(issuer: Option<&Issuer>) -> Hilum {
         add(config, "root", &["administrator"]);
         add(config, "bob", &["viewer"]);
         add(config, "eve", &["ct"]);
+        add(config, "mia", &["uploader"]);
     })
 }
 
@@ -198,4 +200,43 @@ fn an_app_is_told_where_it_gets_its_token() {
     let without = server(None);
     let place = format!("{}/.well-known/smart-configuration", without.root);
     assert_eq!(client().get(place).send().unwrap().status(), 404);
+}
+
+/// Whose an upload is was asked after it was taken to be written to: while its
+/// owner wrote to it, others were told that it is there, and for a moment took it.
+#[test]
+fn an_upload_of_another_is_not_there_while_it_is_written() {
+    let hilum = server(None);
+    let (root, mia) = (token(&hilum, "root", &[]), token(&hilum, "mia", &[]));
+    let tus = |method: Method, url: &str, token: &str| {
+        let request = client().request(method, url).bearer_auth(token).header("Tus-Resumable", "1.0.0");
+        request.header("Upload-Offset", 0).header("Content-Type", "application/offset+octet-stream")
+    };
+    let uploads = format!("{}/uploads", hilum.root);
+    let begun = tus(Method::POST, &uploads, &root).header("Upload-Length", 1000).send().unwrap();
+    let url = begun.headers()["location"].to_str().unwrap().to_owned();
+    let host = hilum.root.strip_prefix("http://").unwrap();
+    let head = format!(
+        "PATCH {} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {root}\r\nTus-Resumable: 1.0.0\r\n\
+         Upload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\nContent-Length: 1000\r\n\r\nabc",
+        url.strip_prefix(&hilum.root).unwrap()
+    );
+    let writing = (0..20).find_map(|_| {
+        let mut line = TcpStream::connect(host).unwrap();
+        line.write_all(head.as_bytes()).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        // Had the server not begun by now, this took the upload in its place.
+        (tus(Method::PATCH, &url, &root).send().unwrap().status() == 423).then_some(line)
+    });
+    assert!(writing.is_some(), "its owner writes to it");
+    let none = format!("{uploads}/{}", "0".repeat(32));
+    for method in [Method::PATCH, Method::DELETE, Method::HEAD, Method::GET] {
+        for url in [&url, &none] {
+            assert_eq!(
+                tus(method.clone(), url, &mia).body("x").send().unwrap().status(),
+                404,
+                "{method} {url}"
+            );
+        }
+    }
 }
