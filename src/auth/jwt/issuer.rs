@@ -31,6 +31,8 @@ pub struct Issuer {
     keys: RwLock<Arc<Keys>>,
     tried: Mutex<Option<Instant>>,
     discovered: RwLock<Option<(Instant, Arc<Discovery>)>>,
+    /// When it last could not be discovered, and why. Held by who asks.
+    undiscovered: Mutex<Option<(Instant, String)>>,
 }
 
 #[derive(Default)]
@@ -70,6 +72,8 @@ pub enum FetchError {
     Unsafe(String),
     #[error("the discovery document of {asked} is of {found}")]
     OtherIssuer { asked: String, found: String },
+    #[error("{0} (a moment ago)")]
+    Lately(String),
 }
 
 impl Issuer {
@@ -103,6 +107,7 @@ impl Issuer {
             keys: RwLock::new(Arc::new(Keys { keys: fixed, fetched: None })),
             tried: Mutex::default(),
             discovered: RwLock::default(),
+            undiscovered: Mutex::default(),
         })
     }
 
@@ -167,15 +172,33 @@ impl Issuer {
         keys::from_json(&text).map_err(|why| FetchError::Failed { url, why })
     }
 
-    /// What the issuer says of itself.
+    /// What the issuer says of itself. Everybody may ask for that, and so it is asked
+    /// once for all who come meanwhile, and not each time while it does not say.
     ///
     /// # Errors
     /// When it cannot be asked, or speaks of another.
     pub async fn discover(&self) -> Result<Arc<Discovery>, FetchError> {
-        let known = self.discovered.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((_, discovery)) = known.filter(|(fetched, _)| fetched.elapsed() < FRESH) {
+        if let Some(discovery) = self.discovered() {
             return Ok(discovery);
         }
+        let mut undiscovered = self.undiscovered.lock().await;
+        if let Some(discovery) = self.discovered() {
+            return Ok(discovery);
+        }
+        if let Some((_, why)) = undiscovered.as_ref().filter(|(failed, _)| failed.elapsed() < RETRY) {
+            return Err(FetchError::Lately(why.clone()));
+        }
+        let fetched = self.fetch_discovery().await;
+        *undiscovered = fetched.as_ref().err().map(|error| (Instant::now(), error.to_string()));
+        fetched
+    }
+
+    fn discovered(&self) -> Option<Arc<Discovery>> {
+        let known = self.discovered.read().unwrap_or_else(PoisonError::into_inner).clone();
+        known.filter(|(fetched, _)| fetched.elapsed() < FRESH).map(|(_, discovery)| discovery)
+    }
+
+    async fn fetch_discovery(&self) -> Result<Arc<Discovery>, FetchError> {
         let own = &self.config.issuer;
         let url = format!("{}/.well-known/openid-configuration", own.trim_end_matches('/'));
         let text = self.fetch(self.http.get(&url), &url).await?;

@@ -26,6 +26,7 @@ pub(super) struct Issuer {
     pub(super) url: String,
     keys: Arc<Mutex<Vec<Value>>>,
     asked: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
     away: Arc<AtomicBool>,
 }
 
@@ -33,15 +34,23 @@ impl Issuer {
     pub(super) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let issuer = Self { url, keys: Arc::default(), asked: Arc::default(), away: Arc::default() };
+        let issuer = Self {
+            url,
+            keys: Arc::default(),
+            asked: Arc::default(),
+            connections: Arc::default(),
+            away: Arc::default(),
+        };
         let (url, keys, asked, away) = (
             issuer.url.clone(),
             Arc::clone(&issuer.keys),
             Arc::clone(&issuer.asked),
             Arc::clone(&issuer.away),
         );
+        let connections = Arc::clone(&issuer.connections);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                connections.fetch_add(1, Ordering::SeqCst);
                 if !away.load(Ordering::SeqCst) {
                     answer(stream, &url, &keys, &asked);
                 }
@@ -329,6 +338,35 @@ fn an_issuer_that_was_never_there_is_503() {
     assert!(answer.headers().contains_key("retry-after"));
     assert_eq!(json_of(answer)["code"], "issuer-away");
     assert_eq!(client().get(format!("{}/healthz", hilum.root)).send().unwrap().status(), 200);
+}
+
+/// Who asks where to get a token needs none, and made the server ask its issuer
+/// each time while that one did not answer.
+#[test]
+fn an_issuer_that_is_away_is_not_asked_by_everybody() {
+    let issuer = Issuer::start();
+    issuer.away.store(true, Ordering::SeqCst);
+    let hilum = issuer.server();
+    let ask = || {
+        let answer = client().get(format!("{}/.well-known/smart-configuration", hilum.root)).send().unwrap();
+        answer.status().as_u16()
+    };
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..4).map(|_| scope.spawn(|| [ask(), ask(), ask()])).collect();
+        for answers in asking {
+            assert_eq!(answers.join().unwrap(), [503; 3]);
+        }
+    });
+    assert_eq!(issuer.connections.load(Ordering::SeqCst), 1, "asked again within ten seconds");
+    issuer.away.store(false, Ordering::SeqCst);
+    std::thread::sleep(std::time::Duration::from_secs(10));
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        for answer in asking {
+            assert_eq!(answer.join().unwrap(), 200);
+        }
+    });
+    assert_eq!(issuer.connections.load(Ordering::SeqCst), 2, "once for all who came at that moment");
 }
 
 #[test]
