@@ -202,7 +202,9 @@ impl Representation {
         let length = self.pieces.length();
         let header_value = values(request, &header::RANGE).next();
         let conditional = range::if_range_holds(values(request, &header::IF_RANGE).next(), &self.etag, None);
-        let wanted = if self.partial.is_none() && conditional {
+        // Of another method a range means nothing (RFC 9110 section 14.2).
+        let is_get = request.method() == actix_web::http::Method::GET;
+        let wanted = if self.partial.is_none() && conditional && is_get {
             range::wanted(header_value, length)
         } else {
             Wanted::Whole
