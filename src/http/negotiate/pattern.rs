@@ -61,7 +61,8 @@ impl Pattern {
             "multipart/related" | "multipart/*" => {
                 (Some(Form::Multipart), media.root_type().unwrap_or_else(|| "*/*".to_owned()))
             }
-            other if other.starts_with("multipart/") => return None,
+            // Understood, and never given.
+            other if other.starts_with("multipart/") => (Some(Form::Multipart), other.to_owned()),
             other => (Some(Form::Single), other.to_owned()),
         };
         // `*/xml` is not a range.

@@ -137,6 +137,21 @@ fn neg_01_a_missing_accept_means_anything_unless_strict() {
     }
 }
 
+/// A kind of multipart that is never given counted as no Accept at all, and who
+/// asked for it was sent another.
+#[test]
+fn neg_01_another_multipart_is_not_acceptable() {
+    let hilum = server();
+    for path in
+        ["/studies", PATH, "/studies/1.2/metadata", &format!("{PATH}/frames/1"), &format!("{PATH}/rendered")]
+    {
+        for accept in ["multipart/mixed", "multipart/mixed; type=\"application/dicom\""] {
+            problem(hilum.get_as(path, accept), 406, "not-acceptable");
+        }
+        assert_eq!(hilum.get_as(path, "multipart/mixed, */*;q=0.1").status(), 200, "{path}");
+    }
+}
+
 /// MPR-5: a boundary is no constant, yet the same on every request.
 #[test]
 fn mpr_5_iop_10_boundaries_are_stable_and_no_constant() {
