@@ -71,7 +71,10 @@ fn represent_bulkdata(
     identity.update(path.as_bytes());
     let FrameParts { mut parts, single, name, partial } = answer;
     match (single, parts.len()) {
-        (true, 1) => Ok(Representation::single(parts.remove(0), &identity).presented(presented)),
+        (true, 1) => {
+            let single = Representation::single(parts.remove(0), &identity);
+            Ok(single.presented(presented).partial(partial))
+        }
         (true, _) => Err(several_frames()),
         (false, _) => Ok(asked.multipart(&name, parts, &identity).partial(partial)),
     }

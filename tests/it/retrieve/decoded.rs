@@ -227,6 +227,10 @@ fn neg_07_a_broken_frame_is_left_out_and_the_rest_is_served() {
         let text = response.text().expect("a body");
         assert!(text.contains("frame 2") && text.contains("RLE"), "{text}");
     }
+    // The one frame that is left went out as if it were all of the value.
+    let encoded = hilum.get_as(&format!("{instance}/bulkdata/7FE00010"), "image/jls");
+    assert_eq!(encoded.status(), 206);
+    assert!(header(&encoded, "warning").contains("1 frames cannot be decoded"));
     // As it is stored, everything is there.
     let stored = hilum.get_as(&format!("{instance}/frames/1,2"), &format!("{PLAIN}; transfer-syntax=*"));
     assert_eq!((stored.status().as_u16(), parts(stored).len()), (200, 2));
