@@ -19,13 +19,16 @@ use super::{
     params,
 };
 use crate::{
-    archive::Commitment,
+    archive::{Commitment, Gathering, MetadataSyntax},
+    auth::Permit,
     dicom::{DataSet, commitment, json, uid::TransactionUid, xml},
 };
 
 const OFFERS: [DataSetMedia; 3] = [DataSetMedia::Json, DataSetMedia::Xml, DataSetMedia::XmlParts];
 /// Bytes that a reference may take in a request, in either form.
 const REFERENCE_BYTES_MAX: u64 = 1024;
+/// What a request costs in memory: as it came, and as values.
+const MEMORY_PER_BYTE: usize = 2;
 /// After so many seconds it makes sense to ask again.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
@@ -52,10 +55,15 @@ pub async fn request(
     let uid = transaction(&request)?;
     let answer_as = Accept::of(&request, state.config.strict.accept)?.data_set(&OFFERS)?;
     let form = Form::of(&request)?;
+    // Places are few: who has one is somebody whose body comes.
+    let payload = Paced::new(payload, &state).begin(&state).await?;
     let _place = state.uploads.try_acquire().map_err(|_| Problem::busy())?;
-    let body = receive(payload, &state).await?;
-    let asked = form.read(&body, &state)?;
-    let commitment = state.archive.request_commitment(&state.permit(&request), uid, asked).await?;
+    let permit = state.permit(&request);
+    let mut memory = state.archive.begin_gathering(&permit);
+    let body = receive(payload, &mut memory, &state).await?;
+    let asked = form.read(body, &permit, &state).await?;
+    drop(memory);
+    let commitment = state.archive.request_commitment(&permit, uid, asked).await?;
     answer(&state, &request, commitment, answer_as)
 }
 
@@ -80,11 +88,12 @@ fn transaction(request: &HttpRequest) -> Result<TransactionUid, Problem> {
         .map_err(|error| Problem::invalid_uid("transaction", error))
 }
 
-async fn receive(payload: Payload, state: &State) -> Result<Vec<u8>, Problem> {
+/// The body, whose memory is accounted for.
+async fn receive(payload: Paced, memory: &mut Gathering, state: &State) -> Result<Vec<u8>, Problem> {
     let references_max = state.config.commitment.references_max as u64;
     let bytes_max = references_max.saturating_add(16).saturating_mul(REFERENCE_BYTES_MAX);
     let mut body = Vec::new();
-    let mut chunks = Paced::new(payload, state).chunks();
+    let mut chunks = payload.chunks();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk?;
         if (body.len() + chunk.len()) as u64 > bytes_max {
@@ -93,6 +102,7 @@ async fn receive(payload: Payload, state: &State) -> Result<Vec<u8>, Problem> {
                  {bytes_max} bytes; send several"
             )));
         }
+        memory.account(chunk.len() * MEMORY_PER_BYTE)?;
         body.extend_from_slice(&chunk);
     }
     Ok(body)
@@ -100,7 +110,7 @@ async fn receive(payload: Payload, state: &State) -> Result<Vec<u8>, Problem> {
 
 /// What a body is.
 struct Form {
-    is_xml: bool,
+    syntax: MetadataSyntax,
     boundary: Option<String>,
 }
 
@@ -124,34 +134,33 @@ impl Form {
             (media.essence.clone(), None)
         };
         match kind.to_ascii_lowercase().as_str() {
-            "application/dicom+json" | "application/json" => Ok(Self { is_xml: false, boundary }),
-            "application/dicom+xml" => Ok(Self { is_xml: true, boundary }),
+            "application/dicom+json" | "application/json" => {
+                Ok(Self { syntax: MetadataSyntax::Json, boundary })
+            }
+            "application/dicom+xml" => Ok(Self { syntax: MetadataSyntax::Xml, boundary }),
             _ => refuse("the body is of another type"),
         }
     }
 
-    fn read(&self, body: &[u8], state: &State) -> Result<commitment::Request, Problem> {
+    async fn read(
+        &self,
+        body: Vec<u8>,
+        permit: &Permit,
+        state: &State,
+    ) -> Result<commitment::Request, Problem> {
         let malformed = |error: &dyn std::error::Error| Problem::malformed_body(error.to_string());
-        let part;
         let text = match &self.boundary {
-            Some(boundary) => {
-                part = first_part(body, boundary)?;
-                part.as_slice()
-            }
+            Some(boundary) => first_part(body, boundary)?,
             None => body,
         };
-        let is_array = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-        let set = if self.is_xml {
-            xml::read(text, xml::Limits::default()).map_err(|error| malformed(&error))?
-        } else if is_array {
-            let mut sets =
-                json::read_all(text, json::Limits::default()).map_err(|error| malformed(&error))?;
-            match (sets.pop(), sets.is_empty()) {
-                (Some(set), true) => set,
-                _ => return Err(Problem::malformed_body("the request is one data set, not several")),
-            }
-        } else {
-            json::read(text, json::Limits::default()).map_err(|error| malformed(&error))?
+        let mut sets = state
+            .archive
+            .parse_metadata(permit, self.syntax, text)
+            .await?
+            .map_err(Problem::malformed_body)?;
+        let set = match (sets.pop(), sets.is_empty()) {
+            (Some(set), true) => set,
+            _ => return Err(Problem::malformed_body("the request is one data set, not several")),
         };
         commitment::read(&set, state.config.commitment.references_max).map_err(|error| match error {
             commitment::RequestError::TooMany { .. } => {
@@ -165,9 +174,9 @@ impl Form {
     }
 }
 
-fn first_part(body: &[u8], boundary: &str) -> Result<Vec<u8>, Problem> {
+fn first_part(body: Vec<u8>, boundary: &str) -> Result<Vec<u8>, Problem> {
     let mut reader = Reader::new(boundary, multipart::Limits::default());
-    reader.feed(Bytes::copy_from_slice(body));
+    reader.feed(Bytes::from(body));
     reader.finish();
     let mut part = Vec::new();
     let mut parts = 0;

@@ -2,6 +2,8 @@
 
 mod durable;
 
+use std::{io::Write, net::TcpStream, time::Duration};
+
 use reqwest::blocking::Response;
 use serde_json::{Value, json};
 
@@ -241,4 +243,30 @@ fn cmt_2_results_that_are_not_there() {
     assert_eq!(hilum.ask("1.3", &request).status(), 200);
     problem(hilum.result("1.1"), 404, "not-found");
     problem(hilum.result("1.3"), 410, "expired");
+}
+
+/// Only the bodies of stores counted as memory and had to come before they took
+/// one of the places that are few: requests for commitment could take all of both.
+#[test]
+fn cmt_1_requests_take_no_more_than_stores() {
+    let hilum = Hilum::with(|config| {
+        config.limits.uploads_max = 1;
+        config.limits.upload_memory_bytes_max = 16 << 20;
+        config.limits.body_silent_seconds_max = 60;
+    });
+    let (host, path) = hilum.base.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let head = format!(
+        "POST /{path}/commitment-requests/1.3 HTTP/1.1\r\nHost: {host}\r\n\
+         Content-Type: application/dicom+json\r\nContent-Length: 1000\r\n\r\n{{"
+    );
+    let mut silent = TcpStream::connect(host).unwrap();
+    silent.write_all(head.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let good = instances(&[(CT_CLASS, "1.9")]);
+    assert_eq!(hilum.ask("1.4", &good).status(), 200, "the place is free");
+    drop(silent);
+    let large = format!("{}{good}", " ".repeat(12 << 20));
+    let answer = hilum.post("/commitment-requests/1.5", "application/dicom+json", large);
+    problem(answer, 503, "busy");
+    assert_eq!(hilum.ask("1.5", &good).status(), 200, "the memory is given back");
 }
