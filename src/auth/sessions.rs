@@ -54,8 +54,7 @@ impl Sessions {
             sessions.retain(|_, session| self.goes_on(session, now));
         }
         while sessions.len() >= self.sessions_max {
-            let longest_unused = sessions.iter().min_by_key(|(_, session)| session.last);
-            let Some(key) = longest_unused.map(|(key, _)| key.clone()) else { break };
+            let Some(key) = dispensable(&sessions, &session.owner) else { break };
             sessions.remove(&key);
         }
         sessions.insert(secret::digest(&cookie), session);
@@ -85,6 +84,30 @@ impl Sessions {
 
     fn goes_on(&self, session: &Session, now: Instant) -> bool {
         now < session.ends && now.saturating_duration_since(session.last) < self.idle
+    }
+}
+
+/// Which session ends where there are too many, with the next one: the longest
+/// unused of whoever has the most. So nobody ends those of others by beginning
+/// many, as who has a link without a password can.
+fn dispensable(sessions: &HashMap<String, Session>, next: &Owner) -> Option<String> {
+    let mut counts = HashMap::from([(next.key(), 1_usize)]);
+    for session in sessions.values() {
+        *counts.entry(session.owner.key()).or_default() += 1;
+    }
+    let most = counts.values().max()?;
+    let of_those = sessions.iter().filter(|(_, session)| counts.get(&session.owner.key()) == Some(most));
+    of_those.min_by_key(|(_, session)| session.last).map(|(key, _)| key.clone())
+}
+
+impl Owner {
+    /// Tells one from another.
+    fn key(&self) -> (u8, &str) {
+        match self {
+            Self::Account { name, .. } => (0, name),
+            Self::Issuer(identity) => (1, &identity.subject),
+            Self::Share { id } => (2, id),
+        }
     }
 }
 
