@@ -281,6 +281,14 @@ impl Authentication {
         Ok(self.accounts.add(account)?)
     }
 
+    /// Whether a password can be that of an account.
+    ///
+    /// # Errors
+    /// When it is too weak.
+    pub fn check_password(&self, name: &str, password: &str) -> Result<(), ChangeError> {
+        Ok(password::check(name, password, self.config.password_characters_min)?)
+    }
+
     /// Gives an account another password and ends its sessions. Blocks.
     ///
     /// # Errors

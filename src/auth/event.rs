@@ -26,6 +26,8 @@ pub enum What {
     /// It did not; `why` is for the trail, never for the client.
     LoginFailed {
         why: &'static str,
+        /// A password was looked at, which nobody may do without end.
+        tried: bool,
     },
     /// A token, a session cookie or a certificate was refused.
     CredentialRefused {
@@ -63,7 +65,7 @@ impl What {
     #[must_use]
     pub fn detail(&self) -> &str {
         match self {
-            Self::LoginFailed { why } | Self::CredentialRefused { why } => why,
+            Self::LoginFailed { why, .. } | Self::CredentialRefused { why } => why,
             Self::AccountChanged { change } => change,
             Self::LoggedIn { how } => how,
             Self::TokenMade { id }
@@ -73,6 +75,13 @@ impl What {
             | Self::ShareRevoked { id } => id,
             Self::LoggedOut => "",
         }
+    }
+
+    /// Anybody can make it happen as often as they like, and what they say of
+    /// themselves is not proven.
+    #[must_use]
+    pub fn is_of_strangers(&self) -> bool {
+        matches!(self, Self::LoginFailed { tried: false, .. } | Self::CredentialRefused { .. })
     }
 
     /// A stable word for it.

@@ -29,6 +29,15 @@ pub enum PasswordError {
 /// # Errors
 /// When it must not be taken.
 pub fn hash(name: &str, password: &str, characters_min: usize) -> Result<String, PasswordError> {
+    check(name, password, characters_min)?;
+    hashed(password).map_err(PasswordError::Hash)
+}
+
+/// Whether a password can be taken. Takes no time.
+///
+/// # Errors
+/// When it must not be.
+pub fn check(name: &str, password: &str, characters_min: usize) -> Result<(), PasswordError> {
     let count = password.chars().count();
     if count < characters_min {
         return Err(PasswordError::Short(characters_min));
@@ -42,7 +51,7 @@ pub fn hash(name: &str, password: &str, characters_min: usize) -> Result<String,
     if password.chars().collect::<std::collections::BTreeSet<_>>().len() < 5 {
         return Err(PasswordError::Plain);
     }
-    hashed(password).map_err(PasswordError::Hash)
+    Ok(())
 }
 
 fn hashed(password: &str) -> Result<String, String> {

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header},
-    web::{Bytes, Data},
+    web::{Data, Payload},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Problem, State, openapi::ProblemBody, params};
+use super::{Problem, State, openapi::ProblemBody, params, small};
 use crate::{
     archive::{Copied, Deidentification},
     auth::Permit,
@@ -122,16 +122,11 @@ pub struct LeftOutInstances {
 pub async fn make(
     state: Data<State>,
     request: HttpRequest,
-    body: Result<Bytes, actix_web::Error>,
+    payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let study = params::study(&request)?;
-    let wrong = |why: String| Problem::malformed_body(format!("no de-identification: {why}"));
-    let body = body.map_err(|error| wrong(error.to_string()))?;
-    let asked = if body.iter().all(u8::is_ascii_whitespace) {
-        DeidentificationRequest::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|error| wrong(error.to_string()))?
-    };
+    let asked: Option<DeidentificationRequest> = small::json_or_nothing(payload, &state).await?;
+    let asked = asked.unwrap_or_default();
     let how = how(&asked.retain, asked.pixels)?;
     let copied = copy(&state, &state.permit(&request), &study, how).await?;
     let is_new = copied.stored > 0;

@@ -179,7 +179,16 @@ fn count_caller(request: &ServiceRequest) -> Result<(), Problem> {
     }
     let caller = identity(request.request());
     if matches!(caller.method, Method::Anonymous | Method::Off) {
-        return state.flood.count(state.peer(request.request()).map(whose));
+        return count_stranger(state, state.peer(request.request()));
     }
     state.flood.count(&caller.subject)
+}
+
+/// One more request of somebody who has not said who they are, or not so that it
+/// counts.
+///
+/// # Errors
+/// When their address asks too often.
+pub(super) fn count_stranger(state: &State, peer: Option<IpAddr>) -> Result<(), Problem> {
+    state.flood.count(peer.map(whose))
 }

@@ -30,6 +30,7 @@ pub mod range;
 mod rendered;
 mod routes;
 mod shares;
+mod small;
 mod state;
 mod stow;
 mod tenants;

@@ -67,6 +67,21 @@ impl Paced {
         Box::pin(chunks.fuse())
     }
 
+    /// All of a body that is small.
+    ///
+    /// # Errors
+    /// 408 when it comes too slowly, 400 when it breaks off, 413 when it is larger.
+    pub async fn whole(mut self, bytes_max: usize) -> Result<Bytes, Problem> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = self.receive().await? {
+            if body.len() + chunk.len() > bytes_max {
+                return Err(Problem::too_large(format!("a body of this kind may have {bytes_max} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+
     async fn receive(&mut self) -> Result<Option<Bytes>, Problem> {
         let began = Instant::now();
         let chunk = tokio::time::timeout(self.silent_max, self.payload.next()).await;

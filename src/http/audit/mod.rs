@@ -102,6 +102,7 @@ async fn record_done(state: &State, event: Event, by: &Identity, trail: &Trail) 
         event,
         action: Action::Create,
         study: None,
+        is_stranger: false,
         outcome: Outcome::Success,
         reason: None,
         actor: actor(by, None),
@@ -168,6 +169,7 @@ pub(super) async fn record_told(state: &State, told: &Told) -> Result<(), Proble
             records
         }
         What::ShareRevoked { id } => vec![record.about("share", id)],
+        what if what.is_of_strangers() => return told_of_strangers(state, journal, record, subject).await,
         What::LoggedIn { .. }
         | What::LoginFailed { .. }
         | What::CredentialRefused { .. }
@@ -178,6 +180,32 @@ pub(super) async fn record_told(state: &State, told: &Told) -> Result<(), Proble
     };
     let written = journal.write(records).await;
     written.map_err(|error| not_recorded(&error))
+}
+
+/// Records what anybody can make happen as often as they like, who could fill a
+/// disk with it: the first of one kind of one address at once, the others together.
+async fn told_of_strangers(
+    state: &State,
+    journal: &Journal,
+    record: Record,
+    subject: String,
+) -> Result<(), Problem> {
+    // The name that is claimed may be another each time.
+    let actor = Actor { id: Identity::anonymous().subject, ..record.actor.clone() };
+    let access = Access {
+        event: record.event,
+        tenant: state.tenant.name(),
+        deed: Deed { study: String::new(), action: record.action, outcome: record.outcome },
+        reason: record.reason.as_deref(),
+        actor: &actor,
+        touched: Touched::default(),
+        anonymized: false,
+    };
+    let Some(access) = journal.join(access) else { return Ok(()) };
+    let first = Journal::record_of(&access, None).about("account", subject);
+    journal.write(vec![first]).await.map_err(|error| not_recorded(&error))?;
+    journal.open_access(&access, None);
+    Ok(())
 }
 
 fn not_recorded(error: &JournalError) -> Problem {
@@ -207,11 +235,13 @@ fn actor(identity: &Identity, peer: Option<std::net::IpAddr>) -> Actor {
 
 /// A request whose answer is made and not sent.
 struct Answered {
-    /// In whose archive; also that of a tenant that is none.
+    /// In whose archive; also that of a tenant that is none, unless a stranger named it.
     tenant: Option<String>,
     event: Event,
     action: Action,
     study: Option<StudyUid>,
+    /// Nobody has proven who they are.
+    is_stranger: bool,
     outcome: Outcome,
     reason: Option<String>,
     actor: Actor,
@@ -233,12 +263,14 @@ impl Answered {
             let content_type = response.headers().get(CONTENT_TYPE);
             content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/zip"))
         };
-        // A stranger could name one study after the other.
-        let is_stranger = status == StatusCode::UNAUTHORIZED;
+        // A stranger could name one study after the other, and one tenant.
+        let caller = identity(request);
+        let is_stranger = status == StatusCode::UNAUTHORIZED || caller.method == Method::Anonymous;
         let study = asked.as_ref().filter(|_| !is_stranger).and_then(|asked| asked.study.clone());
         let (event, action) = match (status, asked) {
             (StatusCode::UNAUTHORIZED, _) => (Event::AccessRefused, Action::Execute),
             (StatusCode::FORBIDDEN, _) => (Event::RestrictedFunction, Action::Execute),
+            (_, Some(_)) if is_stranger => (Event::AccessRefused, Action::Execute),
             (_, Some(asked)) if asked.event == Event::Retrieve && is_zip() => (Event::Export, asked.action),
             (_, Some(asked)) => (asked.event, asked.action),
             (_, None) => return None,
@@ -248,17 +280,18 @@ impl Answered {
         let searches = matches!(event, Event::Query | Event::AuditLogUsed);
         let is_refusal = matches!(event, Event::AccessRefused | Event::RestrictedFunction);
         Some(Self {
-            tenant: tenants::asked(request),
+            tenant: tenants::asked(request).filter(|_| !is_stranger || state.tenant != Tenant::Unknown),
             event,
             action,
             study,
+            is_stranger,
             outcome: match status.as_u16() {
                 ..400 => Outcome::Success,
                 400..500 => Outcome::MinorFailure,
                 _ => Outcome::SeriousFailure,
             },
             reason: problem.map(|problem| problem.code().to_owned()),
-            actor: actor(&identity(request), state.peer(request)),
+            actor: actor(&caller, state.peer(request)),
             id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
             query: searches.then(|| audit::query(request.method().as_str(), path, request.query_string())),
             path: is_refusal.then(|| path.chars().take(1024).collect()),
@@ -267,8 +300,8 @@ impl Answered {
     }
 
     async fn record(self, state: &State, journal: &Arc<Journal>, deeds: Deeds) -> Result<(), JournalError> {
-        // Refusals of strangers too, who could fill a disk with them.
-        if matches!(self.event, Event::View | Event::Retrieve | Event::AccessRefused) {
+        // What strangers ask for too, who could fill a disk with it.
+        if self.is_stranger || matches!(self.event, Event::View | Event::Retrieve) {
             return self.record_access(state, journal, deeds).await;
         }
         let records = self.by_patient(state, deeds).await;

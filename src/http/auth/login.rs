@@ -2,9 +2,9 @@
 //! issuer.
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse,
     http::{StatusCode, header},
-    web::{Data, Form},
+    web::{Data, Payload},
 };
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -21,7 +21,7 @@ use crate::{
         LoginError,
         event::{Event, What},
     },
-    http::{Problem, State, openapi::ProblemBody, params},
+    http::{Problem, State, openapi::ProblemBody, params, small},
 };
 
 /// Where one comes to who wanted nothing in particular.
@@ -86,10 +86,10 @@ pub async fn get(state: Data<State>, request: HttpRequest) -> Result<HttpRespons
 pub async fn post(
     state: Data<State>,
     request: HttpRequest,
-    form: Result<Form<LoginForm>, Error>,
+    payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     on(&state)?;
-    let form = form.map_err(|error| Problem::malformed_body(format!("no login form: {error}")))?.into_inner();
+    let form: LoginForm = small::form(&request, payload, &state).await?;
     // Else another site could log its visitors in to an account of its own.
     if origin::of(&state, &request) == Origin::Other {
         return Err(problems::cross_site());
@@ -105,12 +105,12 @@ pub async fn post(
             go_on(&state, &request, cookie, &form.next)
         }
         Err(LoginError::Wrong(why)) => {
-            tell(&state, &event(What::LoginFailed { why })).await?;
+            tell(&state, &event(What::LoginFailed { why, tried: true })).await?;
             let message = "The name or the password is wrong.";
             Ok(page(&state, StatusCode::UNAUTHORIZED, Some(message), &typed, &form.next))
         }
         Err(LoginError::Wait(wait)) => {
-            tell(&state, &event(What::LoginFailed { why: "locked for a while" })).await?;
+            tell(&state, &event(What::LoginFailed { why: "locked for a while", tried: false })).await?;
             let seconds = wait.as_secs() + 1;
             let message = format!("There were too many failed attempts. Try again in {seconds} seconds.");
             let mut answer = page(&state, StatusCode::TOO_MANY_REQUESTS, Some(&message), &typed, &form.next);

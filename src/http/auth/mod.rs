@@ -20,7 +20,7 @@ mod tend;
 pub mod tokens;
 mod told;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use actix_web::{
     Error, HttpMessage, HttpResponse,
@@ -31,12 +31,13 @@ use actix_web::{
     web::Data,
 };
 
+use credentials::Refusal;
 pub use credentials::client_certificate;
 pub use open::is_open;
 pub use tend::tend;
 pub use told::tell;
 
-use super::{Problem, State, shares::shared::Pass, tenants};
+use super::{Problem, State, flood, shares::shared::Pass, tenants};
 use crate::auth::{
     Identity,
     event::{Event, What},
@@ -66,13 +67,8 @@ pub async fn authenticate(
         {
             Identity::anonymous().from_peer(peer)
         }
-        Ok(None) => return Ok(nobody(&state, request)),
-        Err(refusal) => {
-            let event =
-                Event { what: What::CredentialRefused { why: refusal.why }, subject: None, by: None, peer };
-            let told = tell(&state, &event).await;
-            return Ok(request.error_response(told.err().unwrap_or(refusal.problem)));
-        }
+        Ok(None) => return Ok(refuse(&state, request, None, peer).await),
+        Err(refusal) => return Ok(refuse(&state, request, Some(refusal), peer).await),
     };
     request.extensions_mut().insert(Arc::new(identity));
     let mut response = next.call(request).await?.map_into_boxed_body();
@@ -88,6 +84,23 @@ pub async fn authenticate(
         headers.insert(header::VARY, varies);
     }
     Ok(response)
+}
+
+/// The answer to a request that gets no further than here.
+async fn refuse(
+    state: &State,
+    request: ServiceRequest,
+    refusal: Option<Refusal>,
+    peer: Option<IpAddr>,
+) -> ServiceResponse<BoxBody> {
+    // Nor does it get to where callers are counted.
+    if let Err(problem) = flood::count_stranger(state, peer) {
+        return request.error_response(problem);
+    }
+    let Some(Refusal { problem, why }) = refusal else { return nobody(state, request) };
+    let event = Event { what: What::CredentialRefused { why }, subject: None, by: None, peer };
+    let told = tell(state, &event).await;
+    request.error_response(told.err().unwrap_or(problem))
 }
 
 /// The answer to who has not said who they are: a person in a browser is shown

@@ -133,7 +133,8 @@ pub async fn callback(state: Data<State>, request: HttpRequest) -> Result<HttpRe
         }
         Err(Failed { why, log }) => {
             tracing::warn!(why, log, "a login at an issuer failed");
-            tell(&state, &Event { what: What::LoginFailed { why }, subject: None, by: None, peer }).await?;
+            let what = What::LoginFailed { why, tried: false };
+            tell(&state, &Event { what, subject: None, by: None, peer }).await?;
             let message = format!("The login failed: {why}. Please try again.");
             let mut answer = login::page(&state, StatusCode::UNAUTHORIZED, Some(&message), "", "");
             let _ = answer.add_cookie(&Purpose::Login.clear(secure));

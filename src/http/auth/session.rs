@@ -1,9 +1,9 @@
 //! `/auth/session`: who am I; `/auth/logout` and `/auth/password`.
 
 use actix_web::{
-    Error, HttpMessage, HttpRequest, HttpResponse,
+    HttpMessage, HttpRequest, HttpResponse,
     http::header,
-    web::{Data, Json},
+    web::{Data, Payload},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -19,6 +19,7 @@ use crate::{
     http::{
         Problem, State,
         openapi::ProblemBody,
+        small,
         state::{SERVICE_ROOT, identity},
     },
 };
@@ -147,20 +148,22 @@ pub async fn logout(state: Data<State>, request: HttpRequest) -> Result<HttpResp
 pub async fn change_password(
     state: Data<State>,
     request: HttpRequest,
-    body: Result<Json<PasswordChange>, Error>,
+    payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let caller = own_account(&request)?;
-    let body = body.map_err(|error| Problem::malformed_body(error.to_string()))?.into_inner();
+    let body: PasswordChange = small::json(&request, payload, &state).await?;
     match state.auth.log_in(&caller.subject, &body.current, caller.peer).await {
         Ok(_) => {}
         Err(LoginError::Wrong(why)) => {
-            let (what, subject) = (What::LoginFailed { why }, Some(caller.subject.clone()));
+            let (what, subject) = (What::LoginFailed { why, tried: true }, Some(caller.subject.clone()));
             tell(&state, &Event { what, subject, by: None, peer: caller.peer }).await?;
             return Err(problems::invalid("the current password is wrong"));
         }
         Err(LoginError::Wait(wait)) => return Err(problems::wait(wait)),
         Err(LoginError::Busy) => return Err(Problem::busy()),
     }
+    // What is not changed is not told to be.
+    state.auth.check_password(&caller.subject, &body.new).map_err(problems::change)?;
     let (what, subject) = (What::AccountChanged { change: "password" }, Some(caller.subject.clone()));
     tell(&state, &Event { what, subject: subject.clone(), by: subject, peer: caller.peer }).await?;
     let account = blocking(&state, move |auth| auth.set_password(&caller.subject, &body.new)).await?;

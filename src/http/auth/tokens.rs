@@ -2,9 +2,9 @@
 //! once; what is listed later is all that is known of it.
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse,
     http::header,
-    web::{Data, Json, Path},
+    web::{Data, Path, Payload},
 };
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -19,7 +19,7 @@ use crate::{
         Identity, NewToken,
         event::{Event, What},
     },
-    http::{Problem, State, openapi::ProblemBody},
+    http::{Problem, State, openapi::ProblemBody, small},
     storage::accounts::Token,
 };
 
@@ -86,10 +86,10 @@ pub async fn list(state: Data<State>, request: HttpRequest) -> Result<HttpRespon
 pub async fn make(
     state: Data<State>,
     request: HttpRequest,
-    body: Result<Json<TokenWish>, Error>,
+    payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let caller = own_account(&request)?;
-    let wish = body.map_err(|error| Problem::malformed_body(error.to_string()))?.into_inner();
+    let wish: TokenWish = small::json(&request, payload, &state).await?;
     let new = NewToken { label: wish.label, roles: wish.roles, scopes: wish.scopes, days: wish.days };
     let name = caller.subject.clone();
     let (token, text) = blocking(&state, move |auth| auth.add_token(&name, new)).await?;

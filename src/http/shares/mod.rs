@@ -7,9 +7,9 @@ pub mod shared;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse,
     http::{StatusCode, header},
-    web::{self, Data, Json},
+    web::{self, Data, Payload},
 };
 use serde::{Deserialize, Serialize};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -19,6 +19,7 @@ use super::{
     Problem, State, audit,
     deidentified::{self, DeidentifiedStudy, Kept, Seen},
     openapi::ProblemBody,
+    small,
     state::identity,
     tell,
 };
@@ -131,10 +132,10 @@ pub async fn list(state: Data<State>, request: HttpRequest) -> Result<HttpRespon
 pub async fn make(
     state: Data<State>,
     request: HttpRequest,
-    body: Result<Json<ShareRequest>, Error>,
+    payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     on(&state)?;
-    let body = body.map_err(|error| Problem::malformed_body(format!("no link: {error}")))?.into_inner();
+    let body: ShareRequest = small::json(&request, payload, &state).await?;
     let studies = studies_of(&state, &body)?;
     let how = deidentified::how(&body.retain, body.pixels)?;
     let mut new = read(&state, body, &studies)?;
@@ -156,12 +157,17 @@ pub async fn make(
     let giver = Arc::clone(&by);
     let made = web::block(move || auth.new_share(&giver, new)).await.map_err(|_| Problem::busy())?;
     let (share, secret) = made.map_err(|error| Problem::malformed_body(error.to_string()))?;
-    let what = What::ShareMade { id: share.id.clone(), studies: share.studies.clone() };
-    tell(&state, &Event { what, subject: Some(by.subject.clone()), by: None, peer: by.peer }).await?;
     let auth = Arc::clone(&state.auth);
     let count_max = state.config.shares.count_max;
     let kept = web::block(move || auth.shares.add(share, count_max)).await.map_err(|_| Problem::busy())?;
     let share = kept.map_err(|error| problem(&error))?;
+    let what = What::ShareMade { id: share.id.clone(), studies: share.studies.clone() };
+    let event = Event { what, subject: Some(by.subject.clone()), by: None, peer: by.peer };
+    if let Err(problem) = tell(&state, &event).await {
+        // Nobody has the link yet, and nobody shall.
+        end(&state, share.id.clone()).await?;
+        return Err(problem);
+    }
     let url = format!("{}/shared/{secret}", state.home(&request)?);
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, format!("{}/shares/{}", state.home(&request)?, share.id)))
@@ -187,16 +193,22 @@ pub async fn revoke(state: Data<State>, request: HttpRequest) -> Result<HttpResp
     let by = identity(&request);
     let what = What::ShareRevoked { id: share.id.clone() };
     tell(&state, &Event { what, subject: Some(by.subject.clone()), by: None, peer: by.peer }).await?;
+    end(&state, share.id.clone()).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Ends a link, and all that was opened by it.
+async fn end(state: &State, id: String) -> Result<(), Problem> {
     let auth = Arc::clone(&state.auth);
     let revoked = web::block(move || {
-        auth.shares.change(&share.id, |share| {
+        auth.shares.change(&id, |share| {
             let goes_on = share.revoked.is_none();
             share.revoked = share.revoked.or_else(|| Some(now_seconds()));
             goes_on
         })
     });
     revoked.await.map_err(|_| Problem::busy())?.map_err(|error| problem(&error))?;
-    Ok(HttpResponse::NoContent().finish())
+    Ok(())
 }
 
 /// Without authentication there is nobody who could be let in besides.

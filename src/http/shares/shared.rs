@@ -23,7 +23,9 @@ use crate::{
         event::{Event, What},
         shares::LinkError,
     },
-    http::{Problem, State, auth::problems, middleware::put_path, openapi::ProblemBody, params, tell},
+    http::{
+        Problem, State, auth::problems, middleware::put_path, openapi::ProblemBody, pace::Paced, params, tell,
+    },
     storage::shares::Share,
 };
 
@@ -153,7 +155,7 @@ pub async fn open(
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     on(&state)?;
-    let form = form(&request, payload).await?;
+    let form = form(&request, payload, &state).await?;
     let share = match state.auth.link(&secret(&request), &state.tenant) {
         Ok(share) => share,
         Err(error) => return refuse(&state, &request, None, error).await,
@@ -220,11 +222,8 @@ fn secret(request: &HttpRequest) -> String {
     request.extensions().get::<LinkSecret>().map(|secret| secret.0.clone()).unwrap_or_default()
 }
 
-async fn form(request: &HttpRequest, payload: Payload) -> Result<LinkForm, Problem> {
-    let body = payload.to_bytes_limited(BODY_BYTES_MAX).await;
-    let body = body
-        .map_err(|_| Problem::too_large(format!("what opens a link has up to {BODY_BYTES_MAX} bytes")))?
-        .map_err(|_| Problem::malformed_body("the body was broken off before its end"))?;
+async fn form(request: &HttpRequest, payload: Payload, state: &State) -> Result<LinkForm, Problem> {
+    let body = Paced::new(payload, state).whole(BODY_BYTES_MAX).await?;
     if body.is_empty() {
         return Ok(LinkForm::default());
     }
@@ -253,8 +252,9 @@ async fn refuse(
         LinkError::PasswordNeeded | LinkError::Busy | LinkError::Shares(_) => None,
     };
     if let Some(why) = why {
+        let tried = matches!(error, LinkError::WrongPassword);
         let subject = share.map(|share| format!("link {}", share.id));
-        let what = What::LoginFailed { why };
+        let what = What::LoginFailed { why, tried };
         tell(state, &Event { what, subject, by: None, peer: state.peer(request) }).await?;
     }
     let problem = refused(error);

@@ -7,6 +7,7 @@ mod issuer;
 mod rights;
 mod sessions;
 mod shares;
+mod strangers;
 mod tls;
 
 use hilum::{auth::Authentication, config::Config};

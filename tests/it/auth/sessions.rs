@@ -135,7 +135,7 @@ fn the_page_says_what_is_wrong_and_runs_no_script() {
         let status = form(&hilum, wrong.to_owned()).status();
         assert!(status == 400 || status == 401, "{wrong}: {status}");
     }
-    assert_eq!(form(&hilum, format!("name=ada&password={}", "x".repeat(1 << 20))).status(), 400);
+    assert_eq!(form(&hilum, format!("name=ada&password={}", "x".repeat(1 << 20))).status(), 413);
 }
 
 #[test]
@@ -154,6 +154,9 @@ fn another_password_ends_all_other_sessions() {
     assert_eq!(changed.status(), 303);
     assert_eq!(with_cookie(&hilum, "/auth/session", &cookie_of(&changed)).status(), 200);
     assert_eq!(with_cookie(&hilum, "/auth/session", &other).status(), 401);
+    // A password that was refused was on the record as one that was changed.
+    let records = with_cookie(&hilum, "/audit?event=user-changed", &cookie_of(&changed)).text().unwrap();
+    assert_eq!(records.matches("account-changed: password").count(), 1, "{records}");
     assert_eq!(log_in(&hilum, "ada", "another horse battery").status(), 303);
 }
 

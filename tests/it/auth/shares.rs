@@ -1,13 +1,16 @@
 //! Share links: what they open to people without an account, and all that they
 //! do not.
 
-use hilum::{auth::Authentication, config::Role};
+use hilum::{
+    auth::Authentication,
+    config::{Config, Role},
+};
 use reqwest::{StatusCode, blocking::Response};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    add, client, raw,
+    PASSWORD, add, client, cookie_of, log_in, raw,
     rights::{CT, MR, sees, store, token},
     with_cookie, with_token,
 };
@@ -15,7 +18,12 @@ use crate::harness::{Hilum, json_of, until};
 
 /// A server with a CT and an MR, and with people who may share.
 fn server() -> Hilum {
+    server_with(|_| {})
+}
+
+fn server_with(change: impl FnOnce(&mut Config)) -> Hilum {
     let hilum = Hilum::with(|config| {
+        change(config);
         config.auth.enabled = true;
         config.auth.failures_max = 3;
         config.audit.interval_seconds = 0;
@@ -270,6 +278,35 @@ fn links_are_on_the_record_and_their_secrets_are_not() {
     let uses = of(&format!("user={}", who.replace(' ', "+")));
     let events: Vec<_> = uses.as_array().unwrap().iter().map(|record| record["event"].clone()).collect();
     assert_eq!(events, [json!("restricted-function"), json!("view"), json!("login")], "{uses}");
+}
+
+/// Passes of links and sessions of people share one number of places. Who had a
+/// link opened it until everybody else was logged out.
+#[test]
+fn a_link_that_is_opened_over_and_over_logs_nobody_out() {
+    let hilum = server_with(|config| config.auth.sessions_max = 4);
+    let link = made(&hilum, &token(&hilum, "cleo", &[]), &json!({ "studies": [CT] }));
+    let other = made(&hilum, &token(&hilum, "cleo", &[]), &json!({ "studies": [CT] }));
+    let cookie = cookie_of(&log_in(&hilum, "bob", PASSWORD));
+    let other = opened(&other)["dicomweb"].as_str().unwrap().to_owned();
+    let mut last = String::new();
+    for _ in 0..10 {
+        last = opened(&link)["dicomweb"].as_str().unwrap().to_owned();
+    }
+    assert_eq!(with_cookie(&hilum, "/auth/session", &cookie).status(), 200);
+    assert_eq!(get(&format!("{other}/studies")).status(), 200);
+    assert_eq!(get(&format!("{last}/studies")).status(), 200);
+}
+
+/// One more link than is kept was on the record as made.
+#[test]
+fn a_link_that_is_not_made_is_not_on_the_record() {
+    let hilum = server_with(|config| config.shares.count_max = 1);
+    let (cleo, root) = (token(&hilum, "cleo", &[]), token(&hilum, "root", &[]));
+    made(&hilum, &cleo, &json!({ "studies": [CT] }));
+    assert_eq!(code(share(&hilum, &cleo, &json!({ "studies": [CT] }))).1, "too-many-links");
+    let told = json_of(with_token(&hilum, "/audit?event=object-security-changed", &root));
+    assert_eq!(told["records"].as_array().unwrap().len(), 1, "{told}");
 }
 
 /// The link leads to a copy, which is all that is seen by it, and by a researcher.
