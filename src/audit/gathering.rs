@@ -5,6 +5,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    net::{IpAddr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
@@ -126,7 +127,18 @@ fn key_of(access: &Access<'_>) -> Key {
         deed: access.deed.clone(),
         reason: access.reason.map(str::to_owned),
         user: access.actor.id.clone(),
-        address: access.actor.address.clone(),
+        address: whence(access.actor),
+    }
+}
+
+/// From where somebody asks. A stranger with one IPv6 address has a network of them.
+fn whence(actor: &Actor) -> Option<String> {
+    let address = actor.address.as_ref()?;
+    match address.parse() {
+        Ok(IpAddr::V6(v6)) if actor.method.is_none() => {
+            Some(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).to_string())
+        }
+        Ok(_) | Err(_) => Some(address.clone()),
     }
 }
 

@@ -158,9 +158,8 @@ impl Form {
             .parse_metadata(permit, self.syntax, text)
             .await?
             .map_err(Problem::malformed_body)?;
-        let set = match (sets.pop(), sets.is_empty()) {
-            (Some(set), true) => set,
-            _ => return Err(Problem::malformed_body("the request is one data set, not several")),
+        let (Some(set), true) = (sets.pop(), sets.is_empty()) else {
+            return Err(Problem::malformed_body("the request is one data set, not several"));
         };
         commitment::read(&set, state.config.commitment.references_max).map_err(|error| match error {
             commitment::RequestError::TooMany { .. } => {

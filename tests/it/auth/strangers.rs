@@ -39,6 +39,7 @@ fn what_strangers_do_does_not_fill_the_log() {
         config.auth.failures_max = 1;
         config.audit.interval_seconds = 2;
         config.tenants.insert("north".into(), Tenant::default());
+        config.trusted_proxies = vec!["127.0.0.1".to_owned().try_into().unwrap()];
     });
     let ada = token(&hilum, "ada", &[]);
     let get = |path: String| client().get(format!("{}{path}", hilum.root));
@@ -57,6 +58,11 @@ fn what_strangers_do_does_not_fill_the_log() {
     let kinds: Vec<Ask<'_>> = vec![
         ("token", 401, Box::new(|n| get("/dicomweb/studies".into()).bearer_auth(n))),
         ("study", 401, Box::new(|n| get(format!("/dicomweb/studies/1.2.{n}")))),
+        (
+            "address",
+            401,
+            Box::new(|n| get("/dicomweb/studies".into()).header("X-Forwarded-For", format!("2001:db8::{n}"))),
+        ),
         ("tenant", 401, Box::new(|n| get(format!("/t{n}/dicomweb/studies")))),
         ("link", 404, Box::new(|n| get(format!("/shared/0{n}.x")))),
         ("pass", 404, Box::new(|n| get(format!("/shared/share_{n}/dicomweb/studies?PatientID={n}")))),
