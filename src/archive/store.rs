@@ -452,15 +452,19 @@ fn known(
     if existing != *path {
         return Ok(Err(conflict(path, &existing)));
     }
-    if snapshot.instance(path)?.is_some_and(|row| row.digest == digest) {
-        return Ok(Err(Outcome::AlreadyThere { path: existing }));
+    if let Some(row) = snapshot.instance(path)?.filter(|row| row.digest == digest) {
+        // Who is told that it is there may delete his own.
+        let is_lost = core.packs.is_lost(row.place.pack);
+        return Ok(Err(if is_lost { lost() } else { Outcome::AlreadyThere { path: existing } }));
     }
     if core.duplicates == Duplicates::Reject {
         return Ok(Err(conflict(path, &existing)));
     }
     let versions = snapshot.versions(path)?;
-    if core.duplicates == Duplicates::Keep && versions.iter().any(|version| version.digest == digest) {
-        return Ok(Err(Outcome::Stored { path: existing, warnings: vec![KEPT.into()], original: None }));
+    let same = versions.iter().find(|version| version.digest == digest);
+    if let (Duplicates::Keep, Some(same)) = (core.duplicates, same) {
+        let kept = || Outcome::Stored { path: existing, warnings: vec![KEPT.into()], original: None };
+        return Ok(Err(if core.packs.is_lost(same.place.pack) { lost() } else { kept() }));
     }
     if versions.len() >= core.versions_max {
         let why = format!(
@@ -470,6 +474,13 @@ fn known(
         return Ok(Err(Outcome::Failed { reason: reasons::DUPLICATE_SOP_INSTANCE, why }));
     }
     Ok(Ok(if core.duplicates == Duplicates::Keep { (Role::Kept, false) } else { (Role::Current, true) }))
+}
+
+/// Of a file that the catalog knows and whose pack is not there any more.
+fn lost() -> Outcome {
+    let why =
+        "the instance was stored before and its bytes are lost; delete it, and store it again".to_owned();
+    Outcome::Failed { reason: reasons::PROCESSING_FAILURE, why }
 }
 
 fn conflict(path: &InstancePath, existing: &InstancePath) -> Outcome {

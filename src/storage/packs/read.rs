@@ -103,6 +103,12 @@ impl Packs {
         Ok(Bytes::from(buffer).slice(wanted))
     }
 
+    /// Whether a pack that was written is not there any more.
+    #[must_use]
+    pub fn is_lost(&self, pack: PackId) -> bool {
+        matches!(self.shared.file(pack), Err(PackError::Missing { .. }))
+    }
+
     /// The file at `place`, unchecked.
     ///
     /// # Errors

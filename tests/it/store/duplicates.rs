@@ -23,6 +23,33 @@ fn sto_20_the_same_bytes_are_a_success_and_stored_once() {
     assert_eq!(hilum.json("/studies")[0]["00201208"]["Value"][0], 1);
 }
 
+/// What was sent again after its pack was lost was a success, and who had sent it could
+/// delete the last copy there was.
+#[test]
+fn sto_20_what_is_lost_is_no_success() {
+    // Packs of one file.
+    let hilum = Hilum::with(|config| config.store.pack_bytes_max = 1000);
+    let file = |number: u8| Sample::new("1.2", "1.2.1", &format!("1.2.1.{number}")).file();
+    let files = [file(1), file(2)];
+    for file in &files {
+        assert_eq!(outcome(hilum.store(&[file])).0, 200);
+    }
+    let hilum = hilum.restart();
+    std::fs::remove_file(hilum.data().join("packs/0000/00000001.tar")).unwrap();
+    assert_eq!(outcome(hilum.store(&[&files[1]])).0, 200);
+    let (status, module) = outcome(hilum.store(&[&files[0]]));
+    assert_eq!((status, reasons(&module, "00081198")), (409, vec![0x0110]), "{module}");
+    // After a start too.
+    let hilum = hilum.restart();
+    let (status, module) = outcome(hilum.store(&[&files[0]]));
+    assert_eq!((status, reasons(&module, "00081198")), (409, vec![0x0110]), "{module}");
+    let path = "/studies/1.2/series/1.2.1/instances/1.2.1.1";
+    assert_eq!(hilum.delete(path).status(), 204);
+    assert_eq!(outcome(hilum.store(&[&files[0]])).0, 200);
+    let back = hilum.get_as(path, "application/dicom; transfer-syntax=*");
+    assert_eq!(back.bytes().unwrap(), files[0]);
+}
+
 #[test]
 fn sto_20_twice_in_the_first_request() {
     let hilum = Hilum::start();
