@@ -26,6 +26,7 @@ use crate::{
 const CATALOG_BYTES_MIN: usize = 1 << 20;
 const INDEX_OPENED_BYTES_MIN: usize = 1 << 20;
 const INDEX_BYTES_MIN: usize = 15 << 20;
+const CHUNKS_KEPT_MIN: usize = 16;
 const PAGING_SESSIONS_MIN: usize = 8;
 const SCRUB_BYTES_MIN: u64 = 64 << 10;
 /// Indexes that are written at the same time, where there are several.
@@ -146,6 +147,7 @@ fn divided(options: archive::Options, archives: usize) -> archive::Options {
     }
     let parts = archives as u64;
     let mut options = options;
+    options.packs.chunks_kept_max = (options.packs.chunks_kept_max / archives).max(CHUNKS_KEPT_MIN);
     options.catalog.cache_bytes = (options.catalog.cache_bytes / archives).max(CATALOG_BYTES_MIN);
     options.index.writer_bytes = (options.index.writer_bytes / INDEXING_MAX).max(INDEX_BYTES_MIN);
     options.index.opened_bytes_max = (options.index.opened_bytes_max / archives).max(INDEX_OPENED_BYTES_MIN);

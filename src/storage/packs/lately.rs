@@ -1,5 +1,6 @@
 //! The chunks of which a small part was read lately: the tiles of a slide are a
-//! few KiB each, and a viewer asks for one beside the other. So many chunks at most.
+//! few KiB each, and a viewer asks for one beside the other. So many chunks at
+//! most: all of a small slide, or what a few viewers look at of large ones.
 //!
 //! Invariant: a chunk is given to who knows its checksum only, which it was held
 //! against when it was read; so it is what a read of the disk would have to give.
@@ -13,21 +14,17 @@ use lru::LruCache;
 use super::lock;
 use crate::storage::PackId;
 
-/// 4 MiB.
-const CHUNKS_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("not 0");
-
 /// Where a chunk begins in which pack, and its checksum.
 pub(super) type Name = (PackId, u64, u32);
 
 pub(super) struct Lately(Mutex<LruCache<Name, Bytes>>);
 
-impl Default for Lately {
-    fn default() -> Self {
-        Self(Mutex::new(LruCache::new(CHUNKS_MAX)))
-    }
-}
-
 impl Lately {
+    /// At least one chunk is kept.
+    pub fn new(chunks_max: usize) -> Self {
+        Self(Mutex::new(LruCache::new(NonZeroUsize::new(chunks_max).unwrap_or(NonZeroUsize::MIN))))
+    }
+
     pub fn get(&self, name: Name) -> Option<Bytes> {
         lock(&self.0).get(&name).cloned()
     }

@@ -74,11 +74,13 @@ pub struct Options {
     pub streams_max: usize,
     /// Packs held open for reading.
     pub files_open_max: usize,
+    /// Chunks of 64 KiB that stay in memory once a small part of them was read.
+    pub chunks_kept_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { pack_bytes_max: 512 << 20, streams_max: 16, files_open_max: 256 }
+        Self { pack_bytes_max: 512 << 20, streams_max: 16, files_open_max: 256, chunks_kept_max: 512 }
     }
 }
 
@@ -206,7 +208,7 @@ impl Packs {
                 tiered,
                 options,
                 files: FileCache::new(options.files_open_max),
-                lately: Lately::default(),
+                lately: Lately::new(options.chunks_kept_max),
                 ring: Ring::new(),
                 known: Mutex::new(known),
                 batch: Mutex::new(None),

@@ -63,8 +63,9 @@ impl Packs {
         let known = first.checked_sub(first_sum).and_then(|skip| usize::try_from(skip).ok());
         let sums = known.and_then(|skip| sums.get(skip..)).unwrap_or_default();
         let wanted = size(range.start - start)?..size(range.end - start)?;
-        let check = |buffer: &[u8]| {
-            for (index, chunk) in buffer.chunks(chunk_bytes).enumerate() {
+        // Whole chunks, from number `first` of the range on.
+        let check = |buffer: &[u8], first: usize| {
+            for (index, chunk) in (first..).zip(buffer.chunks(chunk_bytes)) {
                 if sums.get(index) != Some(&crc32fast::hash(chunk)) {
                     let offset = at + index as u64 * CHUNK_BYTES;
                     return Err(self.shared.misread(place, offset, Why::Checksum));
@@ -74,25 +75,44 @@ impl Packs {
         };
         if waiting::is_at_once() && self.shared.pack_key(pack).is_none() {
             let file = self.shared.file(pack)?;
-            // A frame of a few KiB does not hold a whole chunk.
-            let one = Some(at).filter(|_| end - start <= CHUNK_BYTES && wanted.len() < chunk_bytes / 2);
-            let name = one.and_then(|at| Some((pack, at, *sums.first()?)));
-            let known = name.and_then(|name| self.shared.lately.get(name));
-            if let Some(found) = known.as_ref().and_then(|chunk| chunk.get(wanted.clone())) {
-                return Ok(Bytes::copy_from_slice(found));
+            let read = |chunks: &mut [u8], at: u64| {
+                file.read_exact_at(chunks, at).map_err(|error| PackError::read(pack, at, error))
+            };
+            let size = size(end - start)?;
+            if wanted.len() >= chunk_bytes / 2 {
+                let mut buffer = Buffer::of(size);
+                read(&mut buffer[..size], at)?;
+                check(&buffer[..size], 0)?;
+                return Ok(Bytes::from_owner(buffer).slice(wanted));
             }
-            let mut buffer = Buffer::of(size(end - start)?);
-            let chunks = &mut buffer[..size(end - start)?];
-            file.read_exact_at(chunks, at).map_err(|error| PackError::read(pack, at, error))?;
-            check(chunks)?;
-            let Some(name) = name else { return Ok(Bytes::from_owner(buffer).slice(wanted)) };
-            let found = Bytes::copy_from_slice(&buffer[wanted]);
-            self.shared.lately.add(name, Bytes::from_owner(buffer).slice(..size(end - start)?));
-            return Ok(found);
+            let chunk = |index: usize, at: u64, bytes: usize| -> Result<Bytes, PackError> {
+                let name = sums.get(index).map(|sum| (pack, at, *sum));
+                if let Some(known) = name.and_then(|name| self.shared.lately.get(name)) {
+                    return Ok(known);
+                }
+                let mut buffer = Buffer::of(bytes);
+                read(&mut buffer[..bytes], at)?;
+                check(&buffer[..bytes], index)?;
+                let chunk = Bytes::from_owner(buffer).slice(..bytes);
+                if let Some(name) = name {
+                    self.shared.lately.add(name, chunk.clone());
+                }
+                Ok(chunk)
+            };
+            // A frame of a few KiB: of one chunk, or of the end of one and the beginning of the next.
+            let mut found = Vec::with_capacity(wanted.len());
+            for (index, begin) in (0..size).step_by(chunk_bytes).enumerate() {
+                let end = size.min(begin + chunk_bytes);
+                let chunk = chunk(index, at + begin as u64, end - begin)?;
+                let part = wanted.start.max(begin) - begin..wanted.end.min(end) - begin;
+                // Copied: who sends a few KiB does not hold a whole chunk.
+                found.extend_from_slice(chunk.get(part).ok_or_else(out)?);
+            }
+            return Ok(Bytes::from(found));
         }
         let checked = || {
             let buffer = self.shared.whole_chunks(place, start..end)?;
-            check(&buffer)?;
+            check(&buffer, 0)?;
             Ok(buffer)
         };
         let buffer = match checked() {

@@ -162,7 +162,7 @@ pub(super) fn a_stored_pack_is_not_replayed() {
 #[test]
 pub(super) fn a_chunk_that_was_checked_is_at_hand_for_a_while() {
     let disk = Faulty::new();
-    let packs = on(disk.clone(), Options::default());
+    let packs = on(disk.clone(), Options { chunks_kept_max: 64, ..Options::default() });
     let file = item(1, 100_000);
     let place = append(&packs, std::slice::from_ref(&file)).unwrap()[0];
     if packs.is_encrypted(place.pack) {
@@ -184,6 +184,8 @@ pub(super) fn a_chunk_that_was_checked_is_at_hand_for_a_while() {
     assert!(refused(packs.read(&place, 250..350, 0, &sums)));
     assert!(refused(tile(250..350, &[sums[0] ^ 1, sums[1]])), "it is of another file");
     assert!(refused(tile(99_990..100_000, &sums)) && refused(tile(0..100_000, &sums)));
+    // Of the two chunks that this is in, one is known.
+    assert!(refused(tile(65_530..65_540, &sums)));
     // So many others later the disk is asked again.
     let others: Vec<Item> = (2..70).map(|number| item(number, 10)).collect();
     for (other, place) in others.iter().zip(append(&packs, &others).unwrap()) {
@@ -216,4 +218,42 @@ fn what_cannot_be_read_is_backed_up_as_zeros() {
     let missing = reader.read(PackId(7), 0..10);
     assert!(matches!(missing, Err(PackError::Missing { .. })));
     assert!(matches!(reader.read(pack, 0..end + 1), Err(PackError::Damaged { .. })));
+}
+
+/// Most frames of a few KiB are in one chunk, some in two: of either it is the
+/// same bytes, from the disk and from memory, and damage in one of them refuses it.
+#[test]
+pub(super) fn a_tile_in_two_chunks_is_in_one_piece() {
+    let disk = Faulty::new();
+    let packs = on(disk.clone(), Options::default());
+    let file = item(1, 200_000);
+    let place = append(&packs, std::slice::from_ref(&file)).unwrap()[0];
+    if packs.is_encrypted(place.pack) {
+        return;
+    }
+    let sums = Hasher::hash(file.bytes()).chunks.0;
+    assert_eq!(packs.read(&place, 0..200_000, 0, &sums).unwrap(), file.bytes());
+    let tile = |range: std::ops::Range<u64>, first: u64| {
+        let read = || packs.read(&place, range, first, &sums[first as usize..]);
+        waiting::at_once(read).expect("it is in memory")
+    };
+    let (chunk, end) = (CHUNK_BYTES, 200_000);
+    for start in [0, 1, chunk - 7_000, chunk - 1, chunk, 2 * chunk - 3, 3 * chunk - 6_999, end - 7_000] {
+        let range = start..start + 7_000;
+        let expected = &file.bytes()[start as usize..start as usize + 7_000];
+        for _ in 0..2 {
+            assert_eq!(tile(range.clone(), 0).unwrap(), expected, "from {start}");
+            assert_eq!(tile(range.clone(), start / chunk).unwrap(), expected, "from {start}");
+        }
+    }
+    let packs = on(disk.clone(), Options::default());
+    assert_eq!(packs.read(&place, 0..200_000, 0, &sums).unwrap(), file.bytes());
+    let mut damaged = disk.bytes(place.pack).unwrap();
+    damaged[(place.offset + 2 * chunk - 1) as usize] ^= 1;
+    disk.replace(place.pack, damaged);
+    for range in [chunk - 5..chunk + 5, 2 * chunk - 5..2 * chunk + 5] {
+        let read = waiting::at_once(|| packs.read(&place, range, 0, &sums)).expect("it is in memory");
+        let Err(PackError::Damaged { offset, .. }) = read else { panic!("{read:?}") };
+        assert_eq!(offset, place.offset + chunk);
+    }
 }

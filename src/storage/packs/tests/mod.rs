@@ -93,7 +93,7 @@ fn open(dir: &Path, options: Options) -> Packs {
 }
 
 fn small(pack_bytes_max: u64) -> Options {
-    Options { pack_bytes_max, streams_max: 3, files_open_max: 2 }
+    Options { pack_bytes_max, streams_max: 3, files_open_max: 2, chunks_kept_max: 3 }
 }
 
 fn replay(packs: &Packs, pack: PackId, from: u64) -> (Vec<Replayed>, ReplayEnd) {
