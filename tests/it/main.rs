@@ -29,6 +29,7 @@ mod rendered;
 mod retrieve;
 mod rows;
 mod s3;
+mod s3_fs;
 mod sample;
 mod scrub;
 mod search;

@@ -1,7 +1,7 @@
 //! A bucket of whatever server there is, by what can be seen from outside:
 //! `tests/clients/s3/run` runs this against servers that others wrote, by
 //! `TEST_S3_ENDPOINT`, `TEST_S3_BUCKET` and the key in the environment. Without
-//! them it is the one of these tests.
+//! them it is s3s-fs, in this process.
 
 use std::{
     path::Path,
@@ -16,6 +16,7 @@ use super::{all_is_there, closed, made, store, until};
 use crate::{
     process::{Made, Process, hilum, verify},
     s3::S3,
+    s3_fs::S3Fs,
 };
 
 struct Bucket {
@@ -25,19 +26,19 @@ struct Bucket {
     is_open: bool,
     /// Empty: those of the environment.
     key: Vec<(&'static str, &'static str)>,
-    _own: Option<S3>,
+    _in_process: Option<S3Fs>,
 }
 
 impl Bucket {
     fn new() -> Self {
         let Ok(endpoint) = std::env::var("TEST_S3_ENDPOINT") else {
-            let s3 = S3::start();
-            let (name, key) = ("bucket".to_owned(), S3::environment().to_vec());
-            return Self { endpoint: s3.endpoint(), name, is_open: false, key, _own: Some(s3) };
+            let name = "bucket".to_owned();
+            let (s3, key) = (S3Fs::start(&name), S3::environment().to_vec());
+            return Self { endpoint: s3.endpoint(), name, is_open: false, key, _in_process: Some(s3) };
         };
         let name = std::env::var("TEST_S3_BUCKET").expect("TEST_S3_BUCKET");
         let is_open = std::env::var("TEST_S3_IS_OPEN").is_ok_and(|open| !open.is_empty());
-        Self { endpoint, name, is_open, key: Vec::new(), _own: None }
+        Self { endpoint, name, is_open, key: Vec::new(), _in_process: None }
     }
 
     /// A prefix that nobody used before.
