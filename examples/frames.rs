@@ -27,7 +27,7 @@ fn main() -> Result<()> {
         None => None,
     };
     let (out, files) = arguments.split_first().context("usage: frames [--encode UID] OUT FILE...")?;
-    let codecs = Codecs::new(Limits { frame_bytes_max: 1 << 30, frame_time_max: Duration::from_secs(60) });
+    let codecs = Codecs::new(Limits { frame_bytes_max: 1 << 30, frame_time_max: Duration::from_mins(1) });
     for (number, file) in files.iter().enumerate() {
         let mut line = json!({ "file": file, "number": number });
         if let Err(error) = one_file(Path::new(file), number, out, encode.as_deref(), &codecs, &mut line) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Smaller files are sent together; larger ones are not copied for it.
 const COPIED_BYTES_MAX: usize = 64 * 1024;
 

@@ -153,7 +153,7 @@ impl Server {
     /// search before then also looks through what is not.
     pub fn settle(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(600) {
+        while begun.elapsed() < Duration::from_mins(10) {
             let answer = self.client()?.get("/metrics", "text/plain")?;
             let text = String::from_utf8_lossy(&answer.body);
             let waiting = text.lines().find_map(|line| line.strip_prefix("hilum_overlay_studies "));

@@ -175,7 +175,7 @@ impl Loop {
         loop {
             let wait = self
                 .uncommitted_since
-                .map_or(Duration::from_secs(3600), |since| CHECKPOINT_EVERY.saturating_sub(since.elapsed()));
+                .map_or(Duration::from_hours(1), |since| CHECKPOINT_EVERY.saturating_sub(since.elapsed()));
             let first = match held_over.take() {
                 Some(job) => Ok(job),
                 None => jobs.recv_timeout(wait),

@@ -237,7 +237,7 @@ mod tests {
     use crate::archive::page::Place;
 
     fn paging(sessions_max: usize) -> Paging {
-        Paging::new(Options { idle: Duration::from_secs(60), sessions_max })
+        Paging::new(Options { idle: Duration::from_mins(1), sessions_max })
     }
 
     fn asker(client: u8, connection: u64) -> Asker {

@@ -210,7 +210,7 @@ impl Pass<'_> {
                 Ok(false) => return board.note(),
                 Err(error) => {
                     tracing::error!(%error, "the scrub cannot go on; trying again");
-                    if !board.rest(Duration::from_secs(60)) {
+                    if !board.rest(Duration::from_mins(1)) {
                         return board.note();
                     }
                 }

@@ -182,7 +182,7 @@ mod tests {
         };
         let mut gathering = Gathering::default();
         let first = gathering.join(access("1")).unwrap();
-        gathering.open(&first, None, Duration::from_secs(60));
+        gathering.open(&first, None, Duration::from_mins(1));
         assert!(gathering.join(access("1")).is_none() && gathering.join(access("1")).is_none());
         assert!(gathering.join(access("2")).is_some());
         let elsewhere = Access { tenant: Some("north"), ..access("1") };

@@ -35,7 +35,7 @@ const BATCH_BYTES: u64 = 256 << 10;
 /// What was sent longer ago than this has arrived, or the connection had told.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 const PAUSE_MIN: Duration = Duration::from_millis(500);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// How long the end of the process waits for the receiver.
 const END_WAIT: Duration = Duration::from_secs(5);
 

@@ -26,7 +26,7 @@ use crate::storage::audit::{AuditError, Log};
 const TICK: Duration = Duration::from_millis(250);
 /// Records written with one call to the system.
 const BATCH_MAX: usize = 512;
-const RETENTION_EVERY: Duration = Duration::from_secs(60 * 60);
+const RETENTION_EVERY: Duration = Duration::from_hours(1);
 
 /// What the thread works with.
 pub(super) struct Writer {

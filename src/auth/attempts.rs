@@ -132,7 +132,7 @@ fn keys(name: &str, peer: Option<IpAddr>) -> Vec<Key> {
 mod tests {
     use super::*;
 
-    const LOCK: Duration = Duration::from_secs(900);
+    const LOCK: Duration = Duration::from_mins(15);
 
     #[test]
     fn each_wrong_password_is_waited_for_longer_than_the_last() {

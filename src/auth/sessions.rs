@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn sessions_end_idle_at_last_and_when_told() {
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         let sessions = Sessions::new(hour, hour, 10);
         let cookie = sessions.begin(owner());
         assert!(sessions.get(&cookie).is_some() && sessions.get("other").is_none());
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn the_longest_unused_makes_room() {
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         let sessions = Sessions::new(hour, hour, 2);
         let first = sessions.begin(owner());
         let second = sessions.begin(owner());

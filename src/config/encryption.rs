@@ -23,7 +23,7 @@ pub struct Encryption {
 pub const KEY_VARIABLE: &str = "HILUM_ENCRYPTION_KEY";
 
 /// How long a command may take.
-const COMMAND_TIME_MAX: Duration = Duration::from_secs(60);
+const COMMAND_TIME_MAX: Duration = Duration::from_mins(1);
 /// A key is shorter.
 const TEXT_BYTES_MAX: u64 = 4096;
 

@@ -29,7 +29,7 @@ use super::{Problem, State, state::identity};
 use crate::{auth::Method, config::Limits};
 
 /// How often those who have been quiet are forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
+const FORGET_EVERY: Duration = Duration::from_mins(1);
 
 /// Paths that tell whether the server is well are answered in any case.
 const EXEMPT: [&str; 2] = ["/healthz", "/readyz"];

@@ -11,7 +11,7 @@ use crate::dicom::{FrameTable, part10, transfer_syntax};
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 
 fn codecs() -> Codecs {
-    Codecs::new(Limits { frame_bytes_max: 64 << 20, frame_time_max: Duration::from_secs(60) })
+    Codecs::new(Limits { frame_bytes_max: 64 << 20, frame_time_max: Duration::from_mins(1) })
 }
 
 fn description(bits_allocated: u16, bits_stored: u16, number: Number, colour: bool) -> Description {
@@ -173,7 +173,7 @@ fn enc_3_native_frames_get_one_order_of_samples() {
 
 #[test]
 fn a_frame_beyond_the_limit_is_refused_before_it_is_decoded() {
-    let tight = Codecs::new(Limits { frame_bytes_max: 1000, frame_time_max: Duration::from_secs(60) });
+    let tight = Codecs::new(Limits { frame_bytes_max: 1000, frame_time_max: Duration::from_mins(1) });
     let description = description(8, 8, Number::Unsigned, false);
     let refused = tight.decode("1.2.840.10008.1.2.4.90", &Bytes::new(), &description);
     assert_eq!(refused, Err(PixelError::TooLarge { bytes: 1650, limit: 1000 }));

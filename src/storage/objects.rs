@@ -117,7 +117,7 @@ impl Objects {
                 base: 2.0,
             },
             max_retries: 20,
-            retry_timeout: bucket.retry_time_max.unwrap_or(Duration::from_secs(60)),
+            retry_timeout: bucket.retry_time_max.unwrap_or(Duration::from_mins(1)),
         };
         let mut builder = AmazonS3Builder::from_env()
             .with_bucket_name(&bucket.name)
@@ -128,7 +128,7 @@ impl Objects {
             .with_client_options(
                 ClientOptions::new()
                     .with_connect_timeout(Duration::from_secs(5))
-                    .with_timeout(bucket.request_time_max.unwrap_or(Duration::from_secs(120)))
+                    .with_timeout(bucket.request_time_max.unwrap_or(Duration::from_mins(2)))
                     .with_allow_http(true),
             );
         if let Some(endpoint) = &bucket.endpoint {

@@ -115,7 +115,7 @@ impl Hilum {
     pub fn must_store(&self, files: &[&[u8]]) {
         let begun = Instant::now();
         let mut response = self.store(files);
-        while response.status() == 503 && begun.elapsed() < Duration::from_secs(60) {
+        while response.status() == 503 && begun.elapsed() < Duration::from_mins(1) {
             std::thread::sleep(Duration::from_millis(200));
             response = self.store(files);
         }
@@ -214,7 +214,7 @@ pub fn parts(response: Response) -> Vec<(String, Vec<u8>)> {
 pub fn until(what: &str, holds: impl Fn() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "not so: {what}");
+        assert!(begun.elapsed() < Duration::from_mins(1), "not so: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -106,12 +106,12 @@ impl Process {
                 lines.lock().unwrap().push(line);
             }
         });
-        let Ok(base) = ready.recv_timeout(Duration::from_secs(120)) else {
+        let Ok(base) = ready.recv_timeout(Duration::from_mins(2)) else {
             let _ = child.kill();
             let _ = child.wait();
             return Err(log.lock().unwrap().clone());
         };
-        let client = Client::builder().timeout(Duration::from_secs(120)).build().expect("a client");
+        let client = Client::builder().timeout(Duration::from_mins(2)).build().expect("a client");
         Ok(Self { child, base, client, log })
     }
 
@@ -139,7 +139,7 @@ impl Process {
     /// Asks it to stop, and waits until it has; how it ended.
     pub fn stop(mut self) -> ExitStatus {
         self.terminate();
-        self.wait(Duration::from_secs(60))
+        self.wait(Duration::from_mins(1))
     }
 
     pub fn wait(&mut self, at_most: Duration) -> ExitStatus {
@@ -209,7 +209,7 @@ impl Process {
 
     /// As [`Self::store`], as a client does it: a server with too much to do says so, and is asked again.
     pub fn store_patiently(&self, files: &[&[u8]]) -> Response {
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         loop {
             let response = self.store(files).expect("an answer");
             let is_busy = response.status() == 503 && response.headers().contains_key("retry-after");

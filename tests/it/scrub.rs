@@ -29,7 +29,7 @@ fn metric(server: &Process, name: &str) -> f64 {
 /// Waits until two more passes are complete: one of them saw all there is now.
 fn wait_for_passes(server: &Process, more: f64) {
     let passes = metric(server, "hilum_scrub_passes_total");
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while metric(server, "hilum_scrub_passes_total") < passes + more {
         assert!(Instant::now() < until, "no pass is complete");
         std::thread::sleep(Duration::from_millis(50));

@@ -14,11 +14,11 @@ use super::keys::{self, Key};
 use crate::config;
 
 /// Keys are fetched anew after this, in the background.
-const FRESH: Duration = Duration::from_secs(10 * 60);
+const FRESH: Duration = Duration::from_mins(10);
 /// The most often that keys are fetched.
 const RETRY: Duration = Duration::from_secs(10);
 /// How long keys count while the issuer is away.
-const STALE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const STALE_MAX: Duration = Duration::from_hours(24);
 const TIME_MAX: Duration = Duration::from_secs(5);
 const BYTES_MAX: usize = 512 * 1024;
 

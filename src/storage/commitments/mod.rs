@@ -301,7 +301,7 @@ mod tests {
             let options = Options { transactions_max: 3, keep };
             Commitments::open(folder.path(), options).unwrap()
         };
-        let long = Duration::from_secs(3600);
+        let long = Duration::from_hours(1);
         let commitments = open(long);
         assert_eq!(commitments.get(&uid(1)).unwrap(), None);
         commitments.begin(&uid(1), b"one", false).unwrap();

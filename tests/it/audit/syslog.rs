@@ -116,7 +116,7 @@ fn read(message: &str) -> (u64, String) {
 }
 
 fn wait_for(messages: &Messages, what: &str, is_there: impl Fn(&[(u64, String)]) -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while !is_there(&messages.lock().unwrap()) {
         assert!(Instant::now() < until, "{what} never came: {:?}", numbers(messages));
         std::thread::sleep(Duration::from_millis(20));

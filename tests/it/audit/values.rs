@@ -170,7 +170,7 @@ fn no_value_of_a_patient_is_where_it_must_not_be() {
     assert!(audit.contains("ZQMARK0020"), "{audit}");
     server.terminate();
     let mut server = server;
-    server.wait(std::time::Duration::from_secs(60));
+    server.wait(std::time::Duration::from_mins(1));
     let log = server.log();
     assert!(log.len() > 100);
     for line in log {
@@ -209,7 +209,7 @@ fn no_value_is_in_a_redirect_to_log_in() {
     assert!(redirects > 10, "{redirects}");
     server.terminate();
     let mut server = server;
-    server.wait(std::time::Duration::from_secs(60));
+    server.wait(std::time::Duration::from_mins(1));
     for line in server.log() {
         found.look("the log", &line);
     }

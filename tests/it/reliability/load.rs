@@ -45,7 +45,7 @@ fn store(address: &str, made: &Made) -> std::io::Result<(u16, String)> {
     let (head, block, tail) = body_of(made);
     let length = head.len() + made.pixels + tail.len();
     let mut socket = TcpStream::connect(address)?;
-    socket.set_read_timeout(Some(Duration::from_secs(300)))?;
+    socket.set_read_timeout(Some(Duration::from_mins(5)))?;
     let send = |socket: &mut TcpStream| -> std::io::Result<()> {
         write!(
             socket,
@@ -253,7 +253,7 @@ fn one_hostile_request() {
         forget_peak(&server);
         let before = memory_mib(&server, "VmRSS");
         let request = server.client.post(format!("{}/studies", server.base)).header("Content-Type", media);
-        let response = request.timeout(Duration::from_secs(300)).body(body).send();
+        let response = request.timeout(Duration::from_mins(5)).body(body).send();
         let response = response.unwrap_or_else(|error| panic!("{what}: {error:?}"));
         assert!(!response.status().is_server_error(), "{what}: {}", response.status());
         let more = memory_mib(&server, "VmHWM").saturating_sub(before);

@@ -81,7 +81,7 @@ fn measure(server: &Process, made: &[Made], next: &AtomicU64, time: Duration) ->
     let until = Instant::now() + time;
     let client = |number: usize| {
         let mut times = Vec::new();
-        let client = reqwest::blocking::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+        let client = reqwest::blocking::Client::builder().timeout(Duration::from_mins(1)).build().unwrap();
         let mut round = number;
         while Instant::now() < until {
             round += 1;

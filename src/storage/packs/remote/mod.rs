@@ -36,7 +36,7 @@ const CHECK_BYTES: u64 = 4 * BLOCK_BYTES;
 const FORMAT: &str = "FORMAT";
 const KEYS: &str = "KEYS";
 /// How long an upload is tried again.
-const UPLOAD_TIME_MAX: Duration = Duration::from_secs(60);
+const UPLOAD_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// Where the packs of an archive are that are not on its disk.
 #[derive(Debug, Clone, PartialEq, Eq)]

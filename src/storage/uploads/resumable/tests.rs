@@ -14,7 +14,7 @@ fn ring() -> Keyring {
 }
 
 fn open_with(folder: &Path, ring: Option<&Keyring>, change: impl FnOnce(&mut Options)) -> Uploads {
-    let mut options = Options { uploads_max: 3, bytes_max: 100, idle: Duration::from_secs(60) };
+    let mut options = Options { uploads_max: 3, bytes_max: 100, idle: Duration::from_mins(1) };
     change(&mut options);
     Uploads::open(folder, options, ring).unwrap()
 }
