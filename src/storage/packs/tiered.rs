@@ -79,18 +79,53 @@ impl Tiered {
         let local = Local::open(dir)?;
         local.note_bucket()?;
         let tiered = Self::with(dir, local, remote, mirrored)?;
+        let mut there = Vec::new();
         if mirrored {
             tiered.claim()?;
-            tiered.expect_no_later_packs()?;
+            there = tiered.remote.packs().map_err(|source| tiered.of_bucket(source))?;
+        }
+        tiered.close_again(&there).map_err(failed(dir, "close what the bucket has closed in"))?;
+        if mirrored {
+            tiered.expect_no_later_packs(there)?;
         }
         Ok(tiered)
     }
 
+    fn of_bucket(&self, source: io::Error) -> PackError {
+        PackError::Bucket { place: self.remote.place().to_owned(), source }
+    }
+
+    /// Who copies a folder may lose that closed packs are read-only. They would be
+    /// resumed, and what is written to one that the bucket has as closed would never
+    /// come to be there.
+    fn close_again(&self, there: &[PackId]) -> io::Result<()> {
+        for Listed { pack, length, sealed } in self.local.list()? {
+            if sealed {
+                continue;
+            }
+            let manifest = match self.noted(pack) {
+                Ok(noted) => noted,
+                Err(_) if there.contains(&pack) => self.remote.manifest(pack)?,
+                Err(_) => continue,
+            };
+            let file = self.local.open(pack, Access::Write)?;
+            let is_whole = || {
+                let found = Manifest::of(pack, length, &mut |buffer, at| file.read_exact_at(buffer, at));
+                found.is_ok_and(|found| found == manifest)
+            };
+            if manifest.length == length && is_whole() {
+                tracing::warn!(%pack, "a pack that the bucket has is writable on the disk, and is closed again");
+                file.seal()?;
+            }
+        }
+        Ok(())
+    }
+
     /// A folder that was put back from a copy would give numbers again that the
     /// bucket has packs of, and what is stored then would be lost among these.
-    fn expect_no_later_packs(&self) -> Result<(), PackError> {
+    fn expect_no_later_packs(&self, closed: Vec<PackId>) -> Result<(), PackError> {
         let remote = &self.remote;
-        let failed = |source| PackError::Bucket { place: remote.place().to_owned(), source };
+        let failed = |source| self.of_bucket(source);
         let near: BTreeMap<PackId, bool> = self
             .local
             .list()
@@ -99,7 +134,6 @@ impl Tiered {
             .map(|listed| (listed.pack, listed.sealed))
             .collect();
         let noted = |pack| self.local.manifest(pack).is_ok();
-        let closed = remote.packs().map_err(failed)?;
         let closed = closed.into_iter().filter(|pack| near.get(pack) != Some(&true) && !noted(*pack));
         let open = remote.open_packs().map_err(failed)?;
         let open = open.into_iter().filter(|pack| !near.contains_key(pack) && !noted(*pack));
@@ -112,7 +146,7 @@ impl Tiered {
     /// Makes sure that the bucket is this archive's, and notes so in an empty one.
     fn claim(&self) -> Result<(), PackError> {
         let remote = &self.remote;
-        let failed = |source| PackError::Bucket { place: remote.place().to_owned(), source };
+        let failed = |source| self.of_bucket(source);
         let ours = self.local.format().map_err(failed)?;
         if remote.format().map_err(failed)?.is_none() {
             remote.put_format(&ours).map_err(failed)?;
@@ -167,8 +201,12 @@ impl Tiered {
 
     /// Whether the manifest of a pack says that the bucket has it.
     fn is_copied(&self, pack: PackId, length: u64) -> bool {
-        let noted = self.local.manifest(pack).and_then(|text| Manifest::parse(&text, pack));
-        noted.is_ok_and(|noted| noted.length == length)
+        self.noted(pack).is_ok_and(|noted| noted.length == length)
+    }
+
+    /// The manifest that the folder has of a pack.
+    fn noted(&self, pack: PackId) -> io::Result<Manifest> {
+        self.local.manifest(pack).and_then(|text| Manifest::parse(&text, pack))
     }
 
     fn far(&self, pack: PackId) -> Option<u64> {
@@ -176,7 +214,7 @@ impl Tiered {
     }
 
     fn manifest(&self, pack: PackId) -> io::Result<Manifest> {
-        match self.local.manifest(pack).and_then(|text| Manifest::parse(&text, pack)) {
+        match self.noted(pack) {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 tracing::warn!(%pack, "the manifest of a pack is damaged and is taken from the bucket");
                 let manifest = self.remote.manifest(pack)?;
@@ -426,7 +464,7 @@ impl Packs {
         if found != Standing::Sealed {
             return Err(PackError::Standing { pack, found, wanted: "moved" });
         }
-        let of_bucket = |source| PackError::Bucket { place: tiered.remote.place().to_owned(), source };
+        let of_bucket = |source| tiered.of_bucket(source);
         let file = tiered.local.open(pack, Access::Read);
         let file = file.map_err(|error| PackError::named(pack, "open", error))?;
         let length = file.length().map_err(|error| PackError::io(pack, "read", error))?;

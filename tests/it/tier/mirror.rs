@@ -263,3 +263,39 @@ fn a_bucket_that_is_ahead_of_a_restored_archive() {
     all_is_there(&server, &before);
     all_is_there(&server, &after);
 }
+
+/// A folder was copied to where files are not read-only. Its closed packs were open
+/// ones there, and a bucket that has them as closed was taken for one that is ahead:
+/// the server did not start. With notes of what the bucket has it did, and went on
+/// writing to packs whose ends the bucket would never have.
+#[test]
+fn closed_packs_that_lost_their_mode() {
+    let tiers = Tiers::new();
+    let data = tiers.folder.path().join("one");
+    let mut all = made(1, 300);
+    let mut server = start(&tiers, "one");
+    super::store(&server, &all);
+    until("closed packs are copied", || tiers.moved() > 0);
+    let copied = tiers.moved();
+    for (round, notes) in [true, false].into_iter().enumerate() {
+        assert!(server.stop().success());
+        for file in std::fs::read_dir(data.join("packs/0000")).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "tar") {
+                let writable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+                std::fs::set_permissions(&path, writable).unwrap();
+            } else if !notes {
+                std::fs::remove_file(&path).unwrap();
+            }
+        }
+        assert_eq!(super::closed(&data), 0);
+        server = start(&tiers, "one");
+        assert!(super::closed(&data) >= copied);
+        all_is_there(&server, &all);
+        let more = made(10 + round as u64, 10);
+        super::store(&server, &more);
+        all.extend(more);
+    }
+    drop(server);
+    all_is_there(&start(&tiers, "two"), &all);
+}
