@@ -187,7 +187,7 @@ const prose = await store(dicomweb, path.join(fixtures, 'reportsi.dcm'));
 const viewer = await serve(path.resolve(dist), dicomweb, Number(port));
 const browser = await launch(folder);
 try {
-  const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+  const page = await browser.newPage({ viewport: { width: 1500, height: 900 } });
   const shown = (name, study, work) => open(page, viewer.url, name, study, work);
   await shown('tomosynthesis', tomosynthesis.study, () => frames(page, tomosynthesis, 640, 480, 12));
   await shown('ultrasound cine', cine.study, () => frames(page, cine, 240, 320, 30));

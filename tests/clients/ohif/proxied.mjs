@@ -62,7 +62,7 @@ http {
 const nginx = spawn('nginx', ['-p', place, '-e', `${place}/error.log`, '-c', path.join(place, 'nginx.conf')], { stdio: 'inherit' });
 const browser = await launch(folder);
 try {
-  const context = await browser.newContext({ viewport: { width: 1400, height: 900 }, ignoreHTTPSErrors: true });
+  const context = await browser.newContext({ viewport: { width: 1500, height: 900 }, ignoreHTTPSErrors: true });
   const page = await context.newPage();
   const refused = [];
   page.on('response', answer => {

@@ -71,15 +71,17 @@ const rows = page =>
 /** How many studies the list says there are. */
 const count = page =>
   page.evaluate(() => {
-    const found = /(\d+)\s*Studies/.exec(document.body.innerText.replace(/\s+/g, ' '));
+    const found = /\d+-\d+ of (\d+)/.exec(document.body.innerText.replace(/\s+/g, ' '));
     return found ? Number(found[1]) : null;
   });
 
 /** Each field of the list: what is typed, and the query that finds the same. */
 async function filters(page, all) {
-  const texts = page.locator('input[type="text"].mt-2');
+  // Those of the date and the modality are other inputs.
+  const texts = page.locator('input.border-input:not([id])');
   const fields = [
-    ['patient name in Japanese', () => texts.nth(0).fill('山田'), 'PatientName=*山田*'],
+    // Of an answer the list shows what it finds in the alphabetic group itself, so 山田 would be no row.
+    ['patient name in Japanese', () => texts.nth(0).fill('ﾔﾏﾀﾞ'), 'PatientName=*ﾔﾏﾀﾞ*'],
     ['patient name', () => texts.nth(0).fill('compressed'), 'PatientName=*compressed*'],
     ['patient name in Cyrillic', () => texts.nth(0).fill('Люкceмбypг'), 'PatientName=*Люкceмбypг*'],
     ['MRN', () => texts.nth(1).fill('4MR'), 'PatientID=*4MR*'],
@@ -88,9 +90,9 @@ async function filters(page, all) {
     [
       'study date',
       async () => {
-        await page.locator('#studyDate-start').fill('2004-01-01');
+        await page.locator('#studyDateTime-start').fill('2004-01-01');
         await page.keyboard.press('Enter');
-        await page.locator('#studyDate-end').fill('2004-06-30');
+        await page.locator('#studyDateTime-end').fill('2004-06-30');
         await page.keyboard.press('Enter');
       },
       'StudyDate=20040101-20040630',
@@ -98,8 +100,8 @@ async function filters(page, all) {
     [
       'modality',
       async () => {
-        await page.locator('#input-modalities').fill('ECG');
-        await page.keyboard.press('Enter');
+        await page.locator('[aria-label="Filter Modalities"]').click();
+        await page.getByRole('option', { name: 'ECG', exact: true }).click();
       },
       'ModalitiesInStudy=ECG',
     ],
@@ -213,7 +215,7 @@ await storeAll();
 const viewer = await serve(path.resolve(dist), dicomweb, Number(port));
 const browser = await launch(folder);
 try {
-  const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+  const page = await browser.newPage({ viewport: { width: 1500, height: 900 } });
   await page.goto(viewer.url, { waitUntil: 'domcontentloaded' });
   const all = (await json(`${dicomweb}/studies`)).length;
   await until('the study list', async () => (await count(page)) === all);

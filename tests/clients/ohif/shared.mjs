@@ -40,7 +40,7 @@ const opened = await (await fetch(link.url, { method: 'POST' })).json();
 const viewer = await serve(path.resolve(dist), opened.dicomweb, Number(port));
 const browser = await launch(folder);
 try {
-  const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+  const page = await browser.newPage({ viewport: { width: 1500, height: 900 } });
   const refused = [];
   page.on('response', answer => {
     if (answer.url().startsWith(root) && answer.status() >= 400) refused.push([answer.status(), answer.url()]);
