@@ -113,6 +113,7 @@ async fn answer(state: &Data<State>, request: &HttpRequest) -> Result<HttpRespon
     let headers = body::values(request, &header::ACCEPT);
     let kinds = wanted.content_types.iter().map(String::as_str);
     let accept = Accept::read(headers, kinds, state.config.strict.accept).map_err(of_content_type)?;
+    let accept = accept.without_parts();
     // Of what is rendered, the instance says what it can be.
     match accept.uri_service(&Rendered::ALL) {
         Ok(UriMedia::Dicom) => file(state, request, wanted).await,

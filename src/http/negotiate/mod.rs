@@ -130,6 +130,18 @@ impl Accept {
         Ok(Self { param, header })
     }
 
+    /// For the URI service, which never answers in parts: a header that takes
+    /// nothing but parts says nothing of it. Viewers send that of their frames
+    /// along with every request, and `contentType` says what is meant.
+    #[must_use]
+    pub fn without_parts(mut self) -> Self {
+        let only_parts = self.header.iter().all(|range| range.form == Some(Form::Multipart));
+        if only_parts && !self.param.is_empty() {
+            self.header = vec![Pattern::anything()];
+        }
+        self
+    }
+
     /// Matches offers, whose order is the server's preference, with what is
     /// acceptable: the parameter's types that the header allows, then the
     /// header's types, then what a wildcard means.

@@ -204,7 +204,7 @@ pub async fn viewer_configuration(state: Data<State>, request: HttpRequest) -> R
         "servers": { "dicomWeb": [{
             "friendlyName": "Shared studies",
             "name": "hilum",
-            "qidoRoot": root, "wadoRoot": root, "wadoUriRoot": root,
+            "qidoRoot": root, "wadoRoot": root, "wadoUriRoot": format!("{root}/wado"),
             "qidoSupportsIncludeField": true,
             "supportsFuzzyMatching": true,
             "supportsWildcard": true,

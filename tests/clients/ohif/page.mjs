@@ -40,7 +40,7 @@ export const configuration = dicomweb => `window.config = {
         name: 'hilum',
         qidoRoot: '${dicomweb}',
         wadoRoot: '${dicomweb}',
-        wadoUriRoot: '${dicomweb}',
+        wadoUriRoot: '${dicomweb}/wado',
         qidoSupportsIncludeField: true,
         supportsFuzzyMatching: true,
         supportsWildcard: true,

@@ -116,7 +116,12 @@ fn a_link_shows_its_studies_and_nothing_else() {
         assert_eq!(with_token(&hilum, path, bearer).status(), 403, "{path}");
     }
     let configuration = json_of(get(pass["configuration"].as_str().unwrap()));
-    assert_eq!(configuration["servers"]["dicomWeb"][0]["wadoRoot"], base);
+    let services = &configuration["servers"]["dicomWeb"][0];
+    assert_eq!(services["wadoRoot"], base);
+    // The viewer puts nothing but the query behind this one.
+    let by_uri = services["wadoUriRoot"].as_str().unwrap();
+    let query = format!("requestType=WADO&studyUID={CT}&seriesUID={CT}.1&objectUID={CT}.1.1");
+    assert_eq!(get(&format!("{by_uri}?{query}&contentType=image/jpeg")).status(), 200);
     assert!(
         pass["viewer"]
             .as_str()

@@ -106,6 +106,27 @@ fn uri_2_uri_3_v28_the_content_type() {
     assert_eq!(ask_as(&hilum, &stored, FILE, "text/html, application/*;q=0.5").status(), 200);
 }
 
+/// OHIF with `imageRendering: 'wadouri'` showed nothing: it sends the Accept of
+/// its frames along with every request, also to this service, which has no
+/// parts to give, and was told 406.
+#[test]
+fn uri_2_an_accept_of_parts_alone_says_nothing() {
+    let hilum = Hilum::start();
+    let stored = hilum.store_fixture("CT_small.dcm");
+    let of_frames = "multipart/related; type=application/octet-stream; transfer-syntax=*";
+    let answer = ask_as(&hilum, &stored, &format!("{FILE}&transferSyntax=*"), of_frames);
+    assert_eq!(
+        (answer.status().as_u16(), header(&answer, "content-type")),
+        (200, "application/dicom".into())
+    );
+    assert!(answer.bytes().unwrap() == fixture("CT_small.dcm"));
+    let picture = ask_as(&hilum, &stored, "contentType=image/png", of_frames);
+    assert_eq!(header(&picture, "content-type"), "image/png");
+    // Nothing else says what is meant, or the header takes something beside parts.
+    problem(ask_as(&hilum, &stored, "", of_frames), 406, "not-acceptable");
+    problem(ask_as(&hilum, &stored, FILE, &format!("{of_frames}, text/html")), 406, "not-acceptable");
+}
+
 #[test]
 fn uri_4_the_transfer_syntax() {
     let hilum = Hilum::start();
