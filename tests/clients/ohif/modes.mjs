@@ -1,6 +1,7 @@
 // OHIF's other modes in headless Chromium against a running server: a segmentation and a structure
 // set drawn over their CT, the CT cut in three planes, CT and PET fused with uptake values, a study beside
-// an earlier one, and what the viewer itself stores: a segmentation and a measurement.
+// an earlier one, what the viewer itself stores (a segmentation and a measurement), and how the viewer decodes
+// what the server encodes for it, or reads by the URI service.
 //
 //     node modes.mjs FOLDER DIST DICOMWEB-URL VIEWER-PORT PICTURES SAMPLES
 //
@@ -10,8 +11,8 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 
-import { serve } from './page.mjs';
-import { dismiss, json, launch, store, until } from './reader.mjs';
+import { configuration, serve } from './page.mjs';
+import { dismiss, json, launch, painted, store, until } from './reader.mjs';
 
 const [folder, dist, dicomweb, port, pictures, samples] = process.argv.slice(2);
 if (!samples) {
@@ -125,6 +126,42 @@ async function measured(page) {
   return `${length} mm are stored as a report`;
 }
 
+/** Other ways to the same frames than as they are stored, as the configuration says them. */
+const frames = (type, syntax) => ['acceptHeader', `['multipart/related; type=${type}; transfer-syntax=${syntax}']`];
+const WAYS = {
+  'RLE': frames('image/dicom-rle', '1.2.840.10008.1.2.5'),
+  'JPEG Lossless': frames('image/jpeg', '1.2.840.10008.1.2.4.70'),
+  'JPEG-LS': frames('image/jls', '1.2.840.10008.1.2.4.80'),
+  'JPEG 2000': frames('image/jp2', '1.2.840.10008.1.2.4.90'),
+  'HTJ2K': frames('image/jphc', '1.2.840.10008.1.2.4.201'),
+  'the URI service': ['imageRendering', "'wadouri'"],
+};
+
+/** By every way the viewer paints the same. */
+async function encoded(page) {
+  const shown = async () => {
+    await dismiss(page);
+    const { 3: greys } = await painted(page, 128, 128);
+    return new Set(greys).size > 20 && greys;
+  };
+  const stored = await until('the CT as stored', shown);
+  for (const [name, [key, value]] of Object.entries(WAYS)) {
+    const said = configuration(dicomweb).replace(new RegExp(`^ *${key}: .*\n`, 'm'), '');
+    const body = said.replace("name: 'hilum',\n", `name: 'hilum',\n ${key}: ${value},\n`);
+    await page.route('**/app-config.js', route => route.fulfill({ contentType: 'text/javascript', body }));
+    const asked = [];
+    const note = request => asked.push(`${request.url()} ${request.headers().accept}`);
+    page.on('request', note);
+    await page.reload({ waitUntil: 'domcontentloaded' });
+    await until(`the CT in ${name}`, async () => String(await shown()) === String(stored));
+    page.off('request', note);
+    await page.unroute('**/app-config.js');
+    const sign = key === 'acceptHeader' ? /syntax=([\d.]+)/.exec(value)[0] : 'requestType=WADO';
+    assert.ok(asked.some(one => one.includes(sign)), `${name} was not asked for`);
+  }
+  return `the same in ${Object.keys(WAYS).join(', ')}`;
+}
+
 /** Opens a study in a mode, and checks that nothing it asked for was refused. */
 async function open(page, name, place, work) {
   const refused = [];
@@ -163,6 +200,7 @@ try {
     return `${said}, and stored by the viewer as another`;
   });
   await open(page, 'measurement', `/viewer${of(volume)}`, measured);
+  await open(page, 'encodings', `/viewer${of(studies.prior)}`, encoded);
   console.log('OHIF: every mode works');
 } finally {
   await browser.close();
