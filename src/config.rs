@@ -9,6 +9,7 @@
 
 mod audit;
 mod auth;
+mod bounds;
 mod coercion;
 mod encryption;
 mod network;
@@ -308,6 +309,8 @@ pub enum ConfigError {
     Value { origin: Origin, key: String, why: String },
     #[error("`{key}` {why}")]
     Refused { key: &'static str, why: String },
+    #[error("`{key}` is {value}, and must be {}", range(*least, *most))]
+    OutOfRange { key: String, value: u64, least: u64, most: u64 },
 }
 
 /// Where a value was set.
@@ -343,7 +346,8 @@ impl Config {
         let variables: Vec<_> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        let text = match file {
+        let named = std::env::var_os(FILE_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
+        let text = match file.or(named.as_deref()) {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
@@ -399,42 +403,13 @@ impl Config {
         auth::check(self)?;
         self.tier.check()?;
         tenants::check(self)?;
-        let limits = &self.limits;
-        let above_zero: [(&'static str, bool); 20] = [
-            ("store.pack_bytes_max", self.store.pack_bytes_max > 0),
-            ("store.streams_max", self.store.streams_max > 0),
-            ("store.small_bytes_max", self.store.small_bytes_max > 0),
-            ("commitment.references_max", self.commitment.references_max > 0),
-            ("commitment.transactions_max", self.commitment.transactions_max > 0),
-            ("limits.part_bytes_max", limits.part_bytes_max > 0),
-            ("limits.request_bytes_max", limits.request_bytes_max > 0),
-            ("limits.request_parts_max", limits.request_parts_max > 0),
-            ("limits.part_header_bytes_max", limits.part_header_bytes_max > 0),
-            ("limits.dataset_bytes_max", limits.dataset_bytes_max > 0),
-            ("limits.inflated_bytes_max", limits.inflated_bytes_max > 0),
-            ("limits.body_silent_seconds_max", limits.body_silent_seconds_max > 0),
-            ("limits.uploads_max", limits.uploads_max > 0),
-            ("limits.queue_max", limits.queue_max > 0),
-            ("limits.results_max", limits.results_max > 0),
-            ("limits.request_frames_max", limits.request_frames_max > 0),
-            // Names on a medium number the instances with six digits.
-            ("limits.zip_instances_max", (1..=999_999).contains(&limits.zip_instances_max)),
-            ("limits.zip_list_bytes_max", limits.zip_list_bytes_max > 0),
-            ("limits.upload_memory_bytes_max", limits.upload_memory_bytes_max >= self.store.small_bytes_max),
-            ("index.writer_bytes", self.index.writer_bytes >= 15 << 20),
-        ];
-        for (key, holds) in above_zero {
-            if !holds {
-                let why = match key {
-                    "limits.upload_memory_bytes_max" => "must be at least store.small_bytes_max",
-                    "index.writer_bytes" => "must be at least 15 MiB",
-                    "limits.zip_instances_max" => "must be 1 to 999,999",
-                    _ => "must be above 0: there is always a limit; name a high one to have none in practice",
-                };
-                return Err(ConfigError::Refused { key, why: why.to_owned() });
-            }
+        if self.data.as_os_str().is_empty() {
+            let why = "is empty, and must name the folder of the archive".to_owned();
+            return Err(ConfigError::Refused { key: "data", why });
         }
-        Ok(())
+        bounds::check(self)?;
+        check_origins(&self.cors.origins)?;
+        check_level(&self.log.level)
     }
 
     /// The effective values in the commented default file.
@@ -551,7 +526,7 @@ impl Layers {
                 Ok(())
             }
             Err(error) => {
-                let why = error.message().to_owned();
+                let why = in_words(error.message());
                 Err(ConfigError::Value {
                     origin,
                     key: key.to_owned(),
@@ -560,6 +535,66 @@ impl Layers {
             }
         }
     }
+}
+
+/// What is wrong with a value, without the names of our types.
+fn in_words(message: &str) -> String {
+    let whole = ["expected usize", "expected u64", "expected u32"];
+    let message = whole.iter().fold(message.to_owned(), |message, told| {
+        message.replace(told, "expected a whole number that is not below 0")
+    });
+    match message.split_once("expected struct ") {
+        Some((told, _)) => format!("{told}expected a table, which a file can hold and a variable cannot"),
+        None if message == "invalid socket address syntax" => {
+            "expected an IP address and a port, such as 127.0.0.1:8080".to_owned()
+        }
+        None => message,
+    }
+}
+
+fn range(least: u64, most: u64) -> String {
+    if most == u64::MAX { format!("at least {least}") } else { format!("{least} to {most}") }
+}
+
+/// An origin as browsers send it: anything else would never be the same.
+fn check_origins(origins: &[String]) -> Result<(), ConfigError> {
+    let is_origin = |origin: &String| {
+        let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let plain = |rest: &str| {
+            rest.bytes()
+                .all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase() || b".-_:[]".contains(&byte))
+        };
+        origin == "*" || rest.is_some_and(|rest| !rest.is_empty() && plain(rest))
+    };
+    match origins.iter().find(|origin| !is_origin(origin)) {
+        Some(origin) => Err(ConfigError::Refused {
+            key: "cors.origins",
+            why: format!(
+                "has {origin:?}, which no browser calls an origin: scheme, host in small letters and port if \
+                 there is one, without a path or a slash at the end, such as \"https://viewer.example.org\"; or \"*\""
+            ),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// A level, or directives. A word that is no level would name a module, and with it
+/// nothing else would be logged.
+fn check_level(level: &str) -> Result<(), ConfigError> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let is_known = level.split(',').all(|part| match part.rsplit_once('=') {
+        Some((_, level)) => is_level(level),
+        None => is_level(part) || part.contains("::") || part.contains('['),
+    });
+    if is_known && tracing_subscriber::EnvFilter::try_new(level).is_ok() {
+        return Ok(());
+    }
+    let why = format!(
+        "is {level:?}, and must be \"error\", \"warn\", \"info\", \"debug\" or \"trace\", or directives such as \
+         \"info,hilum::storage=debug\""
+    );
+    Err(ConfigError::Refused { key: "log.level", why })
 }
 
 fn defaults() -> Table {

@@ -148,7 +148,9 @@ fn other_machines_are_kept_out_while_nobody_authenticates() {
 #[test]
 fn there_is_always_a_limit() {
     let error = from_variable("HILUM_LIMITS_QUEUE_MAX", "0").unwrap_err().to_string();
-    assert!(error.contains("`limits.queue_max` must be above 0"), "{error}");
+    assert_eq!(error, "`limits.queue_max` is 0, and must be 1 to 1000000");
+    let error = from_variable("HILUM_LIMITS_PART_BYTES_MAX", "0").unwrap_err().to_string();
+    assert!(error.contains("`limits.part_bytes_max` must be above 0"), "{error}");
 }
 
 #[test]
@@ -159,5 +161,82 @@ fn bytes_are_read_and_written_with_units() {
     }
     for text in ["", "x", "-1", "1.5 GiB", "1 GB", "99999999999 TiB"] {
         assert_eq!(bytes::read(text), None, "{text}");
+    }
+}
+
+/// `workers` of some billions panicked at the start, `limits.queue_max` took all
+/// memory, `audit.interval_seconds` ended workers at the first retrieval, and
+/// `search.time_max_ms = 0` refused every search.
+#[test]
+fn numbers_with_which_nothing_would_run_are_refused_with_their_range() {
+    for (key, value, range) in [
+        ("workers", "4294967295", "0 to 1024"),
+        ("store.streams_max", "9223372036854775807", "1 to 1024"),
+        ("limits.uploads_max", "9223372036854775807", "1 to 65536"),
+        ("limits.queue_max", "4294967295", "1 to 1000000"),
+        ("pixels.threads", "9223372036854775807", "0 to 1024"),
+        ("pixels.waiting_max", "9223372036854775807", "0 to 1000000"),
+        ("render.thumbnail_side", "4294967295", "1 to 8192"),
+        ("search.time_max_ms", "0", "1 to 3155760000000"),
+        ("uploads.idle_seconds_max", "0", "1 to 3155760000"),
+        ("uploads.idle_seconds_max", "9223372036854775807", "1 to 3155760000"),
+        ("uploads.count_max", "0", "at least 1"),
+        ("audit.interval_seconds", "9223372036854775807", "0 to 3155760000"),
+        ("audit.keep_days", "36526", "0 to 36525"),
+        ("shares.days_max", "36526", "0 to 36525"),
+        ("auth.session_idle_minutes", "9223372036854775807", "0 to 52596000"),
+        ("auth.session_hours_max", "9223372036854775807", "0 to 876600"),
+    ] {
+        let variable = format!("HILUM_{}", key.to_uppercase().replace('.', "_"));
+        let error = from_variable(&variable, value).unwrap_err().to_string();
+        assert_eq!(error, format!("`{key}` is {value}, and must be {range}"));
+    }
+    for key in ["pixels.frame_bytes_max", "uploads.bytes_max", "render.animation_bytes_max"] {
+        let variable = format!("HILUM_{}", key.to_uppercase().replace('.', "_"));
+        let error = from_variable(&variable, "0").unwrap_err().to_string();
+        assert!(error.starts_with(&format!("`{key}` must be above 0")), "{error}");
+    }
+    let error = from_file("[limits]\ncaller_requests_per_second_max = 5\ncaller_requests_burst_max = 0\n");
+    assert!(error.unwrap_err().to_string().contains("`limits.caller_requests_burst_max`"));
+}
+
+/// `log.level = "inof"` was taken for the name of a module, and nothing at all was
+/// logged; an origin with a slash at its end was never that of any browser.
+#[test]
+fn words_that_would_mean_nothing_are_refused() {
+    for level in ["inof", "", "info,", "hilum=loud", "warn, hyper=error"] {
+        let error = from_variable("HILUM_LOG_LEVEL", level).unwrap_err().to_string();
+        assert!(error.starts_with("`log.level` is ") && error.contains("\"info\""), "{error}");
+    }
+    for level in ["INFO", "off", "info,hilum::storage=debug", "warn,hilum::storage", "info,[request]=debug"] {
+        assert!(from_variable("HILUM_LOG_LEVEL", level).is_ok(), "{level}");
+    }
+    for origin in ["viewer", "https://viewer.example.org/", "https://a.org/path", "https://A.org", "*,null"] {
+        let error = from_variable("HILUM_CORS_ORIGINS", origin).unwrap_err().to_string();
+        assert!(error.starts_with("`cors.origins` has "), "{error}");
+    }
+    for origin in
+        ["*", "http://localhost:3000", "https://viewer.example.org,https://b.org:8443", "http://[::1]:1"]
+    {
+        assert!(from_variable("HILUM_CORS_ORIGINS", origin).is_ok(), "{origin}");
+    }
+}
+
+/// An archive was begun in whatever folder the server was started in.
+#[test]
+fn a_folder_without_a_name_is_refused() {
+    let error = from_variable("HILUM_DATA", "").unwrap_err().to_string();
+    assert!(error.starts_with("`data` is empty"), "{error}");
+}
+
+#[test]
+fn wrong_types_are_told_in_words() {
+    for (variable, value, told) in [
+        ("HILUM_WORKERS", "many", "expected a whole number that is not below 0"),
+        ("HILUM_AUTH_ISSUERS", "x", "expected a table, which a file can hold and a variable cannot"),
+        ("HILUM_LISTEN", "localhost:8080", "expected an IP address and a port, such as 127.0.0.1:8080"),
+    ] {
+        let error = from_variable(variable, value).unwrap_err().to_string();
+        assert!(error.contains(variable) && error.ends_with(told), "{error}");
     }
 }
