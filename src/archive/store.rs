@@ -453,9 +453,8 @@ fn known(
         return Ok(Err(conflict(path, &existing)));
     }
     if let Some(row) = snapshot.instance(path)?.filter(|row| row.digest == digest) {
-        // Who is told that it is there may delete his own.
-        let is_lost = core.packs.is_lost(row.place.pack);
-        return Ok(Err(if is_lost { lost() } else { Outcome::AlreadyThere { path: existing } }));
+        let there = || Outcome::AlreadyThere { path: existing };
+        return Ok(Err(if is_lost(core, row.place) { lost() } else { there() }));
     }
     if core.duplicates == Duplicates::Reject {
         return Ok(Err(conflict(path, &existing)));
@@ -464,7 +463,7 @@ fn known(
     let same = versions.iter().find(|version| version.digest == digest);
     if let (Duplicates::Keep, Some(same)) = (core.duplicates, same) {
         let kept = || Outcome::Stored { path: existing, warnings: vec![KEPT.into()], original: None };
-        return Ok(Err(if core.packs.is_lost(same.place.pack) { lost() } else { kept() }));
+        return Ok(Err(if is_lost(core, same.place) { lost() } else { kept() }));
     }
     if versions.len() >= core.versions_max {
         let why = format!(
@@ -476,10 +475,18 @@ fn known(
     Ok(Ok(if core.duplicates == Duplicates::Keep { (Role::Kept, false) } else { (Role::Current, true) }))
 }
 
-/// Of a file that the catalog knows and whose pack is not there any more.
+/// Whether the bytes that the catalog knows of are known not to be there: who is
+/// told of a success may delete his own.
+fn is_lost(core: &Core, place: Place) -> bool {
+    core.packs.is_lost(place.pack) || core.scrub.knows_as_damaged(place)
+}
+
+/// Of a file that the catalog knows and whose pack is not there any more, or is
+/// damaged where it lies.
 fn lost() -> Outcome {
     let why =
-        "the instance was stored before and its bytes are lost; delete it, and store it again".to_owned();
+        "the instance was stored before and its bytes are lost or damaged; delete it, and store it again"
+            .to_owned();
     Outcome::Failed { reason: reasons::PROCESSING_FAILURE, why }
 }
 

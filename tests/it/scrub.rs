@@ -100,6 +100,11 @@ fn the_scrub_names_damage_and_nothing_else() {
         assert!(Instant::now() < until, "it is not in the audit log");
         std::thread::sleep(Duration::from_millis(100));
     }
+    // Whoever sends the same file again would be told that it is there, and might delete his own.
+    let again = server.store(&[&hurt.bytes()]).unwrap();
+    assert_eq!(again.status(), 409, "a file that is known to be damaged was a success");
+    assert!(again.text().unwrap().contains("lost or damaged"));
+    server.must_store(&[&made[3].bytes()]);
     // Not again with each pass.
     wait_for_passes(&server, 2.0);
     let told = told();
