@@ -8,7 +8,7 @@ fn main() -> ExitCode {
     match hilum::cli::run(hilum::cli::Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("hilum: {error:#}");
+            eprintln!("hilum: {}", hilum::cli::told(&error));
             ExitCode::FAILURE
         }
     }

@@ -3,7 +3,7 @@
 //! itself recorded.
 
 use std::{
-    io::{BufWriter, Write},
+    io::{BufWriter, ErrorKind, Write},
     ops::ControlFlow,
     process::ExitCode,
 };
@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use super::{Common, deeds, logging};
+use super::{Common, deeds, logging, say::say};
 use crate::{
     audit::{Action, Archives, Event, Filter, Outcome, Record, csv, moment, removal, xml},
     config::ROOT_ARCHIVE,
@@ -80,12 +80,12 @@ fn verify(common: &Common, noted: &[Head]) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(folder.exists(), "there is no audit log in {}", config.data.display());
     let report = folder.check(noted, removal)?;
     for finding in &report.findings {
-        println!("{finding}");
+        say!("{finding}");
     }
     if report.more_findings > 0 {
-        println!("and {} findings more", report.more_findings);
+        say!("and {} findings more", report.more_findings);
     }
-    println!("{} lines in {} segments; head {}", report.lines, report.segments, report.head);
+    say!("{} lines in {} segments; head {}", report.lines, report.segments, report.head);
     let used = Record::new(Event::AuditLogUsed, Action::Read, Outcome::Success, deeds::operator());
     let mut records = vec![used.about("audit-log", "hilum audit verify")];
     if !report.is_intact() {
@@ -135,8 +135,11 @@ impl Export {
                 }
             }
         })?;
-        failed.map_or(Ok(()), Err)?;
-        out.flush()?;
+        match failed.map_or_else(|| out.flush(), Err) {
+            // Who reads it has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written?,
+        }
         Ok(ExitCode::SUCCESS)
     }
 

@@ -11,6 +11,7 @@ use super::{
     Common,
     deeds::{self, Deed},
     logging,
+    say::say,
     tenants::{Which, each},
 };
 use crate::{
@@ -88,15 +89,15 @@ fn work(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 #[expect(clippy::unnecessary_wraps, reason = "as each report is printed")]
 fn print(report: &BackupReport) -> anyhow::Result<()> {
-    println!("{:>12}  name of this backup", report.name);
-    println!("{:>12}  last sequence number", report.seq);
-    println!("{:>12}  packs, {}", report.packs, HumanBytes(report.pack_bytes));
-    println!("{:>12}  files and deletions in them", report.entries);
-    println!("{:>12}  other files", report.files);
-    println!("{:>12}  objects copied, {}", report.written.objects, HumanBytes(report.written.bytes));
-    println!("{:>12}  damaged places", report.damaged);
+    say!("{:>12}  name of this backup", report.name);
+    say!("{:>12}  last sequence number", report.seq);
+    say!("{:>12}  packs, {}", report.packs, HumanBytes(report.pack_bytes));
+    say!("{:>12}  files and deletions in them", report.entries);
+    say!("{:>12}  other files", report.files);
+    say!("{:>12}  objects copied, {}", report.written.objects, HumanBytes(report.written.bytes));
+    say!("{:>12}  damaged places", report.damaged);
     if report.lost > 0 {
-        println!("{:>12}  packs that are NOT there any more: run `hilum verify`", report.lost);
+        say!("{:>12}  packs that are NOT there any more: run `hilum verify`", report.lost);
     }
     Ok(())
 }

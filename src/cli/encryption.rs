@@ -16,6 +16,7 @@ use super::{
     Common,
     deeds::{self, Deed},
     logging,
+    say::say,
     tenants::{Which, each},
 };
 use crate::{
@@ -93,9 +94,7 @@ pub(super) fn run(command: &EncryptionCommand) -> anyhow::Result<ExitCode> {
             let deed = Deed { event: Event::RestrictedFunction, action: Action::Update, object };
             return deeds::recorded(&config, &which.said("hilum encryption rotate"), Some(deed), || {
                 each(&archives, false, |tenant| rotate(&config, tenant, &text), print)?;
-                println!(
-                    "start the server with the new key; backups of KEYS made before open with the old one"
-                );
+                say!("start the server with the new key; backups of KEYS made before open with the old one");
                 Ok(ExitCode::SUCCESS)
             });
         }
@@ -127,7 +126,7 @@ fn rotate(
 fn new_key(out: Option<&Path>) -> anyhow::Result<()> {
     let master = Master::random()?;
     let Some(path) = out else {
-        println!("{}", *master.reveal());
+        say!("{}", *master.reveal());
         return Ok(());
     };
     use std::os::unix::fs::OpenOptionsExt;
@@ -136,18 +135,18 @@ fn new_key(out: Option<&Path>) -> anyhow::Result<()> {
     let mut file = file.with_context(|| format!("the file {} cannot be made", path.display()))?;
     file.write_all(master.reveal().as_bytes()).and_then(|()| file.write_all(b"\n"))?;
     file.sync_all()?;
-    println!("key {} is in {}; keep a copy where this machine's disks are not", master.id(), path.display());
+    say!("key {} is in {}; keep a copy where this machine's disks are not", master.id(), path.display());
     Ok(())
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as each report is printed")]
 fn print(status: &EncryptionStatus) -> anyhow::Result<()> {
-    println!("{:>16}  master key", status.master_key.as_deref().unwrap_or("none"));
+    say!("{:>16}  master key", status.master_key.as_deref().unwrap_or("none"));
     for key in &status.data_keys {
-        println!("{:>16}  data key, from pack {:08} on", key.number, key.from_pack);
+        say!("{:>16}  data key, from pack {:08} on", key.number, key.from_pack);
     }
     let size = |bytes| HumanBytes(bytes).to_string();
-    println!("{:>16}  packs encrypted, {}", status.packs_encrypted, size(status.bytes_encrypted));
-    println!("{:>16}  packs in the clear, {}", status.packs_in_the_clear, size(status.bytes_in_the_clear));
+    say!("{:>16}  packs encrypted, {}", status.packs_encrypted, size(status.bytes_encrypted));
+    say!("{:>16}  packs in the clear, {}", status.packs_in_the_clear, size(status.bytes_in_the_clear));
     Ok(())
 }

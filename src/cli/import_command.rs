@@ -17,6 +17,7 @@ use super::{
     Common, deeds,
     import::{self, Candidate, Content, Outcome, Server, Settings},
     logging,
+    say::say,
     tenants::Which,
 };
 use crate::{
@@ -83,7 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         None => into_folder(&config, arguments, settings)?,
     };
-    println!("{report}");
+    say!("{report}");
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

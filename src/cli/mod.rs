@@ -2,6 +2,8 @@
 //! reads its arguments, calls the floors below and prints; it holds no rule of
 //! the archive itself.
 
+#![deny(clippy::print_stdout, reason = "it panics when nobody reads on: say! does not")]
+
 mod allocator;
 mod audit;
 mod backup;
@@ -12,6 +14,7 @@ mod import_command;
 mod logging;
 mod rebuild;
 mod restore;
+mod say;
 mod serve;
 mod stats;
 mod tenants;
@@ -123,11 +126,28 @@ impl Common {
     }
 }
 
+/// An error with what it came from, each said once: many say theirs themselves.
+#[must_use]
+pub fn told(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
+
 /// Runs the command of the arguments.
 ///
 /// # Errors
 /// What kept the command from doing its work.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let done = chosen(cli)?;
+    Ok(if say::is_said() { done } else { ExitCode::FAILURE })
+}
+
+fn chosen(cli: Cli) -> anyhow::Result<ExitCode> {
     if matches!(cli.command, Command::Serve { .. } | Command::Import(_) | Command::Rebuild { .. }) {
         allocator::restrain();
     }
@@ -155,17 +175,17 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Encryption(command) => encryption::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Config { common } => {
-            print!("{}", common.load(None)?.to_commented_toml());
+            say::text(&common.load(None)?.to_commented_toml());
             Ok(ExitCode::SUCCESS)
         }
         Command::User(command) => user::user(command),
         Command::Token(command) => user::token(command),
         Command::Openapi => {
-            print!("{}", crate::http::openapi::text());
+            say::text(&crate::http::openapi::text());
             Ok(ExitCode::SUCCESS)
         }
         Command::Conformance => {
-            print!("{}", crate::http::conformance::text());
+            say::text(&crate::http::conformance::text());
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -13,6 +13,7 @@ use super::{
     backup::{BucketArguments, bar, open, place_of},
     deeds::{self, Deed},
     logging,
+    say::say,
     tenants::Which,
 };
 use crate::{
@@ -72,11 +73,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 0 => String::new(),
                 count => format!("  and {count} tenants"),
             };
-            println!(
-                "{name}  seq {:>9}  {instances:>9} instances  {}{tenants}",
-                manifest.seq,
-                HumanBytes(bytes)
-            );
+            say!("{name}  seq {:>9}  {instances:>9} instances  {}{tenants}", manifest.seq, HumanBytes(bytes));
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -95,7 +92,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let backups = open(&place_of(&arguments.place, Some(tenant)), &arguments.bucket, false)?;
             check(&backups, &backups.manifest(backup)?).with_context(|| format!("tenant {tenant}"))?;
         }
-        println!("{name} is whole");
+        say!("{name} is whole");
         return Ok(ExitCode::SUCCESS);
     }
     let until = match (arguments.to_seq, &arguments.until) {
@@ -112,7 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         folder::restoring(&config.folder_of(Some(&copy.tenant)))?;
     }
     for TenantCopy { tenant, backup } in &tenants {
-        println!("{tenant}:");
+        say!("{tenant}:");
         let backups = open(&place_of(&arguments.place, Some(tenant)), &arguments.bucket, false)?;
         let is_newest = backups.manifests()?.last() == Some(backup);
         let which = (&backups.manifest(backup)?, is_newest);
@@ -158,24 +155,24 @@ fn one(
 
 fn print(restored: &Restored) -> ExitCode {
     let (recovered, stats) = (&restored.recovered, &restored.stats);
-    println!("{:>12}  files and deletions replayed, each by its digest", recovered.entries);
-    println!("{:>12}  left out, as they came later", restored.left_out);
+    say!("{:>12}  files and deletions replayed, each by its digest", recovered.entries);
+    say!("{:>12}  left out, as they came later", restored.left_out);
     if restored.in_between > 0 {
-        println!("{:>12}  came later and could not be left out", restored.in_between);
+        say!("{:>12}  came later and could not be left out", restored.in_between);
     }
-    println!("{:>12}  damaged places", recovered.damaged);
-    println!("{:>12}  files not understood", recovered.not_understood);
-    println!("{:>12}  studies", stats.studies);
-    println!("{:>12}  series", stats.series);
-    println!("{:>12}  instances, {}", stats.instances, HumanBytes(stats.file_bytes));
-    println!("{:>12}  versions beside them", stats.versions);
-    println!("{:>12}  other files", restored.files);
+    say!("{:>12}  damaged places", recovered.damaged);
+    say!("{:>12}  files not understood", recovered.not_understood);
+    say!("{:>12}  studies", stats.studies);
+    say!("{:>12}  series", stats.series);
+    say!("{:>12}  instances, {}", stats.instances, HumanBytes(stats.file_bytes));
+    say!("{:>12}  versions beside them", stats.versions);
+    say!("{:>12}  other files", restored.files);
     let mut whole = recovered.damaged == 0 && recovered.not_understood == 0;
     match restored.as_it_was {
-        Some(true) => println!("as it was when the backup was taken"),
+        Some(true) => say!("as it was when the backup was taken"),
         Some(false) => {
             whole = false;
-            println!("NOT as it was when the backup was taken: run `hilum verify`");
+            say!("NOT as it was when the backup was taken: run `hilum verify`");
         }
         None => {}
     }

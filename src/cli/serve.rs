@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{deeds, logging};
+use super::{deeds, logging, say::say};
 use crate::{
     audit::{Action, Event, Outcome, Record},
     auth::Authentication,
@@ -21,7 +21,7 @@ pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
         let made = made.about("account", name).because("the first account, of an administrator");
         deeds::leave(config, &[made])?;
         // To the terminal and not into the log, which is kept.
-        println!(
+        say!(
             "\nThere is no account yet. An administrator was made; this is shown once:\n\n    name      {name}\n    \
              password  {password}\n\nOther accounts: hilum user add NAME --role ROLE\n"
         );

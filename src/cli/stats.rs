@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use indicatif::HumanBytes;
 
-use super::{logging, tenants::each};
+use super::{logging, say::say, tenants::each};
 use crate::{
     archive::{Archive, Stats},
     auth::Permit,
@@ -26,15 +26,15 @@ pub(super) fn run(config: &Config, archives: &[Option<String>], json: bool) -> a
 
 #[expect(clippy::unnecessary_wraps, reason = "as each report is printed")]
 fn print(stats: &Stats) -> anyhow::Result<()> {
-    println!("{:>12}  studies", stats.studies);
-    println!("{:>12}  series", stats.series);
-    println!("{:>12}  instances, {}", stats.instances, HumanBytes(stats.file_bytes));
-    println!("{:>12}  versions beside them, {}", stats.versions, HumanBytes(stats.version_bytes));
-    println!("{:>12}  packs, {}", stats.packs, HumanBytes(stats.pack_bytes));
+    say!("{:>12}  studies", stats.studies);
+    say!("{:>12}  series", stats.series);
+    say!("{:>12}  instances, {}", stats.instances, HumanBytes(stats.file_bytes));
+    say!("{:>12}  versions beside them, {}", stats.versions, HumanBytes(stats.version_bytes));
+    say!("{:>12}  packs, {}", stats.packs, HumanBytes(stats.pack_bytes));
     if stats.bucket_packs > 0 {
-        println!("{:>12}  of them in the bucket, {}", stats.bucket_packs, HumanBytes(stats.bucket_bytes));
+        say!("{:>12}  of them in the bucket, {}", stats.bucket_packs, HumanBytes(stats.bucket_bytes));
     }
-    println!("{:>12}  of them no longer used", HumanBytes(stats.dead_bytes).to_string());
-    println!("{:>12}  changes since the beginning", stats.seq);
+    say!("{:>12}  of them no longer used", HumanBytes(stats.dead_bytes).to_string());
+    say!("{:>12}  changes since the beginning", stats.seq);
     Ok(())
 }

@@ -5,6 +5,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::say::say;
 use crate::{
     config::{Config, ROOT_ARCHIVE},
     server::tenants_on_disk,
@@ -76,7 +77,7 @@ pub(super) fn each<T: Serialize>(
         })?;
         if !json {
             if archives.len() > 1 {
-                println!("{}:", name_of(tenant));
+                say!("{}:", name_of(tenant));
             }
             print(&report)?;
         }
@@ -90,7 +91,7 @@ pub(super) fn each<T: Serialize>(
             let names = archives.iter().map(|tenant| name_of(tenant.as_deref()).to_owned());
             Value::Object(names.zip(values).collect::<Map<_, _>>())
         };
-        println!("{}", serde_json::to_string_pretty(&whole)?);
+        say!("{}", serde_json::to_string_pretty(&whole)?);
     }
     Ok(reports)
 }

@@ -16,6 +16,7 @@ use time::{OffsetDateTime, macros::format_description};
 use super::{
     Common,
     deeds::{self, Deed},
+    say::say,
 };
 use crate::{
     audit::{Action, Event},
@@ -127,7 +128,7 @@ pub(super) fn user(command: UserCommand) -> anyhow::Result<ExitCode> {
                 let auth = open(&common)?;
                 let password = new_password(&name)?;
                 auth.add_account(&name, full_name, &password, roles, tenants)?;
-                println!("{name} was added");
+                say!("{name} was added");
                 Ok(())
             })
         }
@@ -138,21 +139,21 @@ pub(super) fn user(command: UserCommand) -> anyhow::Result<ExitCode> {
                     bail!("there is no account {name}");
                 }
                 auth.set_password(&name, &new_password(&name)?)?;
-                println!("{name} has another password");
+                say!("{name} has another password");
                 Ok(())
             })
         }
         UserCommand::Disable { common, name } => {
             recorded(&common, "hilum user disable", of_account(Action::Update, &name), || {
                 open(&common)?.set_disabled(&name, true)?;
-                println!("{name} is disabled");
+                say!("{name} is disabled");
                 Ok(())
             })
         }
         UserCommand::Enable { common, name } => {
             recorded(&common, "hilum user enable", of_account(Action::Update, &name), || {
                 open(&common)?.set_disabled(&name, false)?;
-                println!("{name} is enabled");
+                say!("{name} is enabled");
                 Ok(())
             })
         }
@@ -161,7 +162,7 @@ pub(super) fn user(command: UserCommand) -> anyhow::Result<ExitCode> {
             let deed = Deed { event: Event::RolesChanged, ..of_account(Action::Update, &name) };
             recorded(&common, "hilum user roles", deed, || {
                 let account = open(&common)?.set_roles(&name, roles)?;
-                println!("{name} is {}", account.roles.join(", "));
+                say!("{name} is {}", account.roles.join(", "));
                 Ok(())
             })
         }
@@ -171,8 +172,8 @@ pub(super) fn user(command: UserCommand) -> anyhow::Result<ExitCode> {
             recorded(&common, "hilum user tenants", deed, || {
                 let account = open(&common)?.set_tenants(&name, tenants)?;
                 match account.tenants.as_slice() {
-                    [] => println!("{name} belongs to no tenant"),
-                    tenants => println!("{name} belongs to {}", tenants.join(", ")),
+                    [] => say!("{name} belongs to no tenant"),
+                    tenants => say!("{name} belongs to {}", tenants.join(", ")),
                 }
                 Ok(())
             })
@@ -206,7 +207,7 @@ pub(super) fn token(command: TokenCommand) -> anyhow::Result<ExitCode> {
                 let (token, text) = open(&common)?.add_token(&name, new)?;
                 let until = date(token.expires);
                 eprintln!("token {} of {name}, valid until {until}; it is shown this once:", token.id);
-                println!("{text}");
+                say!("{text}");
                 Ok(())
             })
         }
@@ -220,7 +221,7 @@ pub(super) fn token(command: TokenCommand) -> anyhow::Result<ExitCode> {
                         .last_used
                         .map_or_else(|| "never used".to_owned(), |at| format!("used {}", date(at)));
                     let (id, label, until) = (&token.id, &token.label, date(token.expires));
-                    println!("{id}  {}  until {until}  {used}  {label}", account.name);
+                    say!("{id}  {}  until {until}  {used}  {label}", account.name);
                 }
             }
             Ok(ExitCode::SUCCESS)
@@ -231,7 +232,7 @@ pub(super) fn token(command: TokenCommand) -> anyhow::Result<ExitCode> {
                 let auth = open(&common)?;
                 let owner = auth.owner_of_token(&id).with_context(|| format!("there is no token {id}"))?;
                 auth.revoke_token(&owner.name, &id)?;
-                println!("token {id} of {} is worthless", owner.name);
+                say!("token {id} of {} is worthless", owner.name);
                 Ok(())
             })
         }
@@ -281,7 +282,7 @@ fn list_users(auth: &Authentication, json: bool) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&accounts)?);
+        say!("{}", serde_json::to_string_pretty(&accounts)?);
         return Ok(());
     }
     for account in auth.accounts() {
@@ -291,7 +292,7 @@ fn list_users(auth: &Authentication, json: bool) -> anyhow::Result<()> {
             [] => String::new(),
             tenants => format!("  in {}", tenants.join(",")),
         };
-        println!("{}  {}{tenants}{full_name}{state}", account.name, account.roles.join(","));
+        say!("{}  {}{tenants}{full_name}{state}", account.name, account.roles.join(","));
     }
     Ok(())
 }

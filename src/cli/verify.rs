@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
-use super::{logging, tenants::each};
+use super::{logging, say::say, tenants::each};
 use crate::{
     archive::{Archive, Report, VerifyWhat},
     auth::Permit,
@@ -35,16 +35,16 @@ pub(super) fn run(
 
 fn print(report: &Report) -> anyhow::Result<()> {
     for finding in &report.findings {
-        println!("{}", serde_json::to_string(finding)?);
+        say!("{}", serde_json::to_string(finding)?);
     }
-    println!("{:>12}  packs read", report.packs);
-    println!("{:>12}  files read, {}", report.files, HumanBytes(report.bytes));
-    println!("{:>12}  instances right", report.instances);
-    println!("{:>12}  versions beside them right", report.versions);
+    say!("{:>12}  packs read", report.packs);
+    say!("{:>12}  files read, {}", report.files, HumanBytes(report.bytes));
+    say!("{:>12}  instances right", report.instances);
+    say!("{:>12}  versions beside them right", report.versions);
     if report.packs_not_read > 0 {
-        println!("{:>12}  packs in the bucket not read", report.packs_not_read);
-        println!("{:>12}  instances and versions in them", report.instances_not_read);
+        say!("{:>12}  packs in the bucket not read", report.packs_not_read);
+        say!("{:>12}  instances and versions in them", report.instances_not_read);
     }
-    println!("{:>12}  findings", report.found);
+    say!("{:>12}  findings", report.found);
     Ok(())
 }

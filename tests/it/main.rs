@@ -8,6 +8,7 @@ mod audit;
 mod auth;
 mod backup;
 mod capabilities;
+mod commands;
 mod commitment;
 mod crash;
 mod damage;

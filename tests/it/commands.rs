@@ -1,0 +1,82 @@
+//! The command line as its users meet it: what commands say, where they look, and
+//! how they end.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Command, Output, Stdio},
+};
+
+use crate::{
+    harness::{Hilum, fixture_path, json_of},
+    process::{Process, binary, hilum, run},
+};
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// `hilum config | head -1` ended in a panic, with exit status 101.
+#[test]
+fn a_reader_that_has_seen_enough_ends_no_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    assert!(run("import", &data, &[fixture_path("CT_small.dcm").to_str().unwrap()]).status.success());
+    for arguments in
+        [&["openapi"][..], &["conformance"], &["config"], &["stats", "--json"], &["audit", "export"]]
+    {
+        let mut command = Command::new(binary());
+        command.args(arguments).env("HILUM_DATA", &data).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        if arguments == ["openapi"] || arguments == ["conformance"] {
+            // Longer than what a pipe holds.
+            BufReader::new(&mut stdout).read_line(&mut String::new()).unwrap();
+        }
+        drop(stdout);
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{arguments:?}: {}", said(&ended));
+        assert_eq!(said(&ended), "", "{arguments:?}");
+    }
+}
+
+/// `HILUM_CONFIG` was known by its name, and meant nothing: the server ran with
+/// its defaults, without authentication, and did not say so.
+#[test]
+fn the_file_that_the_environment_names_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (named, given) = (file("a.toml", "workers = 3\n"), file("b.toml", "workers = 5\n"));
+    let config = |change: &dyn Fn(&mut Command)| {
+        let mut command = Command::new(binary());
+        command.arg("config").env("HILUM_CONFIG", &named);
+        change(&mut command);
+        let output = command.output().unwrap();
+        said(&output)
+    };
+    assert!(config(&|_| {}).contains("\nworkers = 3\n"));
+    let by_argument = config(&|command| {
+        command.arg("--config").arg(&given);
+    });
+    assert!(by_argument.contains("\nworkers = 5\n"), "the command line goes before the environment");
+    let by_variable = config(&|command| {
+        command.env("HILUM_WORKERS", "7");
+    });
+    assert!(by_variable.contains("\nworkers = 7\n"), "a key's own variable goes before the file");
+    assert!(
+        config(&|command| {
+            command.env("HILUM_CONFIG", "");
+        })
+        .contains("\nworkers = 0\n")
+    );
+
+    // The reason was told twice.
+    let missing = config(&|command| {
+        command.env("HILUM_CONFIG", folder.path().join("c.toml"));
+    });
+    assert!(missing.contains("c.toml"), "{missing}");
+    assert_eq!(missing.matches("No such file").count(), 1, "{missing}");
+}
