@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use clap::Args;
+use clap::{Args, builder::RangedU64ValueParser};
 use zeroize::Zeroizing;
 
 use super::{
@@ -24,8 +24,9 @@ use crate::{
     archive::{Archive, ArchiveError, Pending, StoreOutcome, Stored},
     audit::{Access, Event, Journal, JournalError, Trail},
     auth::Permit,
-    config::{Config, TOKEN_VARIABLE},
+    config::{Config, ROOT_ARCHIVE, TOKEN_VARIABLE},
     server::options_of,
+    storage::packs::PackError,
 };
 
 /// Bytes of a large file handed on at once.
@@ -43,7 +44,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", requires = "url")]
     token_file: Option<PathBuf>,
     /// Files read at the same time; one for each core if not given.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     threads: Option<usize>,
     /// Do not continue an interrupted import, and note nothing for a later one.
     #[arg(long)]
@@ -69,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let report = match &arguments.url {
         Some(url) => {
-            let url = match &arguments.tenant {
+            let url = match arguments.tenant.as_deref().filter(|name| *name != ROOT_ARCHIVE) {
                 Some(name) => {
                     let root = url.trim_end_matches('/');
                     format!("{}/{name}/dicomweb", root.strip_suffix("/dicomweb").unwrap_or(root))
@@ -80,7 +81,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let server = Server::connect(&url, token.as_ref().map(|token| token.as_str()))?;
             let journal = journal_for(&url);
             let settings = Settings { journal: (!arguments.no_journal).then_some(journal), ..settings };
-            import::run(&settings, &|batch| server.store(batch))?
+            let there = |uids: &[&str]| server.already_there(uids).unwrap_or_default();
+            import::run(&settings, &|batch| server.store(batch), Some(&there))
         }
         None => into_folder(&config, arguments, settings)?,
     };
@@ -117,7 +119,12 @@ fn into_folder(config: &Config, arguments: &Arguments, settings: Settings) -> an
     let which = Which { tenant: arguments.tenant.clone() };
     let tenant = which.one(config)?;
     let data = config.folder_of(tenant.as_deref());
-    let archive = Archive::open(&data, &options_of(config, tenant.as_deref()))?;
+    let archive = match Archive::open(&data, &options_of(config, tenant.as_deref())) {
+        Err(ArchiveError::Packs(error @ PackError::Locked { .. })) => {
+            return Err(error).context("give the address of the running server by --url, or stop it");
+        }
+        archive => archive?,
+    };
     let journal = data.join("import.journal");
     let settings = Settings { journal: (!arguments.no_journal).then_some(journal), ..settings };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -138,7 +145,8 @@ fn into_folder(config: &Config, arguments: &Arguments, settings: Settings) -> an
             }
         })
     };
-    let report = import::run(&settings, &store)?;
+    // The journal lies in the archive, and is lost with it.
+    let report = import::run(&settings, &store, None);
     drop(runtime);
     Ok(report)
 }

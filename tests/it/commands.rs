@@ -80,3 +80,45 @@ fn the_file_that_the_environment_names_counts() {
     assert!(missing.contains("c.toml"), "{missing}");
     assert_eq!(missing.matches("No such file").count(), 1, "{missing}");
 }
+
+/// `--tenant root` is the archive that is no tenant's, by every way into it; and an
+/// address with a query was taken, after which each file failed by itself.
+#[test]
+fn an_import_through_a_server_takes_the_address_at_its_word() {
+    let hilum = Hilum::start();
+    let place = tempfile::tempdir().unwrap();
+    let import = |arguments: &[&str]| {
+        let mut command = Command::new(binary());
+        command.arg("import").args(arguments).arg(fixture_path("CT_small.dcm")).current_dir(place.path());
+        command.output().unwrap()
+    };
+    let output = import(&["--url", &hilum.root, "--tenant", "root"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(json_of(hilum.get("/studies/count").send().unwrap())["count"], 1);
+    let output = import(&["--url", &format!("{}/?limit=1", hilum.root)]);
+    assert!(said(&output).contains("is not the address of a server"), "{}", said(&output));
+    for threads in ["0", "100000"] {
+        let output = import(&["--url", &hilum.root, "--threads", threads]);
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    }
+}
+
+/// A proxy of the environment got what is for a server on this machine, the token in
+/// the clear with it, which is promised to stay here.
+#[test]
+fn what_stays_on_this_machine_passes_no_proxy() {
+    let hilum = Hilum::start();
+    let place = tempfile::tempdir().unwrap();
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    for host in ["127.0.0.1", "localhost"] {
+        let mut command = Command::new(binary());
+        command.args(["import", "--url", &hilum.root.replace("127.0.0.1", host)]);
+        command.arg(fixture_path("CT_small.dcm")).current_dir(place.path());
+        command.envs([("http_proxy", &address), ("HTTP_PROXY", &address), ("ALL_PROXY", &address)]);
+        let output = command.env("HILUM_TOKEN", "hilum_secret").env_remove("NO_PROXY").output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    proxy.set_nonblocking(true).unwrap();
+    assert!(proxy.accept().is_err(), "the proxy was asked");
+}

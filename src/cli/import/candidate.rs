@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use zip::ZipArchive;
@@ -71,7 +72,7 @@ pub(super) enum Kind<'a> {
 pub(super) fn read(job: Job, settings: &Settings, take: &mut dyn FnMut(Found<'_>)) {
     match job {
         Job::File { path, bytes } => read_file(&path, bytes, settings, take),
-        Job::Unreadable { path, why } => take(unreadable(&path.display().to_string(), why)),
+        Job::Unreadable { path, why } => take(unreadable(&shown(&path), why)),
         Job::Zip { path, entries, bytes: _ } => {
             let archive = File::open(&path).map_err(ZipError::Io).and_then(ZipArchive::new);
             let modified = journal::modified(&path);
@@ -81,15 +82,15 @@ pub(super) fn read(job: Job, settings: &Settings, take: &mut dyn FnMut(Found<'_>
                         read_entry(&mut archive, index, &path, modified, settings, take);
                     }
                 }
-                Err(error) => take(unreadable(&path.display().to_string(), error.to_string())),
+                Err(error) => take(unreadable(&shown(&path), error.to_string())),
             }
         }
     }
 }
 
 fn read_file(path: &Path, bytes: u64, settings: &Settings, take: &mut dyn FnMut(Found<'_>)) {
-    let name = path.display().to_string();
-    let key = journal::key(&name, bytes, journal::modified(path));
+    let name = shown(path);
+    let key = journal::key(path.as_os_str().as_bytes(), bytes, journal::modified(path));
     let opened = File::open(path).and_then(|mut file| {
         let mut head = Vec::new();
         file.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
@@ -136,16 +137,17 @@ fn read_entry(
     let mut entry = match archive.by_index(index) {
         Ok(entry) => entry,
         Err(error) => {
-            return take(unreadable(&format!("{}, entry {index}", path.display()), error.to_string()));
+            return take(unreadable(&format!("{}, entry {index}", shown(path)), error.to_string()));
         }
     };
     if entry.is_dir() {
         return;
     }
-    let inner = entry.name().map_or_else(|_| format!("entry {index}"), std::borrow::Cow::into_owned);
-    let name = format!("{} > {inner}", path.display());
+    let inner =
+        entry.name().map_or_else(|_| format!("entry {index}"), |name| shown(Path::new(name.as_ref())));
+    let name = format!("{} > {inner}", shown(path));
     let bytes = entry.size();
-    let key = journal::key(&name, bytes, modified);
+    let key = journal::key(&[path.as_os_str().as_bytes(), &index.to_le_bytes()].concat(), bytes, modified);
     let mut head = Vec::new();
     if let Err(error) = entry.by_ref().take(HEAD_BYTES).read_to_end(&mut head) {
         return take(unreadable(&name, error.to_string()));
@@ -187,7 +189,27 @@ fn too_large(settings: &Settings) -> String {
 }
 
 fn unreadable<'a>(name: &str, why: String) -> Found<'a> {
-    Found { name: name.to_owned(), key: journal::key(name, 0, 0), bytes: 0, kind: Kind::Unreadable(why) }
+    let key = journal::key(name.as_bytes(), 0, 0);
+    Found { name: name.to_owned(), key, bytes: 0, kind: Kind::Unreadable(why) }
+}
+
+/// A path on one line of a report, whatever stands in it: what is no text, or
+/// would steer a terminal, by its number.
+fn shown(path: &Path) -> String {
+    let mut shown = String::new();
+    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_control() {
+                shown.extend(character.escape_default());
+            } else {
+                shown.push(character);
+            }
+        }
+        for byte in chunk.invalid() {
+            shown.extend(std::ascii::escape_default(*byte).map(char::from));
+        }
+    }
+    shown
 }
 
 #[derive(Debug, PartialEq, Eq)]

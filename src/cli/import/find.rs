@@ -80,10 +80,17 @@ fn file(path: PathBuf, bytes: u64, threads: usize, take: &mut dyn FnMut(Job) -> 
     if !is_zip(&path) {
         return take(Job::File { path, bytes });
     }
-    let entries = match File::open(&path).map_err(zip::result::ZipError::Io).and_then(ZipArchive::new) {
-        Ok(archive) => archive.len(),
-        Err(error) => return take(Job::Unreadable { path, why: error.to_string() }),
-    };
+    let (entries, is_whole) =
+        match File::open(&path).map_err(zip::result::ZipError::Io).and_then(ZipArchive::new) {
+            Ok(archive) => (archive.len(), !archive.has_duplicate_names()),
+            Err(error) => return take(Job::Unreadable { path, why: error.to_string() }),
+        };
+    if !is_whole {
+        let why = "entries of it have the same name, and only the last of each is read: unpack it".to_owned();
+        if !take(Job::Unreadable { path: path.clone(), why }) {
+            return false;
+        }
+    }
     // A share for each worker, yet few enough that re-reading the directory costs nothing.
     let share = (entries / (threads.max(1) * 4)).max(ZIP_ENTRIES_MIN);
     (0..entries).step_by(share).all(|first| {

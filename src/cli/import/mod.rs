@@ -14,8 +14,8 @@ mod journal;
 mod progress;
 mod server;
 
+use std::collections::HashSet;
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -60,6 +60,8 @@ pub enum Outcome {
     Stored,
     /// The archive had the same bytes before.
     AlreadyThere,
+    /// The archive has it, and does not say since when.
+    There,
     /// It only looked like DICOM.
     NotDicom,
     /// Why it was not stored, without any value of the file except UIDs.
@@ -70,11 +72,16 @@ pub enum Outcome {
 /// their order.
 pub type Store<'a> = dyn Fn(Vec<Candidate>) -> Vec<Outcome> + Sync + 'a;
 
+/// Which of these SOP Instance UIDs the archive has.
+pub type There<'a> = dyn Fn(&[&str]) -> HashSet<String> + 'a;
+
 /// What became of all files.
 #[derive(Debug, Default)]
 pub struct Report {
     pub stored: u64,
     pub already_there: u64,
+    /// In the archive, since now or before: the server tells nobody who may not search.
+    pub there: u64,
     /// Done by the interrupted import that this one continues.
     pub done_before: u64,
     pub not_dicom: u64,
@@ -99,6 +106,7 @@ impl Report {
         match outcome {
             Outcome::Stored => self.stored += 1,
             Outcome::AlreadyThere => self.already_there += 1,
+            Outcome::There => self.there += 1,
             Outcome::NotDicom => self.not_dicom += 1,
             Outcome::Failed(why) => {
                 self.failed += 1;
@@ -122,6 +130,7 @@ impl fmt::Display for Report {
         for (count, what) in [
             (self.stored, "stored"),
             (self.already_there, "already there"),
+            (self.there, "stored, or already there: the server does not tell"),
             (self.done_before, "done before the interruption"),
             (self.failed, "failed"),
             (self.not_dicom, "skipped: not DICOM"),
@@ -137,14 +146,20 @@ impl fmt::Display for Report {
     }
 }
 
-/// Imports everything at and below `settings.paths`.
-///
-/// # Errors
-/// When the journal cannot be read or written. A file that fails is in the
-/// report, and the others go on.
-pub fn run(settings: &Settings, store: &Store<'_>) -> io::Result<Report> {
+/// Imports everything at and below `settings.paths`. A file that fails is in the
+/// report, and the others go on. What an interrupted import has noted is believed
+/// as far as the archive has it, if `there` tells; what cannot be noted is told,
+/// and hinders nothing.
+#[must_use]
+pub fn run(settings: &Settings, store: &Store<'_>, there: Option<&There<'_>>) -> Report {
     let started = Instant::now();
-    let journal = settings.journal.as_deref().map(Journal::open).transpose()?;
+    let journal = settings.journal.as_deref().and_then(|path| match Journal::open(path, there) {
+        Ok(journal) => Some(journal),
+        Err(error) => {
+            unnoted(&error);
+            None
+        }
+    });
     let (sender, receiver) = sync_channel(JOBS_MAX);
     let shared = Shared {
         settings,
@@ -152,7 +167,6 @@ pub fn run(settings: &Settings, store: &Store<'_>) -> io::Result<Report> {
         jobs: Mutex::new(receiver),
         report: Mutex::new(Report::default()),
         journal: journal.map(Mutex::new),
-        journal_error: Mutex::new(None),
         progress: Progress::start(),
     };
     std::thread::scope(|scope| {
@@ -172,13 +186,15 @@ pub fn run(settings: &Settings, store: &Store<'_>) -> io::Result<Report> {
     shared.progress.finish();
     let mut report = shared.report.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.elapsed = started.elapsed();
-    let journal_error = shared.journal_error.into_inner().unwrap_or_else(PoisonError::into_inner);
-    match (journal_error, shared.journal) {
-        (Some(error), _) => return Err(error),
-        (None, Some(journal)) => journal.into_inner().unwrap_or_else(PoisonError::into_inner).finish()?,
-        (None, None) => {}
+    let journal = shared.journal.map(|journal| journal.into_inner().unwrap_or_else(PoisonError::into_inner));
+    if let Some(Err(error)) = journal.map(Journal::finish) {
+        unnoted(&error);
     }
-    Ok(report)
+    report
+}
+
+fn unnoted(error: &std::io::Error) {
+    eprintln!("hilum: cannot note what is done, and would begin anew after an interruption: {error}");
 }
 
 struct Shared<'a> {
@@ -187,7 +203,6 @@ struct Shared<'a> {
     jobs: Mutex<Receiver<Job>>,
     report: Mutex<Report>,
     journal: Option<Mutex<Journal>>,
-    journal_error: Mutex<Option<io::Error>>,
     progress: Progress,
 }
 
@@ -219,7 +234,7 @@ impl Shared<'_> {
                             // It is long under way: the small ones before it need not wait.
                             self.hand_over(batch);
                         }
-                        batch.names.push((name, key));
+                        batch.names.push((name, key, sop_instance.clone()));
                         batch.bytes += bytes;
                         batch.candidates.push(Candidate { content, sop_instance });
                     }
@@ -247,9 +262,9 @@ impl Shared<'_> {
         let mut outcomes = (self.store)(candidates);
         outcomes.resize(names.len(), Outcome::Failed("the archive gave no answer".to_owned()));
         let mut done = Vec::with_capacity(names.len());
-        for (((name, key), bytes), outcome) in names.into_iter().zip(lengths).zip(outcomes) {
+        for (((name, key, uid), bytes), outcome) in names.into_iter().zip(lengths).zip(outcomes) {
             match &outcome {
-                Outcome::Stored | Outcome::AlreadyThere => done.push(key),
+                Outcome::Stored | Outcome::AlreadyThere | Outcome::There => done.push((key, uid)),
                 Outcome::NotDicom | Outcome::Failed(_) => {}
             }
             self.count(&name, bytes, outcome);
@@ -257,7 +272,7 @@ impl Shared<'_> {
         if let Some(journal) = &self.journal
             && let Err(error) = lock(journal).add(&done)
         {
-            lock(&self.journal_error).get_or_insert(error);
+            unnoted(&error);
         }
     }
 
@@ -270,7 +285,7 @@ impl Shared<'_> {
 #[derive(Default)]
 struct Batch {
     candidates: Vec<Candidate>,
-    names: Vec<(String, journal::Key)>,
+    names: Vec<(String, journal::Key, Option<String>)>,
     bytes: u64,
 }
 

@@ -67,18 +67,18 @@ impl Server {
     /// who has this token; and when others on the way could read the token.
     pub fn connect(address: &str, token: Option<&str>) -> Result<Self, ServerError> {
         let url = Url::parse(address).map_err(|_| ServerError::Address(address.to_owned()))?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        let is_base = url.query().is_none() && url.fragment().is_none();
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() || !is_base {
             return Err(ServerError::Address(address.to_owned()));
         }
         let base_url = match url.path() {
             "" | "/" => format!("{}/dicomweb", address.trim_end_matches('/')),
             _ => address.trim_end_matches('/').to_owned(),
         };
-        let client = Client::builder()
-            .connect_timeout(Duration::from_secs(10))
-            .timeout(None)
-            .build()
-            .map_err(ServerError::Client)?;
+        let client = Client::builder().connect_timeout(Duration::from_secs(10)).timeout(None);
+        // A proxy of the environment is for other machines; it would read the token.
+        let client = if is_here(&url) { client.no_proxy() } else { client };
+        let client = client.build().map_err(ServerError::Client)?;
         let authorization = match token {
             Some(_) if !keeps_secrets(&url) => return Err(ServerError::Plain(base_url)),
             Some(token) => {
@@ -124,7 +124,8 @@ impl Server {
     #[must_use]
     pub fn store(&self, batch: Vec<Candidate>) -> Vec<Outcome> {
         let uids: Vec<Option<String>> = batch.iter().map(sop_instance).collect();
-        let there = self.already_there(&uids);
+        let there = self.already_there(&uids.iter().flatten().map(String::as_str).collect::<Vec<_>>());
+        let there = there.as_ref();
         let mut outcomes: Vec<Option<Outcome>> = batch.iter().map(|_| None).collect();
         // Open files, and files that their UID does not tell from others, go alone.
         let (mut together, mut alone) = (Vec::new(), Vec::new());
@@ -142,7 +143,7 @@ impl Server {
             for (index, bytes) in together {
                 let uid = uids[index].as_deref().unwrap_or_default();
                 outcomes[index] = match &answer {
-                    Ok(answer) => answer.outcome(uid, &there),
+                    Ok(answer) => answer.outcome(uid, there),
                     // One of them may be what the server cannot take.
                     Err(Refusal::Request(_)) => None,
                     Err(Refusal::Server(why)) => Some(Outcome::Failed(why.clone())),
@@ -155,13 +156,12 @@ impl Server {
             alone.extend(together.into_iter().map(|(index, bytes)| (index, Content::Bytes(bytes))));
         }
         for (index, content) in alone {
-            let was_there = uids[index].as_ref().is_some_and(|uid| there.contains(uid));
-            outcomes[index] = Some(self.store_one(content, was_there));
+            outcomes[index] = Some(self.store_one(content, &stored(uids[index].as_deref(), there)));
         }
         outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unanswered)).collect()
     }
 
-    fn store_one(&self, content: Content, was_there: bool) -> Outcome {
+    fn store_one(&self, content: Content, if_taken: &Outcome) -> Outcome {
         let answer = match content {
             Content::Bytes(bytes) => {
                 self.post(&mut |boundary| Ok(in_memory([&bytes[..]].into_iter(), boundary)))
@@ -169,29 +169,33 @@ impl Server {
             Content::File { file, length } => self.post(&mut |boundary| from_file(&file, length, boundary)),
         };
         match answer {
-            Ok(answer) => answer.outcome_of_one(was_there),
+            Ok(answer) => answer.outcome_of_one(if_taken),
             Err(Refusal::Request(why) | Refusal::Server(why)) => Outcome::Failed(why),
         }
     }
 
     /// Which of the instances the server has. A search that fails tells nothing
     /// and hinders nothing.
-    fn already_there(&self, uids: &[Option<String>]) -> HashSet<String> {
-        let uids: Vec<&str> = uids.iter().flatten().map(String::as_str).collect();
+    #[must_use]
+    pub fn already_there(&self, uids: &[&str]) -> Option<HashSet<String>> {
         let mut there = HashSet::new();
         for uids in uids.chunks(SEARCH_UIDS_MAX) {
             // Plain UIDs: nothing to escape.
             let url = format!("{}/instances?SOPInstanceUID={}&limit=1000", self.base_url, uids.join(","));
-            let Ok(response) = self.request(Method::GET, &url).send() else { continue };
-            if response.status() != StatusCode::OK {
-                continue;
-            }
-            let Some(Value::Array(rows)) = json(response) else { continue };
+            let response = self.request(Method::GET, &url).send().ok()?;
+            let rows = match response.status() {
+                StatusCode::NO_CONTENT => Vec::new(),
+                StatusCode::OK => {
+                    let Value::Array(rows) = json(response)? else { return None };
+                    rows
+                }
+                _ => return None,
+            };
             there.extend(
                 rows.iter().filter_map(|row| first(row, SOP_INSTANCE_UID)?.as_str()).map(str::to_owned),
             );
         }
-        there
+        Some(there)
     }
 
     /// Posts what `body` makes, again while the server is busy or out of reach.
@@ -222,9 +226,13 @@ impl Server {
 
 /// Whether nobody on the way can read what is sent there.
 fn keeps_secrets(url: &Url) -> bool {
+    url.scheme() == "https" || is_here(url)
+}
+
+/// Whether it is on this machine.
+fn is_here(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_loopback = host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    url.scheme() == "https" || host == "localhost" || is_loopback
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The file's SOP Instance UID. Only a file without its meta group is parsed for it.
@@ -265,6 +273,12 @@ fn answer(response: Response) -> Result<Reply, Refusal> {
                 response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
             Ok(Reply::Later { wait_seconds: after.unwrap_or(1) })
         }
+        // Whoever may not store this may store no part of it either: sent one by one, each file
+        // of a token that has ended would be one more wrong one.
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::NOT_FOUND
+        | StatusCode::METHOD_NOT_ALLOWED => Err(Refusal::Server(problem(status, response))),
         _ if status.is_client_error() => Err(Refusal::Request(problem(status, response))),
         _ => Err(Refusal::Server(problem(status, response))),
     }
@@ -309,20 +323,20 @@ impl Answer {
     }
 
     /// Nothing when the answer does not name the file, or names it twice.
-    fn outcome(&self, uid: &str, there: &HashSet<String>) -> Option<Outcome> {
+    fn outcome(&self, uid: &str, there: Option<&HashSet<String>>) -> Option<Outcome> {
         match (self.stored.contains(uid), self.failed.get(uid)) {
-            (true, None) => Some(stored(there.contains(uid))),
+            (true, None) => Some(stored(Some(uid), there)),
             (false, Some(why)) => Some(Outcome::Failed(why.clone())),
             (true, Some(_)) | (false, None) => None,
         }
     }
 
-    fn outcome_of_one(&self, was_there: bool) -> Outcome {
+    fn outcome_of_one(&self, if_taken: &Outcome) -> Outcome {
         let failure = self.failed.values().chain(&self.other_failures).next();
         match failure {
             Some(why) => Outcome::Failed(why.clone()),
             None if self.stored.is_empty() => unanswered(),
-            None => stored(was_there),
+            None => if_taken.clone(),
         }
     }
 }
@@ -331,8 +345,14 @@ fn unanswered() -> Outcome {
     Outcome::Failed("the server did not say what became of it".to_owned())
 }
 
-fn stored(was_there: bool) -> Outcome {
-    if was_there { Outcome::AlreadyThere } else { Outcome::Stored }
+/// What it means that the server has a file now, by what it had before: nothing
+/// is known of that if it gave no answer to the search, or the file has told no UID.
+fn stored(uid: Option<&str>, there: Option<&HashSet<String>>) -> Outcome {
+    match (uid, there) {
+        (Some(uid), Some(there)) if there.contains(uid) => Outcome::AlreadyThere,
+        (Some(_), Some(_)) => Outcome::Stored,
+        (None, _) | (_, None) => Outcome::There,
+    }
 }
 
 /// What Hilum itself says of a failure, in the server's words.

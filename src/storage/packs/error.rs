@@ -45,7 +45,7 @@ pub enum PackError {
     #[error("{path} cannot be understood")]
     Format { path: PathBuf },
     /// Another process holds the packs.
-    #[error("{path} is held by another process")]
+    #[error("{path} is held by another process: a server that runs, or another command")]
     Locked { path: PathBuf },
     /// Files are encrypted, and their keys cannot be had.
     #[error(transparent)]

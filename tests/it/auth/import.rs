@@ -70,6 +70,11 @@ fn an_import_shows_its_token() {
     });
     assert!(stored.status.success(), "{}", said(&stored));
     assert_eq!(count(), 1);
+    // Who may not search is not told what was there: it was counted as stored, each time.
+    let unknown = import(&hilum, place, |command| {
+        command.arg("--token-file").arg(&file);
+    });
+    assert!(said(&unknown).contains("1  stored, or already there"), "{}", said(&unknown));
     let again = import(&hilum, place, |command| {
         command.env("HILUM_TOKEN", &administrator).args(["--no-journal"]);
     });
