@@ -69,7 +69,8 @@ impl Server {
         let journal = journal(config)?;
         let auth = Arc::new(Authentication::open(&config.data, &config.auth)?);
         let tls = config.tls.is_on().then(|| tls::start(&config.tls)).transpose()?;
-        let listener = std::net::TcpListener::bind(config.listen)?;
+        let listener = std::net::TcpListener::bind(config.listen)
+            .with_context(|| format!("cannot listen on {}", config.listen))?;
         // Nothing that is served needs them.
         let controls = archives.controls(config);
         let address = listener.local_addr()?;

@@ -27,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Why TLS cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("{}: {why}", path.display())]
+    #[error("{}, a file of [tls]: {why}", path.display())]
     File { path: PathBuf, why: String },
     #[error("TLS: {0}")]
     Rustls(#[from] rustls::Error),

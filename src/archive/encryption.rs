@@ -83,7 +83,7 @@ impl Archive {
 
 fn existing_packs(data: &Path, options: &Options) -> Result<Packs, ArchiveError> {
     if !Packs::exist(&Layout::packs(data)) {
-        return Err(ArchiveError::NotFound("archive in this folder; --data names another"));
+        return Err(ArchiveError::NoArchive(data.to_owned()));
     }
     open_packs(data, options)
 }

@@ -1,6 +1,8 @@
 //! What can go wrong in a transaction, as meanings rather than sources: the
 //! http floor maps each to one problem.
 
+use std::path::PathBuf;
+
 use crate::{
     auth::Denied,
     dicom::{InstancePath, part10::ReadError},
@@ -17,6 +19,9 @@ pub enum ArchiveError {
     /// Nothing is known under this path.
     #[error("there is no such {0}")]
     NotFound(&'static str),
+    /// A command was pointed at a folder that holds none.
+    #[error("there is no archive in {}; --data names another folder", .0.display())]
+    NoArchive(PathBuf),
     /// It was here and has been deleted.
     #[error("the {0} has been deleted")]
     Gone(&'static str),
@@ -225,6 +230,7 @@ impl ArchiveError {
             | Self::Index(_)
             | Self::Io(_)
             | Self::Backups(_)
+            | Self::NoArchive(_)
             | Self::Unfinished
             | Self::Uploads(_)
             | Self::Commitments(_)
@@ -263,6 +269,7 @@ impl ArchiveError {
             | Self::Uploads(_)
             | Self::Commitments(_)
             | Self::Io(_)
+            | Self::NoArchive(_)
             | Self::Unfinished
             | Self::Again(_) => Self::Again(self.to_string()),
         }

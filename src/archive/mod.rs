@@ -427,7 +427,7 @@ fn expect_one(data: &Path, options: &Options) -> Result<(), ArchiveError> {
     if Packs::exist(&Layout::packs(data)) || options.tier.as_ref().map_or(Ok(false), in_bucket)? {
         return Ok(());
     }
-    Err(ArchiveError::NotFound("archive in this folder; --data names another"))
+    Err(ArchiveError::NoArchive(data.to_owned()))
 }
 
 /// Nothing is written, and nothing is recovered, before the keys are there.

@@ -375,6 +375,7 @@ impl From<ArchiveError> for Problem {
             | ArchiveError::Commitments(_)
             | ArchiveError::Io(_)
             | ArchiveError::Backups(_)
+            | ArchiveError::NoArchive(_)
             | ArchiveError::Unfinished
             | ArchiveError::Again(_)) => Self::internal(
                 "internal",

@@ -81,6 +81,44 @@ fn the_file_that_the_environment_names_counts() {
     assert_eq!(missing.matches("No such file").count(), 1, "{missing}");
 }
 
+/// "There is no such archive in this folder": in which?
+#[test]
+fn a_folder_without_an_archive_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = folder.path().join("nowhere");
+    for command in [&["stats"][..], &["verify"], &["rebuild"], &["encryption", "status"], &["backup", "b"]] {
+        let output = Command::new(binary())
+            .args(command)
+            .arg("--data")
+            .arg(&nowhere)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        assert!(said(&output).contains(nowhere.to_str().unwrap()), "{command:?}: {}", said(&output));
+        assert!(!nowhere.exists(), "{command:?} began one");
+    }
+}
+
+/// An archive is one process's; what else can be done is said.
+#[test]
+fn beside_a_running_server_commands_say_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Process::start(&data);
+    let file = fixture_path("CT_small.dcm");
+    let output = run("import", &data, &[file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("--url"), "{}", said(&output));
+    assert!(said(&run("stats", &data, &[])).contains("a server that runs"));
+
+    // "Address already in use": which?
+    let address = server.base.trim_start_matches("http://").trim_end_matches("/dicomweb").to_owned();
+    let output = hilum("serve", &folder.path().join("other")).args(["--listen", &address]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains(&format!("cannot listen on {address}")), "{}", said(&output));
+}
+
 /// `--tenant root` is the archive that is no tenant's, by every way into it; and an
 /// address with a query was taken, after which each file failed by itself.
 #[test]

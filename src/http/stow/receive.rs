@@ -349,6 +349,7 @@ impl Receiver<'_> {
             | ArchiveError::Commitments(_)
             | ArchiveError::Io(_)
             | ArchiveError::Backups(_)
+            | ArchiveError::NoArchive(_)
             | ArchiveError::Unfinished
             | ArchiveError::Again(_) => reasons::PROCESSING_FAILURE,
         };
