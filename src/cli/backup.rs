@@ -66,6 +66,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn work(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     logging::start_quiet(config)?;
+    if !arguments.place.starts_with("s3://") && is_within(Path::new(&arguments.place), &config.data) {
+        anyhow::bail!(
+            "{} is in the archive's own folder ({}): it would be lost with it, and copied into each later backup; \
+             name another place",
+            arguments.place,
+            config.data.display()
+        );
+    }
     // The root's last: it names those of the tenants, and is complete when all are.
     let mut archives = arguments.which.archives(config)?;
     archives.rotate_left(1);
@@ -85,6 +93,13 @@ fn work(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let reports = each(&archives, arguments.json, backup, print)?;
     let is_whole = reports.iter().all(|report| report.damaged == 0 && report.lost == 0);
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether a place, which need not be there yet, is this folder or below it.
+fn is_within(place: &Path, folder: &Path) -> bool {
+    let (Ok(place), Ok(folder)) = (std::path::absolute(place), folder.canonicalize()) else { return false };
+    let there = place.ancestors().find_map(|part| part.canonicalize().ok());
+    there.is_some_and(|there| there.starts_with(folder))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as each report is printed")]

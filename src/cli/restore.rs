@@ -80,6 +80,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let newest =
         names.last().with_context(|| format!("there is no complete backup in {}", backups.place()))?;
     let name = arguments.name.as_ref().unwrap_or(newest);
+    if !names.contains(name) {
+        bail!("there is no backup {name} in {}; --list shows those that are", backups.place());
+    }
     let manifest = backups.manifest(name)?;
     // With the root's archive come those that were copied with it.
     let tenants = if arguments.which.tenant.is_none() { manifest.tenants.clone() } else { Vec::new() };

@@ -160,3 +160,28 @@ fn what_stays_on_this_machine_passes_no_proxy() {
     proxy.set_nonblocking(true).unwrap();
     assert!(proxy.accept().is_err(), "the proxy was asked");
 }
+
+/// A backup in the archive's own folder, by a mistake of typing: it went well, mixed
+/// its objects with the packs, and each later one had those before it in itself.
+#[test]
+fn a_backup_is_not_put_into_the_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    assert!(run("import", &data, &[fixture_path("CT_small.dcm").to_str().unwrap()]).status.success());
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&data, &link).unwrap();
+    for place in [data.clone(), data.join("backup"), data.join("a/b"), link.join("backup")] {
+        let output = run("backup", &data, &[place.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "{}", place.display());
+        assert!(said(&output).contains("archive's own folder"), "{}", said(&output));
+        assert!(
+            !data.join("manifests").exists() && !data.join("backup").exists() && !data.join("a").exists()
+        );
+    }
+    let place = folder.path().join("data-backup");
+    assert!(run("backup", &data, &[place.to_str().unwrap()]).status.success());
+    // What is not there is said in words.
+    let nowhere = folder.path().join("nowhere");
+    let output = run("restore", &nowhere, &[place.to_str().unwrap(), "--name", "yesterday"]);
+    assert!(said(&output).contains("there is no backup yesterday"), "{}", said(&output));
+}
