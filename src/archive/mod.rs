@@ -282,10 +282,13 @@ impl Archive {
         {
             recover::cut_torn(&packs, &catalog)?;
         }
-        catalog::set_aside(&Layout::catalog(data), "replaced").map_err(ArchiveError::Io)?;
+        catalog::set_aside(&path, "replaced").map_err(ArchiveError::Io)?;
         index::discard(&Layout::index(data)).map_err(ArchiveError::Io)?;
         let (archive, recovered) = Self::open_on(packs, data, options)?;
         drop(archive);
+        if recovered.damaged == 0 && recovered.not_understood == 0 {
+            catalog::clear_replaced(&path).map_err(ArchiveError::Io)?;
+        }
         Ok(recovered)
     }
 

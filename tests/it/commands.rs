@@ -161,6 +161,24 @@ fn what_stays_on_this_machine_passes_no_proxy() {
     assert!(proxy.accept().is_err(), "the proxy was asked");
 }
 
+/// What a rebuild replaces is kept until the new one is whole, and was kept for ever:
+/// each rebuild took the disk of one more catalog.
+#[test]
+fn a_rebuild_that_went_well_leaves_one_catalog() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    assert!(run("import", &data, &[fixture_path("CT_small.dcm").to_str().unwrap()]).status.success());
+    // One that was cut off.
+    std::fs::copy(data.join("catalog.redb"), data.join("catalog.replaced-5.redb")).unwrap();
+    for _ in 0..2 {
+        assert!(run("rebuild", &data, &[]).status.success());
+        let names = std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name());
+        let catalogs: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with("catalog")).collect();
+        assert_eq!(catalogs, ["catalog.redb"]);
+    }
+    assert!(run("verify", &data, &[]).status.success());
+}
+
 /// A backup in the archive's own folder, by a mistake of typing: it went well, mixed
 /// its objects with the packs, and each later one had those before it in itself.
 #[test]

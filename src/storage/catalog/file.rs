@@ -194,6 +194,23 @@ fn copy_blocks(plain: &Checked<FileBackend>, copy: &Sealed<FileBackend>) -> io::
     copy.sync_data()
 }
 
+/// Removes the catalogs that were set aside for one made anew, once that is whole.
+///
+/// # Errors
+/// One of them cannot be removed.
+pub fn clear_replaced(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    for entry in fs::read_dir(folder.unwrap_or(Path::new(".")))? {
+        let other = entry?.path();
+        let name = other.file_name().unwrap_or_default().to_string_lossy();
+        if name.strip_prefix(&*stem).is_some_and(|rest| rest.starts_with(".replaced-")) {
+            fs::remove_file(&other)?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes what other catalogs are there in the clear: set aside because they were
 /// damaged or replaced, or never finished. All of them was in the packs.
 pub(super) fn clear_plain_remains(path: &Path) -> io::Result<()> {

@@ -48,6 +48,7 @@ use crate::dicom::{DataSet, InstancePath};
 use crate::storage::seal::Keyring;
 use checked::Damage;
 use file::Kept;
+pub use file::clear_replaced;
 use memory::Memory;
 use metadata::Encoder;
 
