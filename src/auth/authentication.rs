@@ -17,13 +17,14 @@ use std::{
 use tokio::sync::Semaphore;
 
 use super::{
-    Identity, Method,
+    Action, Identity, Method,
     attempts::Attempts,
     certificate,
     jwt::{Issuers, TokenError},
     password::{self, PasswordError},
     secret,
     sessions::{Owner, Session, Sessions},
+    smart,
 };
 use crate::{
     config,
@@ -116,6 +117,11 @@ pub enum ChangeError {
     Days(u64),
     #[error("a label has 1 to 100 printable characters")]
     Label,
+    #[error(
+        "{0:?} is no scope of a personal token, which would grant nothing with it: name an action, such as view, or a \
+         scope of a user, such as user/ImagingStudy.rs"
+    )]
+    Scope(String),
     #[error("{0:?} is no name of a role: 1 to 64 letters, digits, '-', '_' and '.'")]
     RoleName(String),
 }
@@ -342,6 +348,10 @@ impl Authentication {
         let days = new.days.unwrap_or(self.config.token_days_max.min(90));
         if !(1..=self.config.token_days_max).contains(&days) {
             return Err(ChangeError::Days(self.config.token_days_max));
+        }
+        let is_known = |scope: &String| Action::by_name(scope).is_some() || smart::narrows(scope);
+        if let Some(scope) = new.scopes.iter().find(|scope| !is_known(scope)) {
+            return Err(ChangeError::Scope(scope.clone()));
         }
         let label = new.label.trim().to_owned();
         if !(1..=100).contains(&label.chars().count()) || label.chars().any(char::is_control) {

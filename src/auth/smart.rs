@@ -62,6 +62,14 @@ pub fn read(scopes: &[String], context: &Context<'_>) -> Scopes {
     found
 }
 
+/// Whether somebody's own token can be narrowed to this scope. One that says nothing
+/// of what a user may do with images would leave the token nothing.
+#[must_use]
+pub fn narrows(scope: &str) -> bool {
+    let said = read(&[scope.to_owned()], &Context::default());
+    !scope.contains(char::is_whitespace) && said.of_user.is_some()
+}
+
 /// The letters of `cruds` in this order, or a word of version 1.
 fn actions(permissions: &str) -> Option<Vec<Action>> {
     let letters = match permissions {

@@ -212,7 +212,13 @@ pub(super) fn token(command: TokenCommand) -> anyhow::Result<ExitCode> {
             })
         }
         TokenCommand::List { common, name } => {
-            for account in open(&common)?.accounts() {
+            let auth = open(&common)?;
+            if let Some(name) =
+                name.as_ref().filter(|name| auth.accounts().iter().all(|known| known.name != **name))
+            {
+                bail!("there is no account {name}");
+            }
+            for account in auth.accounts() {
                 if name.as_ref().is_some_and(|name| *name != account.name) {
                     continue;
                 }
@@ -263,7 +269,10 @@ fn check_tenants(common: &Common, tenants: &[String]) -> anyhow::Result<()> {
         |name: &String| known.contains_key(name) || [ROOT_ARCHIVE, EVERY_ARCHIVE].contains(&name.as_str());
     match tenants.iter().find(|name| !is_known(name)) {
         Some(name) => {
-            let known: Vec<&str> = known.keys().map(String::as_str).collect();
+            let mut known: Vec<&str> = known.keys().map(String::as_str).collect();
+            if known.is_empty() {
+                known.push("none");
+            }
             bail!("there is no tenant {name}; the configuration has {}", known.join(", "))
         }
         None => Ok(()),

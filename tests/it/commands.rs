@@ -161,6 +161,35 @@ fn what_stays_on_this_machine_passes_no_proxy() {
     assert!(proxy.accept().is_err(), "the proxy was asked");
 }
 
+/// A token with a scope that is none granted nothing, and nobody was told; so it was
+/// with one that only issuers' tokens have. The tokens of nobody were an empty list.
+#[test]
+fn a_token_is_not_made_with_a_scope_that_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let account = |arguments: &[&str]| {
+        let mut command = Command::new(binary());
+        command.args(arguments).arg("--data").arg(&data);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(b"correct horse battery\n");
+        child.wait_with_output().unwrap()
+    };
+    assert!(account(&["user", "add", "ada", "--role", "clinician"]).status.success());
+    for scope in ["views", "system/ImagingStudy.rs", "user/Patient.rs", "user/ImagingStudy.sr", ""] {
+        let output = account(&["token", "add", "ada", "--label", "x", "--scope", scope]);
+        assert_eq!(output.status.code(), Some(1), "{scope}");
+        assert!(said(&output).contains(&format!("{scope:?} is no scope")), "{}", said(&output));
+    }
+    for scope in ["view", "user/ImagingStudy.rs", "user/*.read"] {
+        let output = account(&["token", "add", "ada", "--label", "x", "--scope", scope]);
+        assert!(output.status.success(), "{scope}: {}", said(&output));
+    }
+    let of_nobody = account(&["token", "list", "eve"]);
+    assert_eq!(of_nobody.status.code(), Some(1));
+    assert!(said(&of_nobody).contains("no account eve"), "{}", said(&of_nobody));
+}
+
 /// What a rebuild replaces is kept until the new one is whole, and was kept for ever:
 /// each rebuild took the disk of one more catalog.
 #[test]

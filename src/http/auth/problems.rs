@@ -71,6 +71,7 @@ pub fn change(error: ChangeError) -> Problem {
         | ChangeError::Role(_)
         | ChangeError::RoleName(_)
         | ChangeError::Days(_)
+        | ChangeError::Scope(_)
         | ChangeError::Label
         | ChangeError::Accounts(
             AccountsError::Name(_)
