@@ -85,7 +85,9 @@ fn verify(common: &Common, noted: &[Head]) -> anyhow::Result<ExitCode> {
     if report.more_findings > 0 {
         say!("and {} findings more", report.more_findings);
     }
-    say!("{} lines in {} segments; head {}", report.lines, report.segments, report.head);
+    // One word, as --head takes it.
+    let head = report.head.to_string().replacen(' ', ":", 1);
+    say!("{} lines in {} segments; head {head}", report.lines, report.segments);
     let used = Record::new(Event::AuditLogUsed, Action::Read, Outcome::Success, deeds::operator());
     let mut records = vec![used.about("audit-log", "hilum audit verify")];
     if !report.is_intact() {

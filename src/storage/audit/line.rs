@@ -48,7 +48,7 @@ impl std::str::FromStr for Head {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
-        let wrong = "a head of the audit log is a number, a space and 64 hex digits";
+        let wrong = "a head of the audit log is a number, a colon and 64 hex digits";
         let (number, hash) = text.trim().split_once([' ', ':']).ok_or(wrong)?;
         let hash = blake3::Hash::from_hex(hash.trim()).map_err(|_| wrong)?;
         Ok(Self { number: number.parse().map_err(|_| wrong)?, hash: *hash.as_bytes() })

@@ -178,6 +178,8 @@ fn one_changed_byte_is_found() {
     let (is_intact, text) = audit(&hilum, &["verify"]);
     assert!(is_intact, "{text}");
     let head = text.rsplit("head ").next().expect("a head").trim().to_owned();
+    // It was printed as two words, of which a shell gives --head the first.
+    assert!(head.contains(':') && !head.contains(char::is_whitespace), "{head}");
     assert!(audit(&hilum, &["verify", "--head", &head]).0);
     let mut bytes = fs::read(hilum.segment()).unwrap();
     let at = memchr::memmem::find(&bytes, b"\"P1\"").unwrap() + 2;
