@@ -244,6 +244,16 @@ responses! {
         ("415", "The body is not application/offset+octet-stream", PROBLEM),
         LOCKED, CHECKSUM, INTERNAL, BUSY, NO_ROOM,
     ];
+    /// What a POST that names another method is answered with.
+    UploadOverrideResponses: [
+        ("204", "As for the method named", &[]),
+        BAD_REQUEST, NOT_FOUND,
+        ("405", "X-HTTP-Method-Override names neither PATCH nor DELETE", PROBLEM),
+        ("409", "The offset is another one", PROBLEM),
+        TUS_VERSION, UPLOAD_TOO_LARGE,
+        ("415", "The body is not application/offset+octet-stream", PROBLEM),
+        LOCKED, CHECKSUM, INTERNAL, BUSY, NO_ROOM,
+    ];
     /// What an upload that is given up is answered with.
     UploadEndResponses: [
         ("204", "It is forgotten", &[]),

@@ -254,7 +254,7 @@ pub async fn end(state: Data<State>, request: HttpRequest) -> Result<HttpRespons
     summary = "Send bytes or give an upload up, where only POST passes (X-HTTP-Method-Override)",
     params(super::openapi::UploadPath, super::openapi::PatchHeaders),
     request_body(content((Vec<u8> = "application/offset+octet-stream")), description = "As for the method named."),
-    responses(super::openapi::UploadPatchResponses)
+    responses(super::openapi::UploadOverrideResponses)
 )]
 pub async fn instead(
     state: Data<State>,
