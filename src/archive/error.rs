@@ -74,15 +74,15 @@ pub enum ArchiveError {
     #[error("a restore into this folder was cut off; run it again, or use another folder")]
     Unfinished,
     #[error("packs: {0}")]
-    Packs(PackError),
+    Packs(#[source] PackError),
     #[error("catalog: {0}")]
-    Catalog(CatalogError),
+    Catalog(#[source] CatalogError),
     #[error("index: {0}")]
-    Index(IndexError),
+    Index(#[source] IndexError),
     #[error("storage commitments: {0}")]
-    Commitments(CommitmentError),
+    Commitments(#[source] CommitmentError),
     #[error("uploads: {0}")]
-    Uploads(UploadError),
+    Uploads(#[source] UploadError),
     #[error("{0}")]
     Backups(std::sync::Arc<BackupError>),
     #[error("{0}")]

@@ -232,3 +232,15 @@ fn a_backup_is_not_put_into_the_archive() {
     let output = run("restore", &nowhere, &[place.to_str().unwrap(), "--name", "yesterday"]);
     assert!(said(&output).contains("there is no backup yesterday"), "{}", said(&output));
 }
+
+/// "packs: could not create …/packs": the reason, a missing right most of the time, was not told.
+#[test]
+fn a_folder_that_cannot_be_made_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "no folder").unwrap();
+    let output = run("import", &file.join("data"), &[fixture_path("CT_small.dcm").to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("could not create"), "{}", said(&output));
+    assert!(said(&output).contains("Not a directory"), "{}", said(&output));
+}
