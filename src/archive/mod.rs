@@ -26,6 +26,7 @@ mod in_series;
 mod incoming;
 mod indexer;
 mod instances;
+mod long_text;
 mod metadata;
 mod orders;
 mod overlay;

@@ -470,6 +470,11 @@ impl Core {
         let bulk = snapshot.bulk(row, path)?.ok_or(ArchiveError::NotFound("bulkdata"))?;
         let range = bulk.offset..bulk.offset + bulk.length;
         let mut pieces = Pieces::new();
+        if let Some(text) = self.long_text(snapshot, row, path)? {
+            let document_bytes = text.len() as u64;
+            pieces.push_bytes(text.into_bytes());
+            return Ok(BulkValue { pieces, media_type: None, document_bytes });
+        }
         if path == PIXEL_DATA
             && let Frames::Video(span) = row.frames
         {
@@ -509,7 +514,7 @@ impl Core {
     }
 }
 
-fn data_set(snapshot: &Snapshot, row: &InstanceRow) -> Result<DataSet, ArchiveError> {
+pub(super) fn data_set(snapshot: &Snapshot, row: &InstanceRow) -> Result<DataSet, ArchiveError> {
     let metadata = snapshot.metadata_of(&row.path)?.unwrap_or_default();
     json::read(&metadata, json::Limits::OWN).map_err(|error| ArchiveError::Damaged(error.to_string()))
 }
@@ -527,17 +532,23 @@ fn never_ends_with_zero(media_type: &str) -> bool {
 /// metadata tell it; Big Endian is retired and rare.
 fn word_bytes(snapshot: &Snapshot, row: &InstanceRow, path: &str) -> Result<u8, ArchiveError> {
     let set = data_set(snapshot, row)?;
-    let tag_of = |name| attributes::by_name(name).unwrap_or(PIXEL_DATA_TAG);
-    let (mut set, mut names) = (&set, path.split('.'));
-    let mut tag = tag_of(names.next().unwrap_or_default());
     // Of what stands in an item, the item tells: an icon has pixels of its own.
+    let (set, tag) = place_of(&set, path);
+    let vr = set.get(tag).map_or_else(|| attributes::vr(tag), |element| element.vr);
+    Ok(transcode::word_bytes(tag, vr, set.first_int(BITS_ALLOCATED)))
+}
+
+/// The item, or the root, in which a path of bulk data ends, and the tag that it has there.
+pub(super) fn place_of<'s>(set: &'s DataSet, path: &str) -> (&'s DataSet, Tag) {
+    let tag_of = |name| attributes::by_name(name).unwrap_or(PIXEL_DATA_TAG);
+    let (mut set, mut names) = (set, path.split('.'));
+    let mut tag = tag_of(names.next().unwrap_or_default());
     while let (Some(item), Some(next)) = (names.next(), names.next()) {
         let index = item.parse::<usize>().unwrap_or(0).saturating_sub(1);
         let Some(item) = set.items(tag).get(index) else { break };
         (set, tag) = (item, tag_of(next));
     }
-    let vr = set.get(tag).map_or_else(|| attributes::vr(tag), |element| element.vr);
-    Ok(transcode::word_bytes(tag, vr, set.first_int(BITS_ALLOCATED)))
+    (set, tag)
 }
 
 /// Makes pieces of the frames of one instance.

@@ -144,6 +144,13 @@ pub fn may_be_bulk_text(vr: VR) -> bool {
     )
 }
 
+/// Texts that may stand behind a BulkDataURI and are written in the Specific
+/// Character Set (PS3.5 section 6.1.2.2).
+#[must_use]
+pub fn is_encoded_text(vr: VR) -> bool {
+    matches!(vr, VR::LT | VR::ST | VR::UC | VR::UT)
+}
+
 /// What fills a value up to even length.
 #[must_use]
 pub fn padding(vr: VR) -> u8 {

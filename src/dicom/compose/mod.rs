@@ -12,6 +12,7 @@ mod location;
 mod pixels;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::collections::HashMap;
 use std::io;
@@ -21,14 +22,18 @@ use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
 
 use self::location::Locations;
+use self::texts::Texts;
 use super::bitstream::{BitstreamError, Kind};
 use super::dataset::{Bulk, DataSet, Element, Value};
 use super::encode::{self, Content, EncodeError, Meta, Stretch};
 use super::plan::Plan;
 use super::raster::RasterError;
 use super::source::Source;
+use super::text::Repertoire;
 use super::uid::{self, UidError};
-use super::{attributes, transfer_syntax};
+use super::{attributes, transfer_syntax, vr};
+
+const CHARACTER_SET: Tag = tags::SPECIFIC_CHARACTER_SET;
 
 /// Where bulk data lie, and where decoded pixels are put behind them.
 pub trait Store: Source {
@@ -106,6 +111,8 @@ pub struct Parts {
     locations: Locations,
     /// Parts that some data set named.
     used: Vec<bool>,
+    /// Those of them that were named as texts, however often.
+    texts: Texts,
 }
 
 /// An instance as it will be stored.
@@ -132,7 +139,7 @@ impl Parts {
                 locations.add(location, position);
             }
         }
-        Self { used: vec![false; list.len()], list: list.into(), locations }
+        Self { used: vec![false; list.len()], list: list.into(), locations, texts: Texts::default() }
     }
 
     /// The parts that a URI names, in the order they came, by their positions.
@@ -172,7 +179,10 @@ impl Parts {
             set.remove(tag);
         }
         let mut found = HashMap::new();
-        self.resolve(&mut set, true, &mut found)?;
+        let repertoire = texts::declared(&set).unwrap_or_default();
+        if self.resolve(&mut set, repertoire, true, store, &mut found)? && is_absent(&set, CHARACTER_SET) {
+            set.put_text(CHARACTER_SET, VR::CS, "ISO_IR 192");
+        }
         let job = pixels::Job { store, decoded_bytes_max, hint };
         let transfer_syntax = match self.pixel_parts(&set) {
             Some(positions) => {
@@ -193,19 +203,22 @@ impl Parts {
     }
 
     /// Finds the parts of every bulk value but the pixels of the root, which
-    /// are more than a value.
+    /// are more than a value. Says whether a text among them is more than ASCII.
     fn resolve(
         &mut self,
         set: &mut DataSet,
+        repertoire: Repertoire,
         is_root: bool,
+        store: &mut dyn Store,
         found: &mut HashMap<String, Content>,
-    ) -> Result<(), ComposeError> {
-        let mut document = None;
+    ) -> Result<bool, ComposeError> {
+        let (mut document, mut has_text) = (None, false);
         for (tag, element) in set.iter_mut() {
             match &mut element.value {
                 Value::Items(items) => {
                     for item in items {
-                        self.resolve(item, false, found)?;
+                        let own = texts::declared(item).unwrap_or(repertoire);
+                        has_text |= self.resolve(item, own, false, store, found)?;
                     }
                 }
                 Value::Bulk(bulk) if !(is_root && tag == tags::PIXEL_DATA) => {
@@ -217,10 +230,18 @@ impl Parts {
                         });
                     };
                     let part = &self.list[*position];
+                    let mut stretch = part.stretch;
                     if tag == tags::ENCAPSULATED_DOCUMENT {
                         document = Some(part.clone());
                     }
-                    found.insert(bulk.path.clone(), Content::Value(vec![part.stretch]));
+                    if vr::is_encoded_text(element.vr) && part.coding == Coding::Bytes {
+                        let text = self.texts.in_utf8(*position, stretch, (repertoire, element.vr), store)?;
+                        has_text |= !text.is_ascii;
+                        stretch = text.stretch;
+                        // The same part may be another value elsewhere.
+                        bulk.path = format!("{} {}", bulk.path, stretch.offset);
+                    }
+                    found.insert(bulk.path.clone(), Content::Value(vec![stretch]));
                 }
                 Value::Empty
                 | Value::Text(_)
@@ -237,7 +258,7 @@ impl Parts {
         if let Some(part) = document {
             describe_document(set, &part);
         }
-        Ok(())
+        Ok(has_text)
     }
 
     fn pixel_parts(&mut self, set: &DataSet) -> Option<Vec<usize>> {

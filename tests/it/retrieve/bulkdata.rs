@@ -163,3 +163,47 @@ fn ret_06_jsn_14_an_icon_has_words_of_its_own() {
         assert!(memchr::memmem::find(&converted, &pixels).is_some(), "{instance}");
     }
 }
+
+/// A report whose text is too long for the metadata came behind its URI in the character
+/// set of the file, while the metadata say that all text is UTF-8: whoever read it so had
+/// other letters, and an instance that was stored from both said UTF-8 of Latin 1.
+#[test]
+fn ret_06_jsn_20_a_long_text_is_utf_8_as_the_metadata_say() {
+    let hilum = Hilum::start();
+    let long = |text: &[u8]| text.repeat(70_000);
+    for (number, (character_set, bytes, letter)) in [
+        ("ISO_IR 100", &b"\xE9"[..], "é"),
+        ("ISO_IR 144", b"\xBB", "Л"),
+        ("GB18030", b"\xCD\xF5", "王"),
+        ("\\ISO 2022 IR 87", b"\x1B$B;3\x1B(B", "山"),
+        ("ISO_IR 192", "é".as_bytes(), "é"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let instance = format!("1.2.1.{}", number + 1);
+        let item =
+            || Sample::empty().text(0x0009_0010, "LO", "CREATOR").bytes(0x0009_1001, "UT", long(bytes));
+        let sample = Sample::new("1.2", "1.2.1", &instance)
+            .text(0x0008_0005, "CS", character_set)
+            .bytes(0x0040_A160, "UT", long(bytes))
+            .items(0x0040_A730, &[item(), item()]);
+        hilum.must_store(&[&sample.file()]);
+        let mut uris = Vec::new();
+        bulk_uris(
+            &hilum.json(&format!("/studies/1.2/series/1.2.1/instances/{instance}/metadata")),
+            &mut uris,
+        );
+        assert_eq!(uris.len(), 3);
+        for uri in uris {
+            let path = uri.strip_prefix(&hilum.base).unwrap();
+            let answer = hilum.get_as(path, "application/octet-stream");
+            assert_eq!(answer.status(), 200);
+            let text = String::from_utf8(answer.bytes().unwrap().to_vec()).expect("UTF-8");
+            assert_eq!(text.trim_end(), letter.repeat(70_000), "{character_set}");
+            let part =
+                hilum.get(path).header("Accept", "application/octet-stream").header("Range", "bytes=0-5");
+            assert_eq!(part.send().unwrap().bytes().unwrap(), text.as_bytes()[..6], "{character_set}");
+        }
+    }
+}

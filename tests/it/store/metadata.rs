@@ -416,3 +416,33 @@ fn sto_22_bombs_of_json_are_refused() {
     problem(hilum.post("/studies", "application/dicom+json", many), 413, "too-large");
     assert_eq!(json_of(hilum.get("/studies").send().unwrap()), json!([]));
 }
+
+/// What came as a bulk text stayed in its character set, in a file that says UTF-8 of
+/// all its text; and where that is all that is more than ASCII, the file said nothing.
+#[test]
+fn sto_25_bulk_texts_are_in_the_character_set_of_the_file() {
+    let hilum = Hilum::start();
+    let utf_8 = "é".repeat(10);
+    let tests: [(&str, Option<&str>, &[u8], &str); 5] = [
+        ("1.1", Some("ISO_IR 100"), &[0xE9; 10], &utf_8),
+        ("1.2", Some("ISO_IR 100"), utf_8.as_bytes(), &utf_8),
+        ("1.3", None, utf_8.as_bytes(), &utf_8),
+        ("1.4", None, &[0xE9; 10], &utf_8),
+        ("1.5", None, b"plain", "plain"),
+    ];
+    for (instance, character_set, bytes, text) in tests {
+        let mut set = data_set(instance, &json!({ "0040A160": { "vr": "UT", "BulkDataURI": "text" } }));
+        if let Some(character_set) = character_set {
+            set["00080005"] = json!({ "vr": "CS", "Value": [character_set] });
+        }
+        let body = Body::json(&json!([set])).part("application/octet-stream", Some("text"), bytes);
+        assert_eq!(body.send_json(&hilum).status(), 200, "{instance}");
+        let path = format!("/studies/1.2/series/1.2.1/instances/{instance}");
+        let metadata = hilum.json(&format!("{path}/metadata"));
+        assert_eq!(metadata[0]["0040A160"]["Value"][0], text, "{instance}");
+        let file = hilum.get_as(&path, "application/dicom").bytes().unwrap();
+        let says_utf_8 = file.windows(10).any(|bytes| bytes == b"ISO_IR 192");
+        assert_eq!(says_utf_8, text != "plain", "{instance}");
+        assert!(file.windows(text.len()).any(|bytes| bytes == text.as_bytes()), "{instance}");
+    }
+}
