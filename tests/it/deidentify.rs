@@ -293,6 +293,29 @@ fn key_of(data: &Path) -> (Vec<u8>, u32) {
     (std::fs::read(&path).unwrap(), std::fs::metadata(&path).unwrap().permissions().mode() & 0o777)
 }
 
+/// A structure set had contours of no points, and a curve or table of more than 64 KiB was
+/// gone: lists of numbers were taken for the long texts that no copy has.
+#[test]
+fn long_lists_of_numbers_are_no_prose() {
+    let hilum = Hilum::start();
+    let points = "-12.5\\30\\1.0e2\\".repeat(6000);
+    let (points, numbers) = (format!("{points}0 "), [0, 0, 0x80, 0x3F].repeat(20_000));
+    // So much of letters is a text, whatever its VR says.
+    let prose = format!("{NAME} ").repeat(3000);
+    let contour = Sample::empty().bytes(0x3006_0050, "UN", points.clone().into_bytes());
+    let sample = file(STUDY, 1)
+        .bytes(0x0072_0076, "UN", numbers.clone())
+        .bytes(0x0072_0072, "UN", prose.into_bytes())
+        .items(0x3006_0039, &[Sample::empty().items(0x3006_0040, &[contour])]);
+    assert_eq!(hilum.store(&[&sample.file()]).status(), 200);
+    let (status, copy) = made(&hilum, STUDY, &json!({}));
+    assert_eq!(status, 201, "{copy}");
+    let files = files(&hilum, copy["deidentified"].as_str().unwrap());
+    let has = |bytes: &[u8]| memchr::memmem::find(&files[0], bytes).is_some();
+    assert!(has(points.as_bytes()) && has(&numbers));
+    assert!(!has(NAME.as_bytes()));
+}
+
 /// Whatever happens to the server, and wherever its archive goes.
 #[test]
 fn the_secret_outlives_a_kill_and_is_in_backups() {

@@ -208,7 +208,8 @@ impl<'a> Deidentifier<'a> {
             Some(inflated) => inflated,
             None => source,
         };
-        let set = std::mem::take(&mut parsed.dataset);
+        let mut set = std::mem::take(&mut parsed.dataset);
+        empty_false_numbers(&mut set, body);
         let bits_allocated = set.first_int(tags::BITS_ALLOCATED);
         let places = Places { parsed: &parsed, body, bits_allocated };
         let mut set = self.data_set(set);
@@ -256,6 +257,46 @@ fn code((value, meaning): (&str, &str)) -> DataSet {
     item.put_text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, "DCM");
     item.put_text(tags::CODE_MEANING, VR::LO, meaning);
     item
+}
+
+/// Empties numbers in digits (DS, IS) that were left in the file for their length and are none.
+fn empty_false_numbers(set: &mut DataSet, body: &dyn Source) {
+    for (_, element) in set.iter_mut() {
+        match &mut element.value {
+            Value::Items(items) => items.iter_mut().for_each(|item| empty_false_numbers(item, body)),
+            Value::Bulk(bulk)
+                if matches!(element.vr, VR::DS | VR::IS) && !is_of_digits(bulk, body).unwrap_or(false) =>
+            {
+                element.value = Value::Empty;
+            }
+            Value::Empty
+            | Value::Text(_)
+            | Value::Names(_)
+            | Value::Signed(_)
+            | Value::Unsigned(_)
+            | Value::Float(_)
+            | Value::Double(_)
+            | Value::Tags(_)
+            | Value::Inline(_)
+            | Value::Bulk(_) => {}
+        }
+    }
+}
+
+fn is_of_digits(bulk: &Bulk, body: &dyn Source) -> std::io::Result<bool> {
+    let end = bulk.offset + bulk.length;
+    let mut at = bulk.offset;
+    let mut buffer = [0; 4096];
+    while at < end {
+        let length = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        let bytes = &mut buffer[..length];
+        body.read_exact_at(bytes, at)?;
+        if !bytes.iter().all(|byte| byte.is_ascii_digit() || b"+-.eE\\ \0".contains(byte)) {
+            return Ok(false);
+        }
+        at += length as u64;
+    }
+    Ok(true)
 }
 
 /// Where the values are that were left in the file.

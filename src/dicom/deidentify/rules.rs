@@ -86,6 +86,12 @@ const OF_NO_INSTANCE: [Tag; 19] = [
     tags::PERTINENT_SOP_CLASSES_IN_SERIES,
 ];
 
+/// Whether a value that was left in the file for its length can say anything. Contours,
+/// curves and look-up tables cannot.
+fn may_be_prose(vr: VR) -> bool {
+    !vr::is_binary(vr) && vr::number_bytes(vr).is_none() && !matches!(vr, VR::DS | VR::IS)
+}
+
 /// Whose data set it is.
 pub(super) struct Whose {
     pub(super) pseudonym: String,
@@ -141,7 +147,7 @@ impl Deidentifier<'_> {
             _ => {}
         }
         let is_readable = element.vr != VR::UN || element.value == Value::Empty;
-        let is_long_text = matches!(element.value, Value::Bulk(_)) && !vr::is_binary(element.vr);
+        let is_long_text = matches!(element.value, Value::Bulk(_)) && may_be_prose(element.vr);
         if !is_readable || is_long_text {
             return None;
         }
