@@ -76,6 +76,36 @@ pub(super) fn double(text: &str) -> Option<f64> {
     text.parse().ok().filter(|value: &f64| !value.is_infinite() || is_named(text))
 }
 
+/// Characters of a DS (PS3.5 section 6.2).
+const DECIMAL_BYTES_MAX: usize = 16;
+
+/// A number as a DS, which has room for fewer digits than a double: of more, what comes
+/// nearest to it (PS3.18 section F.2.3).
+pub(super) fn decimal(number: &str) -> String {
+    let exact = number.parse::<f64>().ok().filter(|value| value.is_finite());
+    let (Some(exact), true) = (exact, number.len() > DECIMAL_BYTES_MAX) else { return number.to_owned() };
+    let shortest = format!("{exact:e}");
+    let exponent = shortest.split_once('e').map_or("0", |(_, exponent)| exponent);
+    let room = DECIMAL_BYTES_MAX - usize::from(exact.is_sign_negative());
+    // Digits behind the point; one less where rounding makes another before it.
+    let both = |digits: usize| [digits, digits.saturating_sub(1)];
+    let scientific = both(room - "0.e".len() - exponent.len()).map(|digits| format!("{exact:.digits$e}"));
+    let before = exponent.parse().map_or(room, |exponent: i32| usize::try_from(exponent).unwrap_or(0) + 1);
+    let plain = both(room.saturating_sub(before + 1)).into_iter().filter(|_| before <= room);
+    let plain = plain.map(|digits| format!("{exact:.digits$}"));
+    let plain = plain.map(|text| {
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    });
+    let distance = |text: &String| text.parse().map_or(f64::INFINITY, |value: f64| (value - exact).abs());
+    scientific
+        .into_iter()
+        .chain(plain)
+        .chain([shortest.clone()])
+        .filter(|text| text.len() <= DECIMAL_BYTES_MAX)
+        .min_by(|one, other| distance(one).total_cmp(&distance(other)).then(one.len().cmp(&other.len())))
+        .unwrap_or_else(|| number.to_owned())
+}
+
 /// Whether it is `inf`, `-Infinity` or the like, and no number of digits.
 fn is_named(text: &str) -> bool {
     !text.bytes().any(|byte| byte.is_ascii_digit())
@@ -133,4 +163,26 @@ fn special(value: f64) -> Option<String> {
 /// Written out, neither very long nor very small.
 fn is_plain(value: f64) -> bool {
     value == 0.0 || (1e-5..1e17).contains(&value.abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decimal_has_sixteen_characters() {
+        for (number, expected) in [
+            ("1.50", "1.50"),
+            ("0.30000000000000004", "0.3"),
+            ("-0.70710678118654757", "-0.7071067811865"),
+            ("0.12345678901234567", "0.12345678901235"),
+            ("-1.2345678901234567e-300", "-1.23456789e-300"),
+            ("12345678901234567890", "1.23456789012e19"),
+            ("123456789012345.678", "123456789012346"),
+            ("-0.00000123456789012345", "-1.2345678901e-6"),
+            ("99999999999999999.9", "1e17"),
+        ] {
+            assert_eq!(decimal(number), expected, "{number}");
+        }
+    }
 }

@@ -17,19 +17,32 @@ use crate::dicom::{attributes, vr::is_binary};
 /// # Errors
 /// What is wrong and where.
 pub fn read(bytes: &[u8], limits: Limits) -> Result<DataSet, JsonError> {
-    let mut sets = read_all(bytes, limits)?;
+    let mut sets = sets(bytes, limits, Written::Exactly)?;
     match (sets.pop(), sets.is_empty()) {
         (Some(set), true) => Ok(set),
         _ => Err(JsonError { offset: 0, tag: None, reason: Reason::Shape }),
     }
 }
 
-/// Any number of data sets: an array of objects, or one object.
+/// Any number of data sets that are to become files: an array of objects, or one object.
+/// What they give as numbers gets the form of its VR.
 ///
 /// # Errors
 /// What is wrong and where.
 pub fn read_all(bytes: &[u8], limits: Limits) -> Result<Vec<DataSet>, JsonError> {
-    let mut reader = Reader { lexer: Lexer::new(bytes), limits, elements: 0, values: 0 };
+    sets(bytes, limits, Written::AsNumbers)
+}
+
+/// What numbers in the place of text (DS) stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// The text itself, as it is in a file.
+    Exactly,
+    AsNumbers,
+}
+
+fn sets(bytes: &[u8], limits: Limits, written: Written) -> Result<Vec<DataSet>, JsonError> {
+    let mut reader = Reader { lexer: Lexer::new(bytes), limits, written, elements: 0, values: 0 };
     let mut sets = Vec::new();
     if reader.lexer.take(b'[') {
         let mut first = true;
@@ -48,6 +61,7 @@ const VALUES_PER_ELEMENT: usize = 3;
 struct Reader<'a> {
     lexer: Lexer<'a>,
     limits: Limits,
+    written: Written,
     elements: usize,
     values: usize,
 }
@@ -268,6 +282,9 @@ impl Reader<'_> {
                 // Some writers have no other numbers than `5.0`; an IS has no fraction.
                 Scalar::Number(number) if vr == VR::IS && number.contains(['.', 'e', 'E']) => {
                     values.push(whole(number).map_or_else(|| number.to_owned(), |number| number.to_string()));
+                }
+                Scalar::Number(number) if vr == VR::DS && reader.written == Written::AsNumbers => {
+                    values.push(form::decimal(number));
                 }
                 Scalar::Number(number) => values.push(number.to_owned()),
                 Scalar::Text(text) if is_single(vr) => values.push(trimmed(&text, vr).to_owned()),
