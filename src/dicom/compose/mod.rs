@@ -194,6 +194,13 @@ impl Parts {
         if !encode::can_write(&transfer_syntax) {
             return Err(ComposeError::TransferSyntax);
         }
+        // Those of the root have no name.
+        let within =
+            |(path, content): (&String, &Content)| !path.is_empty() && matches!(content, Content::Frames(_));
+        if !is_encapsulated(&transfer_syntax) && found.iter().any(within) {
+            let why = "pixels within a sequence are compressed, and those of the image are not";
+            return Err(ComposeError::Pixels(why));
+        }
         let sop_class = required(&set, tags::SOP_CLASS_UID)?;
         let sop_instance = required(&set, tags::SOP_INSTANCE_UID)?;
         let meta =
@@ -230,6 +237,11 @@ impl Parts {
                         });
                     };
                     let part = &self.list[*position];
+                    if tag == tags::PIXEL_DATA {
+                        bulk.path = format!("{} {tag}", bulk.path);
+                        found.insert(bulk.path.clone(), pixels::within(part, store)?);
+                        continue;
+                    }
                     let mut stretch = part.stretch;
                     if tag == tags::ENCAPSULATED_DOCUMENT {
                         document = Some(part.clone());
@@ -242,6 +254,14 @@ impl Parts {
                         bulk.path = format!("{} {}", bulk.path, stretch.offset);
                     }
                     found.insert(bulk.path.clone(), Content::Value(vec![stretch]));
+                }
+                Value::Inline(bytes) if !is_root && tag == tags::PIXEL_DATA => {
+                    let Some(length) = pixels::items_length(bytes) else { continue };
+                    let offset = store.len();
+                    store.append(bytes)?;
+                    let path = format!("{offset} {tag}");
+                    found.insert(path.clone(), Content::Fragments(Stretch { offset, length }));
+                    element.value = Value::Bulk(Bulk { path, offset: 0, length: 0 });
                 }
                 Value::Empty
                 | Value::Text(_)

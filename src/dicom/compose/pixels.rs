@@ -20,6 +20,9 @@ use crate::dicom::transfer_syntax::{self, EXPLICIT_LITTLE, IMPLICIT_LITTLE, Loss
 /// Fragments of pixels that came inline.
 const FRAGMENTS_MAX: usize = 100_000;
 
+/// Pixels within a sequence that are looked at: they are those of icons.
+const ICON_BYTES_MAX: u64 = 1 << 20;
+
 /// Decoded bytes gathered before they go to the store.
 const APPENDED_BYTES: usize = 256 * 1024;
 
@@ -181,6 +184,37 @@ impl Job<'_> {
         put_found(set, vr, Content::Value(vec![appended(self.store, start)]), found);
         Ok(EXPLICIT_LITTLE.to_owned())
     }
+}
+
+/// The pixels of an icon: compressed ones lie in items, as they do at the root (PS3.5
+/// section A.4).
+pub(super) fn within(part: &Part, store: &dyn Store) -> Result<Content, ComposeError> {
+    let stretch = part.stretch;
+    match (&part.coding, part.transfer_syntax.as_deref()) {
+        (Coding::Pixels(Kind::Png | Kind::Gif), _) => {
+            let why = "pixels within a sequence are PNG or GIF, which only those of the image may be";
+            Err(ComposeError::Pixels(why))
+        }
+        (Coding::Pixels(_), _) => Ok(Content::Frames(vec![stretch])),
+        (Coding::Bytes, Some(uid)) if is_encapsulated(uid) => Ok(Content::Frames(vec![stretch])),
+        (Coding::Bytes, _) if stretch.length <= ICON_BYTES_MAX => {
+            let mut bytes = vec![0; usize::try_from(stretch.length).unwrap_or(0)];
+            store.read_exact_at(&mut bytes, stretch.offset)?;
+            Ok(match items_length(&bytes) {
+                Some(length) => Content::Fragments(Stretch { length, ..stretch }),
+                None => Content::Value(vec![stretch]),
+            })
+        }
+        (Coding::Bytes | Coding::Document(_), _) => Ok(Content::Value(vec![stretch])),
+    }
+}
+
+/// How long the items are of which a value consists, if it does; as the archive gives the
+/// pixels of an icon, and some libraries put them into metadata.
+pub(super) fn items_length(bytes: &[u8]) -> Option<u64> {
+    let end = items(bytes)?.last()?.end;
+    let is_all = matches!(bytes.get(end..)?, [] | [0xFE, 0xFF, 0xDD, 0xE0, ..]);
+    is_all.then_some(end as u64)
 }
 
 /// Items of a syntax whose streams say nothing.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine;
 use reqwest::blocking::Response;
 use serde_json::{Value, json};
 
@@ -445,4 +446,71 @@ fn sto_25_bulk_texts_are_in_the_character_set_of_the_file() {
         assert_eq!(says_utf_8, text != "plain", "{instance}");
         assert!(file.windows(text.len()).any(|bytes| bytes == text.as_bytes()), "{instance}");
     }
+}
+
+/// A compressed icon was stored as if its code stream were plain pixels, and one that came
+/// as it is given out as if the items around it were; nobody could read either.
+#[test]
+fn sto_25_a_compressed_icon_lies_in_items() {
+    const FRAGMENT: &[u8] = b"\xFE\xFF\x00\xE0\x04\x00\x00\x00ICON\xFE\xFF\xDD\xE0";
+    let hilum = Hilum::start();
+    let stored = hilum.store_fixture("variants/emri_small_jpeg_2k_lossless.dcm");
+    let mut set = hilum.json(&format!("{}/metadata", stored.path))[0].take();
+    let uri = set["7FE00010"]["BulkDataURI"].as_str().expect("bulk data").to_owned();
+    let frames = parts(hilum.get_as(uri.strip_prefix(&hilum.base).expect("its own"), ANY));
+    let icon = json!({ "00280010": { "vr": "US", "Value": [1] }, "7FE00010": { "vr": "OB", "BulkDataURI": "icon" } });
+    set["00880200"] = json!({ "vr": "SQ", "Value": [icon] });
+    let body = |set: &Value, icon: Option<&[u8]>, content_type: &str| {
+        let location = set["00880200"]["Value"][0]["7FE00010"]["BulkDataURI"].as_str();
+        let body = frames
+            .iter()
+            .fold(Body::json(&json!([set])), |body, (_, frame)| body.part("image/jp2", Some(&uri), frame));
+        icon.into_iter().fold(body, |body, icon| body.part(content_type, location, icon))
+    };
+    let series = stored.path.rsplit_once('/').expect("a path").0.to_owned();
+    let file = |instance: &str| {
+        hilum.get_as(&format!("{series}/{instance}"), "application/dicom; transfer-syntax=*").bytes().unwrap()
+    };
+    let has = |file: &[u8], bytes: &[u8]| file.windows(bytes.len()).any(|found| found == bytes);
+    set["00080018"]["Value"][0] = json!("2.25.1");
+    assert_eq!(body(&set, Some(b"ICON"), "image/jp2").send_json(&hilum).status(), 200);
+    assert!(has(&file("2.25.1"), FRAGMENT));
+    // And as the archive gives it out, behind a URI and inline.
+    let mut copy = hilum.json(&format!("{series}/2.25.1/metadata"))[0].take();
+    copy["7FE00010"] = set["7FE00010"].clone();
+    let icon =
+        copy["00880200"]["Value"][0]["7FE00010"]["BulkDataURI"].as_str().expect("bulk data").to_owned();
+    let icon = hilum.get_as(icon.strip_prefix(&hilum.base).expect("its own"), "application/octet-stream");
+    let icon = icon.bytes().expect("bytes");
+    copy["00080018"]["Value"][0] = json!("2.25.2");
+    assert_eq!(body(&copy, Some(&icon), "application/octet-stream").send_json(&hilum).status(), 200);
+    assert!(has(&file("2.25.2"), FRAGMENT));
+    let encoded = base64::engine::general_purpose::STANDARD.encode(&icon);
+    copy["00880200"]["Value"][0]["7FE00010"] = json!({ "vr": "OB", "InlineBinary": encoded });
+    copy["00080018"]["Value"][0] = json!("2.25.3");
+    assert_eq!(body(&copy, None, "").send_json(&hilum).status(), 200);
+    assert!(has(&file("2.25.3"), FRAGMENT));
+    // An image that is not compressed has no icon that is.
+    let mut plain = image("2.25.4", "pixels");
+    plain["00880200"] = set["00880200"].clone();
+    let body = Body::json(&json!([plain]))
+        .part("application/octet-stream", Some("pixels"), &[1, 2, 3, 4])
+        .part("image/jp2", Some("icon"), b"ICON");
+    assert_eq!(body.send_json(&hilum).status(), 409);
+}
+
+/// Doubles as JavaScript and Python write them became a DS of more than its sixteen
+/// characters: a file that breaks its VR, and a warning to who had broken nothing.
+#[test]
+fn sto_12_a_json_number_becomes_a_ds_that_is_one() {
+    let hilum = Hilum::start();
+    let numbers = json!([0.300_000_000_000_000_04, -0.123_456_789_012_345_68, 1.5]);
+    let set = data_set("1.1", &json!({ "00200032": { "vr": "DS", "Value": numbers } }));
+    assert_eq!(Body::json(&json!([set])).send_json(&hilum).status(), 200);
+    let metadata = hilum.json("/studies/1.2/series/1.2.1/instances/1.1/metadata");
+    assert_eq!(metadata[0]["00200032"]["Value"], json!([0.3, -0.123_456_789_012_3, 1.5]));
+    // What is text is the client's own, and is told of.
+    let text = json!({ "vr": "DS", "Value": ["0.30000000000000004"] });
+    let set = data_set("1.2", &json!({ "00200032": text }));
+    assert_eq!(Body::json(&json!([set])).send_json(&hilum).status(), 202);
 }
