@@ -1,6 +1,6 @@
 // What is more than a grey image, in OHIF in headless Chromium against a running
 // server: a breast tomosynthesis in JPEG 2000, an ultrasound cine in JPEG, a whole slide of
-// three levels, an encapsulated PDF, and structured reports. What the canvas shows is compared
+// three levels, an encapsulated PDF, an electrocardiogram, and structured reports. What the canvas shows is compared
 // with what the server renders of the same frame.
 //
 //     node kinds.mjs FOLDER DIST DICOMWEB-URL VIEWER-PORT PICTURES SAMPLES
@@ -145,6 +145,15 @@ async function document(page, answers) {
   return 'its page is white paper';
 }
 
+/** The leads are drawn of the waveform's samples. */
+async function leads(page, answers) {
+  await until('the curves', async () => {
+    await dismiss(page);
+    return answers.some(({ url }) => url.endsWith('/bulkdata/54000100.1.54001010')) && (await look(page)).shades > 30;
+  });
+  return 'its leads are drawn';
+}
+
 const text = page => page.evaluate(() => globalThis.document.body.innerText.replace(/\s+/g, ' '));
 
 /** The content tree of a report is there to read. */
@@ -182,6 +191,7 @@ const pdf = await sample('document.dcm');
 const measured = await sample('measured.dcm');
 await sample('report.dcm');
 const cine = await store(dicomweb, path.join(fixtures, 'examples_ybr_color.dcm'));
+const waveform = await store(dicomweb, path.join(fixtures, 'waveform_ecg.dcm'));
 const prose = await store(dicomweb, path.join(fixtures, 'reportsi.dcm'));
 
 const viewer = await serve(path.resolve(dist), dicomweb, Number(port));
@@ -193,6 +203,7 @@ try {
   await shown('ultrasound cine', cine.study, () => frames(page, cine, 240, 320, 30));
   await shown('whole slide', levels[0].study, answers => slide(page, levels, answers));
   await shown('encapsulated PDF', pdf.study, answers => document(page, answers));
+  await shown('electrocardiogram', waveform.study, answers => leads(page, answers));
   await shown('text report', prose.study, () => report(page));
   await shown('measurement report', measured.study, () => measurement(page));
   console.log('OHIF: every kind is shown');
