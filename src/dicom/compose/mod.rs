@@ -253,6 +253,10 @@ impl Parts {
                         // The same part may be another value elsewhere.
                         bulk.path = format!("{} {}", bulk.path, stretch.offset);
                     }
+                    if vr::number_bytes(element.vr).is_some_and(|bytes| !stretch.length.is_multiple_of(bytes))
+                    {
+                        return Err(EncodeError::Form { tag, vr: element.vr }.into());
+                    }
                     found.insert(bulk.path.clone(), Content::Value(vec![stretch]));
                 }
                 Value::Inline(bytes) if !is_root && tag == tags::PIXEL_DATA => {

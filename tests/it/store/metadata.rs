@@ -514,3 +514,17 @@ fn sto_12_a_json_number_becomes_a_ds_that_is_one() {
     let set = data_set("1.2", &json!({ "00200032": text }));
     assert_eq!(Body::json(&json!([set])).send_json(&hilum).status(), 202);
 }
+
+/// Bulk numbers that end in the middle of one became a value that other readers refuse.
+#[test]
+fn sto_24_bulk_numbers_are_whole() {
+    let hilum = Hilum::start();
+    for (instance, vr, bytes, status) in
+        [("1.1", "UL", 8, 200), ("1.2", "UL", 6, 409), ("1.3", "US", 5, 409), ("1.4", "OB", 5, 200)]
+    {
+        let value = json!({ "00091001": { "vr": vr, "BulkDataURI": "numbers" } });
+        let body = Body::json(&json!([data_set(instance, &value)]));
+        let body = body.part("application/octet-stream", Some("numbers"), &vec![1; bytes]);
+        assert_eq!(body.send_json(&hilum).status(), status, "{vr} {bytes}");
+    }
+}
