@@ -15,14 +15,17 @@ use std::{
     time::Duration,
 };
 
-use super::{Archive, ArchiveError, Core, sight::Sight};
+use super::{
+    Archive, ArchiveError, Core,
+    checked::{self, Whole},
+    sight::Sight,
+};
 use crate::{
     auth::{Action, Permit, Reach},
     dicom::{
         InstancePath, InstanceUid,
         commitment::{self, Reference, Request},
         json, reasons,
-        source::Source,
         uid::TransactionUid,
     },
     storage::{
@@ -34,8 +37,6 @@ use crate::{
 /// A request up to this many instances and bytes is checked while it waits.
 const AT_ONCE_INSTANCES: usize = 1000;
 const AT_ONCE_BYTES: u64 = 64 << 20;
-/// Bytes read at a time.
-const PIECE_BYTES: usize = 256 << 10;
 /// How long the thread rests after a failure of the disk.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -128,11 +129,12 @@ fn check(
     permit: Option<&Permit>,
     stop: &AtomicBool,
 ) -> Result<Option<Vec<u8>>, ArchiveError> {
+    let goes_on = || !stop.load(Ordering::Relaxed);
     let mut failures = Vec::with_capacity(request.references.len());
     // A request may name an instance more than once.
     let mut read: HashMap<InstanceUid, bool> = HashMap::new();
     for reference in &request.references {
-        if stop.load(Ordering::Relaxed) {
+        if !goes_on() {
             return Ok(None);
         }
         let filter = permit.map(Permit::required).transpose()?.and_then(Reach::filter).cloned();
@@ -148,9 +150,14 @@ fn check(
             Some(row) => {
                 let right = match read.get(&reference.instance) {
                     Some(right) => *right,
-                    None => match is_right(core, &row, stop)? {
-                        Some(right) => right,
-                        None => return Ok(None),
+                    None => match checked::is_whole(&core.packs, &row.place, row.digest, &goes_on)? {
+                        Whole::Yes => true,
+                        Whole::No(why) => {
+                            let (instance, pack) = (&row.path, row.place.pack);
+                            tracing::error!(%instance, %pack, why, "no storage commitment for damaged bytes");
+                            false
+                        }
+                        Whole::CutOff => return Ok(None),
                     },
                 };
                 read.insert(reference.instance.clone(), right);
@@ -178,45 +185,6 @@ fn find(snapshot: &Snapshot, reference: &Reference) -> Result<Option<InstanceRow
         },
     };
     Ok(snapshot.instance(&path)?)
-}
-
-/// Whether the bytes of an instance can be read and have their digest; none
-/// when `stop` was set meanwhile.
-fn is_right(core: &Core, row: &InstanceRow, stop: &AtomicBool) -> Result<Option<bool>, ArchiveError> {
-    let failed = |why: &dyn std::fmt::Display| {
-        tracing::error!(instance = %row.path, pack = %row.place.pack, %why, "no storage commitment for damaged bytes");
-        Ok(Some(false))
-    };
-    let source = match core.packs.source(&row.place).map_err(ArchiveError::from) {
-        Ok(source) => source,
-        Err(error) if error.is_away() => return Err(error),
-        Err(error) => return failed(&error),
-    };
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; PIECE_BYTES];
-    let mut at = 0;
-    while at < source.len() {
-        if stop.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        let length = usize::try_from(source.len() - at).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
-        let piece = &mut buffer[..length];
-        match source.read_exact_at(piece, at) {
-            Ok(()) => {}
-            // It says nothing of the bytes.
-            Err(error) if error.kind() == std::io::ErrorKind::HostUnreachable => {
-                return Err(ArchiveError::Away(error.to_string()));
-            }
-            Err(error) => return failed(&error),
-        }
-        hasher.update(piece);
-        at += length as u64;
-    }
-    if hasher.finalize().as_bytes() == &row.digest.0 {
-        Ok(Some(true))
-    } else {
-        failed(&"the digest is another")
-    }
 }
 
 /// Wakes the thread that checks, and ends it.

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     auth::Permit,
     storage::{
-        PackId, Place,
+        PackId,
         packs::{PackError, Replayed, Standing},
         scrub_state::ScrubState,
     },
@@ -95,25 +95,6 @@ impl Board {
 
     fn scrubbed(&self) -> MutexGuard<'_, Scrubbed> {
         self.scrubbed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether what begins here is known to be damaged, by this pass or the last.
-    pub(super) fn knows_as_damaged(&self, place: Place) -> bool {
-        let is_there = |finding: &Finding| match finding {
-            Finding::Damaged { pack, offset, length, .. } => {
-                *pack == place.pack.0 && (*offset..offset.saturating_add(*length)).contains(&place.offset)
-            }
-            Finding::PackUnreadable { .. }
-            | Finding::BytesMissing { .. }
-            | Finding::NotInCatalog { .. }
-            | Finding::Counts { .. }
-            | Finding::Catalog { .. }
-            | Finding::Differs { .. }
-            | Finding::Commitment { .. }
-            | Finding::Index { .. } => false,
-        };
-        let scrubbed = self.scrubbed();
-        scrubbed.found_before.iter().chain(&scrubbed.found).any(is_there)
     }
 
     fn is_stopped(&self) -> bool {

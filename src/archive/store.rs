@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     Archive, ArchiveError, Core, Duplicates,
+    checked::{self, Whole},
     committer::Work,
     incoming::join,
     quota::Room,
@@ -453,8 +454,8 @@ fn known(
         return Ok(Err(conflict(path, &existing)));
     }
     if let Some(row) = snapshot.instance(path)?.filter(|row| row.digest == digest) {
-        let there = || Outcome::AlreadyThere { path: existing };
-        return Ok(Err(if is_lost(core, row.place) { lost() } else { there() }));
+        let there = Outcome::AlreadyThere { path: existing };
+        return Ok(Err(if is_held(core, path, &row.place, digest)? { there } else { lost() }));
     }
     if core.duplicates == Duplicates::Reject {
         return Ok(Err(conflict(path, &existing)));
@@ -463,7 +464,7 @@ fn known(
     let same = versions.iter().find(|version| version.digest == digest);
     if let (Duplicates::Keep, Some(same)) = (core.duplicates, same) {
         let kept = || Outcome::Stored { path: existing, warnings: vec![KEPT.into()], original: None };
-        return Ok(Err(if is_lost(core, same.place) { lost() } else { kept() }));
+        return Ok(Err(if is_held(core, path, &same.place, digest)? { kept() } else { lost() }));
     }
     if versions.len() >= core.versions_max {
         let why = format!(
@@ -475,14 +476,22 @@ fn known(
     Ok(Ok(if core.duplicates == Duplicates::Keep { (Role::Kept, false) } else { (Role::Current, true) }))
 }
 
-/// Whether the bytes that the catalog knows of are known not to be there: who is
-/// told of a success may delete his own.
-fn is_lost(core: &Core, place: Place) -> bool {
-    core.packs.is_lost(place.pack) || core.scrub.knows_as_damaged(place)
+/// Whether the bytes of a file that the catalog knows are there: who is told so may
+/// delete his own. What a bucket has was held against its digest when it came there.
+fn is_held(core: &Core, path: &InstancePath, place: &Place, digest: Digest) -> Result<bool, ArchiveError> {
+    if core.packs.is_far(place.pack) {
+        return Ok(!core.packs.is_lost(place.pack));
+    }
+    let why = match checked::is_whole(&core.packs, place, digest, &|| true)? {
+        Whole::Yes => return Ok(true),
+        Whole::No(why) => why,
+        Whole::CutOff => "it was not read to its end".to_owned(),
+    };
+    tracing::error!(instance = %path, pack = %place.pack, why, "a file came again whose bytes are damaged");
+    Ok(false)
 }
 
-/// Of a file that the catalog knows and whose pack is not there any more, or is
-/// damaged where it lies.
+/// Of a file that the catalog knows and whose bytes are not there any more.
 fn lost() -> Outcome {
     let why =
         "the instance was stored before and its bytes are lost or damaged; delete it, and store it again"

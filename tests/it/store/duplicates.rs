@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use hilum::config::Duplicates;
+
 use crate::{
     harness::{Hilum, fixture},
     library::{outcome, reasons, text, values},
@@ -48,6 +50,31 @@ fn sto_20_what_is_lost_is_no_success() {
     assert_eq!(outcome(hilum.store(&[&files[0]])).0, 200);
     let back = hilum.get_as(path, "application/dicom; transfer-syntax=*");
     assert_eq!(back.bytes().unwrap(), files[0]);
+}
+
+/// What was sent again after its bytes had rotted was a success too, and the one good
+/// copy that came was thrown away.
+#[test]
+fn sto_20_what_is_damaged_is_no_success() {
+    let hilum = Hilum::with(|config| config.store.duplicates = Duplicates::Keep);
+    let path = "/studies/1.2/series/1.2.1/instances/1.2.1.1";
+    let named = |name: &str| Sample::new("1.2", "1.2.1", "1.2.1.1").text(0x0010_0010, "PN", name).file();
+    let (first, second) = (named("Rotten^First"), named("Rotten^Second"));
+    for file in [&first, &second, &first, &second] {
+        assert_eq!(outcome(hilum.store(&[file])).0, if *file == first { 200 } else { 202 });
+    }
+    for (name, file) in [("Rotten^First", &first), ("Rotten^Second", &second)] {
+        let pack = hilum.data().join("packs/0000/00000001.tar");
+        let mut bytes = std::fs::read(&pack).unwrap();
+        let at = bytes.windows(name.len()).position(|found| found == name.as_bytes()).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(&pack, bytes).unwrap();
+        let (status, module) = outcome(hilum.store(&[file]));
+        assert_eq!((status, reasons(&module, "00081198")), (409, vec![0x0110]), "{name}: {module}");
+    }
+    assert_eq!(hilum.delete(path).status(), 204);
+    assert_eq!(outcome(hilum.store(&[&first])).0, 200);
+    assert_eq!(hilum.get_as(path, "application/dicom; transfer-syntax=*").bytes().unwrap(), first);
 }
 
 #[test]
