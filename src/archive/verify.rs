@@ -19,7 +19,7 @@ use crate::{
     storage::{
         PackId, Place, Stamp,
         catalog::Snapshot,
-        packs::{Damage, PackError, Replayed},
+        packs::{Damage, PackError, Replayed, Why},
     },
 };
 
@@ -230,6 +230,7 @@ pub(super) fn finding_of(
     let (path, stamp, place, digest) = match found {
         Replayed::File { path, stamp, place, digest, .. } => (path, *stamp, *place, *digest),
         Replayed::Tombstone { .. } => return Ok(None),
+        Replayed::Damaged(damage) if is_of_no_matter(snapshot, damage)? => return Ok(None),
         Replayed::Damaged(damage) => return Ok(Some(damaged(pack, damage))),
     };
     let (instance, pack, offset) = (path.to_string(), pack.0, place.offset);
@@ -266,6 +267,16 @@ pub(super) fn look_through(core: &Core, study: &StudyUid) -> Result<Vec<Finding>
         snapshot.metadata(&series.path, None, &mut |_, _| ControlFlow::Continue(()))?;
     }
     Ok(report.findings)
+}
+
+/// Whether damage is of the content of a file that was deleted, as one is to mend
+/// it: nobody reads that again, and its record and all behind it are right.
+fn is_of_no_matter(snapshot: &Snapshot, damage: &Damage) -> Result<bool, ArchiveError> {
+    let Some((path, stamp)) = &damage.instance else { return Ok(false) };
+    Ok(matches!(damage.why, Why::Digest | Why::Seal)
+        && snapshot.instance(path)?.is_none_or(|row| row.stamp != *stamp)
+        && snapshot.version(path, *stamp)?.is_none()
+        && is_superseded(snapshot, path, *stamp)?)
 }
 
 /// Whether a file is not in the catalog as it should be: it was deleted, or its

@@ -8,6 +8,7 @@ use hilum::config::Duplicates;
 use crate::{
     harness::{Hilum, fixture},
     library::{outcome, reasons, text, values},
+    process,
     sample::Sample,
 };
 
@@ -56,7 +57,7 @@ fn sto_20_what_is_lost_is_no_success() {
 /// copy that came was thrown away.
 #[test]
 fn sto_20_what_is_damaged_is_no_success() {
-    let hilum = Hilum::with(|config| config.store.duplicates = Duplicates::Keep);
+    let mut hilum = Hilum::with(|config| config.store.duplicates = Duplicates::Keep);
     let path = "/studies/1.2/series/1.2.1/instances/1.2.1.1";
     let named = |name: &str| Sample::new("1.2", "1.2.1", "1.2.1.1").text(0x0010_0010, "PN", name).file();
     let (first, second) = (named("Rotten^First"), named("Rotten^Second"));
@@ -75,6 +76,10 @@ fn sto_20_what_is_damaged_is_no_success() {
     assert_eq!(hilum.delete(path).status(), 204);
     assert_eq!(outcome(hilum.store(&[&first])).0, 200);
     assert_eq!(hilum.get_as(path, "application/dicom; transfer-syntax=*").bytes().unwrap(), first);
+    // What was mended is no finding for ever.
+    hilum.stop();
+    let (clean, report) = process::verify(hilum.data());
+    assert!(clean, "{report}");
 }
 
 #[test]
